@@ -1,0 +1,1 @@
+"""A reproduction of the supplement of *On Implicit Filter Level Sparsity in Convolutional Neural Networks*."""

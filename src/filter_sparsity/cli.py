@@ -1,0 +1,138 @@
+"""The command line: one verb a step. Heavy modules are imported by the verb that needs them."""
+
+from __future__ import annotations
+
+import argparse
+import errno
+import json
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from .errors import UserError
+from .paths import write_text
+
+if TYPE_CHECKING:
+    import torch
+
+
+def plan(args: argparse.Namespace) -> None:
+    from .sweep import build_plan, merge, read_yaml
+
+    settings: dict = {}
+    for path in args.config or []:
+        settings = merge(settings, read_yaml(path) or {})
+    if args.settings:
+        settings = merge(settings, json.loads(args.settings))
+    write_text(args.out, build_plan(settings).to_json())
+
+
+def prepare(args: argparse.Namespace) -> None:
+    from .data import prepare
+
+    digest = prepare(args.dataset, args.root, args.out)
+    print(f"{args.dataset}: content digest {digest}")
+
+
+def _device(name: str, threads: int) -> torch.device:
+    """A torch device, with torch set to compute the same bits every time. Before the first parallel operation."""
+    import torch
+
+    torch.set_flush_denormal(True)  # dead filters decay into denormals, which are up to 65 times slower
+    torch.set_num_threads(threads)
+    if name == "cuda" and not torch.cuda.is_available():
+        raise UserError("device is cuda, but torch finds no CUDA device here: set `device: cpu` or `auto`")
+    if name == "auto":
+        name = "cuda" if torch.cuda.is_available() else "cpu"
+    if name == "cuda":  # what we use on a CPU computes the same bits anyway, and this imports for over a second
+        torch.use_deterministic_algorithms(True)
+    return torch.device(name)
+
+
+def train(args: argparse.Namespace) -> None:
+    device = _device(args.device, args.threads)
+    from .data import read
+    from .sweep import Plan
+    from .train import train_run
+
+    spec = _spec(Plan.from_json(args.plan), args.spec)
+    data = read(args.data)
+    for seed in args.seed:
+        train_run(spec, seed, data, args.runs / spec.id / f"seed{seed}", device, args.history_points)
+
+
+def extract(args: argparse.Namespace) -> None:
+    device = _device(args.device, args.threads)
+    from .data import read
+    from .extract import extract_run, summary
+    from .sweep import Plan
+
+    spec = _spec(Plan.from_json(args.plan), args.spec)
+    data = read(args.data)
+    for seed in args.seed:
+        folder = args.runs / spec.id / f"seed{seed}"
+        extract_run(spec, seed, data, folder, device)
+        print(f"{spec.id} seed {seed}: {summary(folder)}", file=sys.stderr)
+
+
+def _spec(plan, spec_id):  # noqa: ANN001, ANN202
+    if spec_id not in plan.specs:
+        raise UserError(f"the plan has no spec {spec_id!r}")
+    return plan.specs[spec_id]
+
+
+def parser() -> argparse.ArgumentParser:
+    top = argparse.ArgumentParser(prog="filter-sparsity", description=__doc__)
+    verbs = top.add_subparsers(required=True, metavar="VERB")
+
+    def verb(function, help: str) -> argparse.ArgumentParser:  # noqa: ANN001
+        added = verbs.add_parser(function.__name__, help=help, description=help)
+        added.set_defaults(run=function)
+        return added
+
+    def of_runs(added: argparse.ArgumentParser) -> None:
+        added.add_argument("--plan", type=Path, required=True)
+        added.add_argument("--spec", required=True, metavar="ID")
+        added.add_argument("--seed", type=int, nargs="+", required=True)
+        added.add_argument("--data", type=Path, required=True, help="the prepared dataset")
+        added.add_argument("--runs", type=Path, required=True, help="folder of the runs")
+        added.add_argument("--device", choices=["cpu", "cuda", "auto"], default="auto")
+        added.add_argument("--threads", type=int, default=1)
+
+    p = verb(plan, "Resolve the experiments at a scale into a plan: every spec, and what each table selects.")
+    p.add_argument("--config", type=Path, action="append", help="configuration file; later ones overlay earlier ones")
+    p.add_argument("--settings", help="further settings as JSON")
+    p.add_argument("--out", type=Path, required=True)
+
+    p = verb(prepare, "Bring a dataset into the prepared form that training reads.")
+    p.add_argument("dataset")
+    p.add_argument("--root", type=Path, required=True, help="where original data lie or are downloaded to")
+    p.add_argument("--out", type=Path, required=True)
+
+    p = verb(train, "Train a spec with one or more seeds.")
+    of_runs(p)
+    p.add_argument("--history-points", type=int, default=100, help="how often gammas and betas are kept")
+
+    of_runs(verb(extract, "Measure trained runs: records of sparsity, pruned error, universality."))
+    return top
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    args = parser().parse_args(arguments)
+    try:
+        args.run(args)
+    except UserError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 1
+    except OSError as error:
+        if error.errno not in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EACCES, errno.EPERM,
+                               errno.ENOTDIR, errno.EISDIR, errno.ENOENT, errno.EEXIST):
+            raise
+        print(f"error: {error.filename or 'a file'}: {error.strerror}", file=sys.stderr)
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

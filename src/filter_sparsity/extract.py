@@ -1,0 +1,142 @@
+"""Measuring a trained run: from weights and images to a record."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from safetensors import SafetensorError, safe_open
+
+from . import records, sparsity
+from .data import Prepared
+from .errors import UserError
+from .models import ConvNet, build
+from .paths import write_text
+from .prune import remove
+from .spec import Spec
+from .train import EVALUATION_BATCH, Images, evaluate
+
+
+@torch.inference_mode()
+def responses(model: ConvNet, data: Images) -> tuple[list[np.ndarray], list[np.ndarray]]:
+    """Of each layer, spatial maxima (images, filters) and largest absolute activations (filters,), before pooling.
+
+    Over the unflipped images, with the running statistics.
+    """
+    model.eval()
+    maxima: list[list[torch.Tensor]] = [[] for _ in model.convs]
+    largest = [torch.zeros(norm.num_features, device=norm.weight.device) for norm in model.norms]
+    for start in range(0, len(data), EVALUATION_BATCH):
+        x = data.images[start : min(start + EVALUATION_BATCH, len(data))]
+        for i, (conv, norm) in enumerate(zip(model.convs, model.norms, strict=True)):
+            x = model.activation(norm(conv(x)))
+            highest, lowest = x.amax((2, 3)), x.amin((2, 3))
+            maxima[i].append(highest.cpu())
+            largest[i] = torch.maximum(largest[i], torch.maximum(highest, -lowest).amax(0))
+            x = model.pool(x, i + 1)
+    return [torch.cat(m).numpy() for m in maxima], [v.cpu().numpy() for v in largest]
+
+
+def measure(spec: Spec, model: ConvNet, data: Prepared) -> tuple[dict[str, Any], list[dict[str, Any]]]:
+    """The record's measurements, and a line for every feature. Sparsities have a value per layer and a total.
+
+    Pruned are the features with |gamma| < 1e-3 (captions of Tables 1-3). `pruned_test_error` is that of the network
+    without them; `pruned_test_error_folded` keeps the constants that removed features with beta > 0 gave to the next
+    layer (see `prune.remove`).
+    """
+    device = next(model.parameters()).device
+    images, tests = (Images(data, split, device, flip=False) for split in ("train", "test"))
+    maxima, largest = responses(model, images)
+    gammas = [norm.weight.detach().cpu().numpy() for norm in model.norms]
+    betas = [norm.bias.detach().cpu().numpy() for norm in model.norms]
+    layers, filters = spec.network.layers, spec.network.filters
+    universal = [sparsity.universality(m) for m in maxima]
+    by_gamma = [sparsity.dead_by_gamma(g) for g in gammas]
+    by_activation = [sparsity.dead_by_activation(v) for v in largest]
+
+    def shares(dead: list[np.ndarray]) -> dict[str, float]:
+        each = [float(d.mean()) for d in dead]
+        return {**dict(zip(layers, each, strict=True)), "total": sparsity.total(each, filters)}
+
+    gone = [torch.from_numpy(d).to(device) for d in by_gamma]
+    pruned_shares = [float(d.mean()) for d in by_gamma]
+    channels = data.images["train"].shape[1]
+    network = spec.network
+    test_loss, test_error = evaluate(model, tests)
+    measured = {
+        "test_loss": test_loss,
+        "test_error": test_error,
+        "sparsity_by_gamma": shares(by_gamma),
+        "sparsity_by_activation": shares(by_activation),
+        "params_pruned": sparsity.params_pruned(pruned_shares, filters, network.kernels, channels, network.conv_bias),
+        "pruned_test_error": evaluate(remove(model, gone), tests)[1],
+        "pruned_test_error_folded": evaluate(remove(model, gone, fold=True), tests)[1],
+    }
+    features = [
+        {"layer": layer, "filter": j, "gamma": g, "beta": b, "largest_activation": a, "universality": u}
+        for layer, *columns in zip(layers, gammas, betas, largest, universal, strict=True)
+        for j, (g, b, a, u) in enumerate(zip(*columns, strict=True))
+    ]
+    return measured, features
+
+
+def load(spec: Spec, seed: int, weights: Path, data: Prepared, device: torch.device) -> ConvNet:
+    """The trained network of a run. Raises UserError if the file is damaged or another run's."""
+    images = data.images["train"]
+    model = build(spec, images.shape[1], images.shape[2], len(data.classes))
+    try:
+        with safe_open(weights, "pt") as file:
+            identity = file.metadata() or {}
+            state = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118
+        if identity != {"spec_id": spec.id, "seed": str(seed)}:
+            raise UserError(
+                f"{weights} holds {identity.get('spec_id')} seed {identity.get('seed')}, not {spec.id} seed {seed}: "
+                "delete its folder and train again"
+            )
+        model.load_state_dict(state)
+    except FileNotFoundError:
+        raise UserError(f"{weights} is not there: train the run first") from None
+    except (SafetensorError, RuntimeError) as error:
+        said = str(error).splitlines()[0]
+        raise UserError(f"{weights} is damaged ({said}): delete its folder and train again") from None
+    return model.to(device)
+
+
+def extract_run(spec: Spec, seed: int, data: Prepared, folder: Path, device: torch.device) -> None:
+    """Write `record.json` and `features.csv` of a trained run. Raises UserError if the run is not what it should be."""
+    model = load(spec, seed, folder / "weights.safetensors", data, device)
+    origin = records.read_provenance(folder / "provenance.json", spec.id, seed)
+    if origin["data_digest"] != data.digest:
+        raise UserError(
+            f"{folder} was trained on other data than those now prepared as {data.name}: delete it and train again"
+        )
+    measured, features = measure(spec, model, data)
+    table = io.StringIO()
+    lines = csv.DictWriter(table, features[0], lineterminator="\n")
+    lines.writeheader()
+    lines.writerows({k: f"{v:.7g}" if isinstance(v, np.floating) else v for k, v in f.items()} for f in features)
+    history = records.read_history(folder / "history.csv")
+    record = {
+        "spec_id": spec.id,
+        "seed": seed,
+        "spec": spec.to_dict(),
+        "provenance": origin,
+        "measured": {"train_loss": history[-1]["train_loss"], **measured},
+    }
+    write_text(folder / "features.csv", table.getvalue())
+    write_text(folder / "record.json", records.sealed(record))
+
+
+def summary(folder: Path) -> str:
+    """A line for the console: what was measured."""
+    measured = json.loads((folder / "record.json").read_text())["measured"]
+    return (
+        f"test error {100 * measured['test_error']:.1f} %, sparsity by gamma "
+        f"{100 * measured['sparsity_by_gamma']['total']:.0f} %, by activation "
+        f"{100 * measured['sparsity_by_activation']['total']:.0f} %"
+    )

@@ -1,0 +1,69 @@
+"""Networks of convolution, BatchNorm and (leaky) ReLU, built from a spec. BasicNet and VGG differ only in data."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from .spec import Spec
+
+
+class ConvNet(nn.Module):
+    """Convolution, BatchNorm, activation, and 2x2 max pooling where the spec says; then a fully connected head.
+
+    Input (N, channels, side, side), output logits (N, classes). The convolutions keep the map's size.
+    """
+
+    def __init__(self, spec: Spec, channels: int, side: int, classes: int) -> None:
+        super().__init__()
+        network = spec.network
+        self.negative_slope = spec.negative_slope
+        self.pool_after = frozenset(network.pool_after)
+        self.convs, self.norms, self.head = nn.ModuleList(), nn.ModuleList(), nn.ModuleList()
+        for i, (filters, kernel) in enumerate(zip(network.filters, network.kernels, strict=True), start=1):
+            self.convs.append(nn.Conv2d(channels, filters, kernel, padding=kernel // 2, bias=network.conv_bias))
+            self.norms.append(nn.BatchNorm2d(filters))
+            channels = filters
+            side //= 2 if i in self.pool_after else 1
+        widths = [channels * side * side, *network.hidden, classes]
+        for inputs, outputs in zip(widths[:-1], widths[1:], strict=True):
+            self.head.append(nn.Linear(inputs, outputs))
+
+    def activation(self, x: Tensor) -> Tensor:
+        return F.leaky_relu(x, self.negative_slope) if self.negative_slope else F.relu(x)
+
+    def pool(self, x: Tensor, layer: int) -> Tensor:
+        """Max pooling after convolution `layer` (1-based), if the network has it there."""
+        return F.max_pool2d(x, 2) if layer in self.pool_after else x
+
+    def classify(self, x: Tensor) -> Tensor:
+        """Logits from the last feature maps."""
+        x = x.flatten(1)
+        for linear in self.head[:-1]:
+            x = F.relu(linear(x))
+        return self.head[-1](x)
+
+    def forward(self, x: Tensor) -> Tensor:
+        for i, (conv, norm) in enumerate(zip(self.convs, self.norms, strict=True), start=1):
+            # Pooling before a rising activation gives the same values and is cheaper by the pooled positions.
+            x = self.activation(self.pool(norm(conv(x)), i))
+        return self.classify(x)
+
+
+def build(spec: Spec, channels: int, side: int, classes: int) -> ConvNet:
+    """A network for images of `channels` x `side` x `side`, weights drawn from torch's global generator.
+
+    Weights are Xavier-initialised with the gain for ReLU (Section 2.1 of the main paper), biases 0; gamma and beta start
+    where the spec says (Section 4 and Table 3 of the supplement).
+    """
+    model = ConvNet(spec, channels, side, classes)
+    for module in model.modules():
+        if isinstance(module, nn.Conv2d | nn.Linear):
+            nn.init.xavier_uniform_(module.weight, gain=nn.init.calculate_gain("relu"))
+            if module.bias is not None:
+                nn.init.zeros_(module.bias)
+        elif isinstance(module, nn.BatchNorm2d):
+            nn.init.constant_(module.weight, spec.gamma_init)
+            nn.init.constant_(module.bias, spec.beta_init)
+    return model.to(memory_format=torch.channels_last)

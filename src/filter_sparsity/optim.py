@@ -1,0 +1,76 @@
+"""Optimizers with L2 or weight decay, which are two different things (Sections 1 and 2 of the supplement).
+
+L2 adds lambda * theta to the gradient before the optimizer sees it: torch's own `weight_decay` argument.
+Weight decay multiplies theta by 1 - lambda_t after the update; lambda_t follows the schedule's factor, not the base
+rate, so it is not that of torch's AdamW. Both act on every parameter, gammas and betas included.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from .models import ConvNet
+from .spec import Spec
+
+# torch's optimizers import its compiler when they are made, only to exempt themselves from it: 1.3 s, as long as torch
+# itself takes, in every job. Nothing is compiled here, so the function may be called as it is.
+_add = getattr(torch.optim.Optimizer.add_param_group, "__wrapped__", None)
+if _add is not None and not hasattr(_add, "__dynamo_disable"):
+    setattr(_add, "__dynamo_disable", _add)  # noqa: B010 (a plain assignment would be mangled in a class)
+
+_FUSED = ("SGD", "Adam", "Adagrad")  # torch has one-kernel updates of these on CPU and GPU
+
+
+def make_optimizer(
+    algorithm: str, groups: list[Any], l2: float, **arguments: Any
+) -> torch.optim.Optimizer:
+    """An optimizer of torch.optim by its class name, with L2 of strength `l2`."""
+    if algorithm in _FUSED:
+        arguments["fused"] = True
+    return getattr(torch.optim, algorithm)(groups, weight_decay=l2, **arguments)
+
+
+class Update:
+    """The update rule of a spec: optimizer, schedule, and weight decay after the optimizer's step."""
+
+    def __init__(self, spec: Spec, model: ConvNet) -> None:
+        self.spec = spec
+        gammas = [norm.weight for norm in model.norms]
+        betas = [norm.bias for norm in model.norms]
+        own = {id(p) for p in (*gammas, *betas)}
+        rest = [p for p in model.parameters() if id(p) not in own]
+        self.groups = [rest, gammas, betas]
+        self.scales = (1.0, spec.gamma_rate_scale, spec.beta_rate_scale)
+        self.optimizer = make_optimizer(
+            spec.algorithm,
+            [{"params": group} for group in self.groups],
+            l2=spec.strength if spec.regularizer == "l2" else 0.0,
+            lr=spec.rate,
+            **{k: tuple(v) if isinstance(v, list) else v for k, v in spec.hyperparameters.items()},
+        )
+        self.start_phase(0)
+
+    def start_phase(self, phase: int) -> None:
+        """Learning rates of phase `phase` (from 0) of the schedule: each is `rate_decay` times the one before."""
+        self.factor = self.spec.rate_decay**phase
+        for group, scale in zip(self.optimizer.param_groups, self.scales, strict=True):
+            group["lr"] = self.spec.rate * scale * self.factor
+
+    def step(self) -> None:
+        """Update every parameter from its gradient."""
+        self.optimizer.step()
+        if self.spec.regularizer == "wd":
+            for group in self.groups:
+                decay(group, self.spec.strength * self.factor)
+
+    def zero_grad(self) -> None:
+        self.optimizer.zero_grad()
+
+
+@torch.no_grad()
+def decay(parameters: list[nn.Parameter] | list[Tensor], strength: float | Tensor) -> None:
+    """Weight decay: theta <- (1 - strength) * theta."""
+    torch._foreach_mul_(parameters, 1 - strength)

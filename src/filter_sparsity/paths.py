@@ -1,0 +1,65 @@
+"""Where everything stands, one pure function per artefact, and writing that leaves nothing half-written."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+RESULTS = Path("results")
+
+TRAINED = ("weights.safetensors", "affine.safetensors", "history.csv", "provenance.json")  # what `train` leaves
+MEASURED = ("record.json", "features.csv")  # what `extract` leaves
+
+
+def prepared(dataset: str) -> Path:
+    """Prepared data are the same at every scale."""
+    return RESULTS / "data" / f"{dataset}.safetensors"
+
+
+def plan(scale: str) -> Path:
+    return RESULTS / scale / "plan.json"
+
+
+def run(scale: str, spec_id: str, seed: int | str) -> Path:
+    return RESULTS / scale / "runs" / spec_id / f"seed{seed}"
+
+
+def table(scale: str, name: str, ending: str) -> Path:
+    return RESULTS / scale / "tables" / f"{name}.{ending}"
+
+
+def figure(scale: str, name: str, ending: str) -> Path:
+    return RESULTS / scale / "figures" / f"{name}.{ending}"
+
+
+def simulation(scale: str, name: str) -> Path:
+    return RESULTS / scale / "simulations" / f"{name}.csv"
+
+
+def check(scale: str, ending: str) -> Path:
+    return RESULTS / scale / "check" / f"check.{ending}"
+
+
+def reference(scale: str) -> Path:
+    return Path("report/references/measured") / f"{scale}.csv"
+
+
+@contextmanager
+def whole(path: Path) -> Iterator[Path]:
+    """Give a temporary path beside `path`, and rename it into place if the block ends well: whole or not at all."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    beside = path.with_name(f".{path.name}.{os.getpid()}.part")
+    try:
+        yield beside
+        with beside.open("rb") as file:
+            os.fsync(file.fileno())
+        beside.replace(path)
+    finally:
+        beside.unlink(missing_ok=True)
+
+
+def write_text(path: Path, text: str) -> None:
+    with whole(path) as beside:
+        beside.write_text(text)

@@ -1,0 +1,44 @@
+"""Where a result comes from: the code's commit, the versions of what computed it, and the machine. Torch-free."""
+
+from __future__ import annotations
+
+import datetime
+import platform
+import subprocess
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+PACKAGES = ("filter-sparsity", "torch", "numpy", "safetensors", "snakemake")
+
+
+def commit() -> str:
+    """The checked-out commit of the source, with `-dirty` if files differ from it; `unknown` outside a checkout."""
+    command = ["git", "-C", str(Path(__file__).parent), "describe", "--always", "--dirty", "--abbrev=12", "--exclude=*"]
+    try:
+        return subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
+    except (OSError, subprocess.CalledProcessError):
+        return "unknown"
+
+
+def processor() -> str:
+    """The processor's model name as Linux tells it, or the machine's kind."""
+    try:
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+    except OSError:
+        return platform.machine()
+    return next((line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")), platform.machine())
+
+
+def collect(device: Any) -> dict[str, Any]:
+    """Provenance of something computed now on a torch device."""
+    import torch
+
+    name = torch.cuda.get_device_name(device) if device.type == "cuda" else processor()
+    return {
+        "commit": commit(),
+        "versions": {"python": platform.python_version(), **{package: version(package) for package in PACKAGES}},
+        "device": name,
+        "threads": torch.get_num_threads(),
+        "date": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
+    }

@@ -1,0 +1,99 @@
+"""Where the images of each dataset come from: one function per source, all giving `Source`."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from .errors import UserError
+
+
+@dataclass(frozen=True)
+class Source:
+    """Images uint8 (N, channels, height, width) and labels int64 (N,) of each split; labels index `classes`."""
+
+    classes: tuple[str, ...]
+    train: tuple[np.ndarray, np.ndarray]
+    test: tuple[np.ndarray, np.ndarray]
+
+
+def digits(root: Path) -> Source:
+    """scikit-learn's 1,797 scanned digits, 8x8, each pixel drawn as 2x2. Every fifth scan of a class is for testing."""
+    scans, labels, test = _scans()
+    images = scans.repeat(2, axis=1).repeat(2, axis=2)[:, None]
+    return Source(
+        classes=tuple(str(d) for d in range(10)),
+        train=(images[~test], labels[~test]),
+        test=(images[test], labels[test]),
+    )
+
+
+def digit_pairs(root: Path) -> Source:
+    """Two scans side by side, classes 00 to 99, on a 16x16 canvas; 30 pairs of a class to train on, 10 to test on.
+
+    Training pairs are drawn from the training scans of `digits` only, test pairs from its test scans only. No pair
+    stands in a split twice.
+    """
+    scans, labels, test = _scans()
+    draw = np.random.default_rng(0)
+
+    def pairs(scans: np.ndarray, labels: np.ndarray, per_class: int) -> tuple[np.ndarray, np.ndarray]:
+        images, classes = [], []
+        for number in range(100):
+            left, right = (np.flatnonzero(labels == d) for d in divmod(number, 10))
+            chosen = draw.choice(len(left) * len(right), per_class, replace=False)
+            canvas = np.zeros((per_class, 1, 16, 16), np.uint8)
+            canvas[:, 0, 4:12, :8] = scans[left[chosen // len(right)]]
+            canvas[:, 0, 4:12, 8:] = scans[right[chosen % len(right)]]
+            images.append(canvas)
+            classes.append(np.full(per_class, number))
+        return np.concatenate(images), np.concatenate(classes)
+
+    return Source(
+        classes=tuple(f"{number:02d}" for number in range(100)),
+        train=pairs(scans[~test], labels[~test], 30),
+        test=pairs(scans[test], labels[test], 10),
+    )
+
+
+def _scans() -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Scans uint8 (1797, 8, 8), labels (1797,), and which are for testing (1797,)."""
+    from sklearn.datasets import load_digits
+
+    data = load_digits()
+    scans = np.round(data.images * (255 / 16)).astype(np.uint8)  # 17 levels of ink
+    labels = data.target.astype(np.int64)
+    test = np.zeros(len(labels), bool)
+    for digit in range(10):
+        test[np.flatnonzero(labels == digit)[4::5]] = True
+    return scans, labels, test
+
+
+def _cifar(name: str) -> Callable[[Path], Source]:
+    def load(root: Path) -> Source:
+        """The official archive below `root`, downloaded and checked by torchvision if it is not there."""
+        from .vision import torchvision
+
+        torchvision()
+        from torchvision import datasets
+
+        kind = getattr(datasets, name)
+        try:
+            splits = [kind(str(root), train=train, download=True) for train in (True, False)]
+        except (OSError, RuntimeError) as error:
+            raise UserError(f"{name} is not in {root} and could not be downloaded: {error}") from None
+        train, test = ((s.data.transpose(0, 3, 1, 2), np.asarray(s.targets, np.int64)) for s in splits)
+        return Source(classes=tuple(splits[0].classes), train=train, test=test)
+
+    return load
+
+
+SOURCES: dict[str, Callable[[Path], Source]] = {
+    "digits": digits,
+    "digit_pairs": digit_pairs,
+    "cifar10": _cifar("CIFAR10"),
+    "cifar100": _cifar("CIFAR100"),
+}

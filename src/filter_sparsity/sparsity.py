@@ -1,0 +1,60 @@
+"""The measurements, as formulas on arrays. Torch-free.
+
+Fractions are in [0, 1]. Thresholds are the supplement's (captions of Tables 1 and 4).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+GAMMA_THRESHOLD = 1e-3
+ACTIVATION_THRESHOLD = 1e-12
+UNIVERSALITY_THRESHOLD = 1e-3  # main paper: of the feature's largest response over the training set
+
+
+def dead_by_gamma(gamma: np.ndarray) -> np.ndarray:
+    """Which features (filters,) have |gamma| < 1e-3."""
+    return np.abs(gamma) < GAMMA_THRESHOLD
+
+
+def dead_by_activation(largest: np.ndarray) -> np.ndarray:
+    """Which features (filters,) never respond: largest |activation| over the whole training set below 1e-12."""
+    return largest < ACTIVATION_THRESHOLD
+
+
+def universality(spatial_max: np.ndarray) -> np.ndarray:
+    """Share of the images that activate each feature (filters,), from spatial maxima (images, filters).
+
+    An image activates a feature if its spatial maximum, divided by the feature's maximum over all images, exceeds 1e-3.
+    A feature whose maximum is not positive is activated by none. Selectivity is 1 - universality. (Section 2)
+    """
+    largest = spatial_max.max(axis=0)
+    active = spatial_max > UNIVERSALITY_THRESHOLD * largest
+    return np.where(largest > 0, active.mean(axis=0), 0.0)
+
+
+def total(shares: Sequence[float], filters: Sequence[int]) -> float:
+    """Share of all features, from each layer's share: the column "Total" of the tables."""
+    return float(np.dot(shares, filters) / np.sum(filters))
+
+
+def conv_parameters(filters: Sequence[float], kernels: Sequence[int], channels: int, bias: bool = False) -> float:
+    """Convolutional parameters of a stack on `channels` input channels, one layer's filters the next one's channels.
+
+    `filters` need not be whole numbers: means over seeds may be given.
+    """
+    inputs = [channels, *filters[:-1]]
+    return sum(f * (k * k * i + bias) for f, k, i in zip(filters, kernels, inputs, strict=True))
+
+
+def params_pruned(
+    shares: Sequence[float], filters: Sequence[int], kernels: Sequence[int], channels: int, bias: bool = False
+) -> float:
+    """Share of convolutional parameters that go with pruned filters and the input channels they were to the next layer.
+
+    `shares` are the pruned shares of the layers, C1 first. (Table 1, "% Param Pruned")
+    """
+    kept = [f * (1 - s) for f, s in zip(filters, shares, strict=True)]
+    return 1 - conv_parameters(kept, kernels, channels, bias) / conv_parameters(filters, kernels, channels, bias)

@@ -1,0 +1,121 @@
+"""A spec: the frozen, fully resolved settings of a training without its seed."""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import json
+import math
+from dataclasses import dataclass
+from typing import Any
+
+from .errors import UserError
+
+# Part of every spec id. Raise it when the meaning of a training changes (data order, initialisation, a formula),
+# so that old runs are not taken for new ones.
+RECIPE = 1
+
+REGULARIZERS = ("l2", "wd", "none")
+NOT_NEGATIVE = ("strength", "rate", "gamma_rate_scale", "beta_rate_scale", "negative_slope", "rate_decay")
+
+
+@dataclass(frozen=True)
+class Network:
+    """The convolutional stack and head; lists have one entry per convolution, C1 first."""
+
+    name: str
+    filters: tuple[int, ...]
+    kernels: tuple[int, ...]
+    pool_after: tuple[int, ...]  # 1-based: 2x2 max pooling after these convolutions
+    conv_bias: bool
+    hidden: tuple[int, ...]  # widths of the fully connected layers before the classifier
+
+    @property
+    def layers(self) -> tuple[str, ...]:
+        return tuple(f"C{i}" for i in range(1, len(self.filters) + 1))
+
+
+@dataclass(frozen=True)
+class Spec:
+    """Everything that decides a training but its seed. Equal specs have equal ids, in every table they stand in."""
+
+    dataset: str
+    flip: bool  # random horizontal flips
+    network: Network
+    negative_slope: float  # of the activation below zero; 0 is ReLU
+    gamma_init: float
+    beta_init: float
+    optimizer: str  # our name, e.g. "amsgrad"
+    algorithm: str  # the class in torch.optim
+    rate: float  # base learning rate
+    hyperparameters: dict[str, Any]  # further arguments of that class
+    gamma_rate_scale: float  # learning rate of the gammas, relative to the rest
+    beta_rate_scale: float
+    regularizer: str  # l2 | wd | none
+    strength: float  # lambda
+    batch_size: int
+    phase_steps: tuple[int, ...]  # iterations of each phase of the schedule
+    rate_decay: float  # factor of the learning rate from one phase to the next
+    recipe: int = RECIPE
+
+    def __post_init__(self) -> None:
+        for name in (*NOT_NEGATIVE, "gamma_init", "beta_init"):
+            value = float(getattr(self, name))
+            object.__setattr__(self, name, value)  # 1 and 1.0 are one setting, so they must be one spec id
+            if not math.isfinite(value) or (name in NOT_NEGATIVE and value < 0):
+                least = ", 0 or more" if name in NOT_NEGATIVE else ""
+                raise UserError(f"{name} is {value:g}: it must be a finite number{least}")
+        if self.regularizer not in REGULARIZERS:
+            raise UserError(f"regularizer is {self.regularizer!r}: allowed are {', '.join(REGULARIZERS)}")
+        if self.batch_size < 2:
+            raise UserError(f"batch_size is {self.batch_size}: BatchNorm needs 2 images or more")
+        if not self.phase_steps or min(self.phase_steps) < 1:
+            raise UserError(f"phase_steps are {list(self.phase_steps)}: each phase needs 1 step or more")
+
+    @property
+    def steps(self) -> int:
+        return sum(self.phase_steps)
+
+    def to_dict(self) -> dict[str, Any]:
+        return json.loads(json.dumps(dataclasses.asdict(self)))  # tuples become lists, as in every file
+
+    @classmethod
+    def from_dict(cls, data: dict[str, Any]) -> Spec:
+        """The inverse of `to_dict`. Raises UserError for missing or unknown keys."""
+        try:
+            network = Network(**{k: tuple(v) if isinstance(v, list) else v for k, v in data["network"].items()})
+            phase_steps = tuple(data["phase_steps"])
+            return cls(**{**data, "network": network, "phase_steps": phase_steps})
+        except (KeyError, TypeError, AttributeError) as error:
+            raise UserError(f"not a spec: {error}") from None
+
+    @property
+    def id(self) -> str:
+        """Readable slug plus six hex digits of the digest of all settings."""
+        canonical = json.dumps(self.to_dict(), sort_keys=True, separators=(",", ":"))
+        return f"{self._slug()}-{hashlib.sha256(canonical.encode()).hexdigest()[:6]}"
+
+    def _slug(self) -> str:
+        parts = [self.dataset, self.network.name]
+        if self.negative_slope:
+            parts.append(f"leaky_{short(self.negative_slope)}")
+        parts.append(self.optimizer)
+        parts.append("none" if self.regularizer == "none" else f"{self.regularizer}_{short(self.strength)}")
+        for name, usual, mark in (
+            ("gamma_init", 1, "gamma"),
+            ("beta_init", 0, "beta"),
+            ("gamma_rate_scale", 1, "gammarate"),
+            ("beta_rate_scale", 1, "betarate"),
+        ):
+            value = getattr(self, name)
+            if value != usual:
+                parts.append(f"{mark}_{short(value)}")
+        return "-".join(parts)
+
+
+def short(value: float) -> str:
+    """A number as people write it: 0.001 is 1e-3, 0.1 is 0.1, 1.0 is 1."""
+    if value == 0 or 0.01 <= abs(value) < 1000:
+        return f"{value:.6g}"
+    mantissa, exponent = f"{value:.6e}".split("e")
+    return f"{mantissa.rstrip('0').rstrip('.')}e{int(exponent)}"

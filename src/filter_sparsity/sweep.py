@@ -1,0 +1,374 @@
+"""From the experiments file and a scale to the plan: every spec, and which runs each table and figure selects.
+
+The plan is the one thing later steps read: no job reads the configuration. Torch-free, since the Snakefile imports it.
+"""
+
+from __future__ import annotations
+
+import csv
+import json
+import math
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import yaml
+from jsonschema import Draft202012Validator
+from jsonschema.exceptions import best_match
+
+from .errors import UserError
+from .spec import Network, Spec
+
+SCHEMAS = Path(__file__).parent / "schemas"
+
+
+class _Loader(yaml.SafeLoader):
+    """YAML in which 1e-3 is a number, as in YAML 1.2 (PyYAML's 1.1 takes it for text)."""
+
+
+_Loader.add_implicit_resolver(
+    "tag:yaml.org,2002:float", re.compile(r"^[-+]?[0-9]+(\.[0-9]*)?[eE][-+]?[0-9]+$"), list("-+0123456789")
+)
+
+
+def read_yaml(path: Path) -> Any:
+    try:
+        return yaml.load(path.read_text(), Loader=_Loader)
+    except OSError as error:
+        raise UserError(f"cannot read {path}: {error.strerror}") from None
+    except yaml.YAMLError as error:
+        raise UserError(f"{path} is not YAML: {' '.join(str(error).split())}") from None
+
+
+def validate(data: Any, schema: str, where: str) -> None:
+    """Raise UserError naming the first key of `data` that `schemas/<schema>.schema.yaml` refuses."""
+    rules = yaml.safe_load((SCHEMAS / f"{schema}.schema.yaml").read_text())
+    error = best_match(Draft202012Validator(rules).iter_errors(data))
+    if error is None:
+        return
+    key = "".join(f"[{p}]" if isinstance(p, int) else f".{p}" for p in error.absolute_path).lstrip(".")
+    if error.validator == "additionalProperties":
+        known = error.schema.get("properties", {})
+        unknown = [k for k in error.instance if k not in known]
+        said = f"unknown key {', '.join(map(repr, unknown))}; allowed are {', '.join(sorted(known))}"
+    else:
+        said = error.message
+    raise UserError(f"{where}: {key + ': ' if key else ''}{said}")
+
+
+@dataclass(frozen=True)
+class Dataset:
+    """A line of config/datasets.tsv: what a plan must know of a dataset before it is there."""
+
+    name: str
+    stands_for: str
+    classes: int
+    train: int
+    test: int
+    channels: int
+    side: int
+    flip: bool
+    source: str
+    licence: str
+    citation: str
+
+
+def read_datasets(path: Path) -> dict[str, Dataset]:
+    try:
+        with path.open(newline="") as file:
+            lines = list(csv.DictReader(file, delimiter="\t", quoting=csv.QUOTE_NONE))
+    except OSError as error:
+        raise UserError(f"cannot read {path}: {error.strerror}") from None
+    numbers = ("classes", "train", "test", "channels", "side")
+    try:
+        return {
+            line["name"]: Dataset(
+                **{k: v for k, v in line.items() if k not in (*numbers, "flip")},
+                **{k: int(line[k]) for k in numbers},
+                flip={"yes": True, "no": False}[line["flip"]],
+            )
+            for line in lines
+        }
+    except (KeyError, TypeError, ValueError) as error:
+        raise UserError(f"{path}: a line is not as its header says: {error}") from None
+
+
+@dataclass
+class Plan:
+    """Specs by id, and the tables and figures that select them. `to_json` and `from_json` are inverse."""
+
+    settings: dict[str, Any]  # the scale's configuration
+    seeds: list[int]
+    specs: dict[str, Spec]
+    tables: dict[str, dict[str, Any]]
+    figures: dict[str, dict[str, Any]]
+    datasets: dict[str, dict[str, Any]]  # those the specs use, as in datasets.tsv
+    facts: list[dict[str, Any]]  # every setting with its source, for the page of method
+    notes: list[str] = field(default_factory=list)
+
+    @property
+    def scale(self) -> str:
+        return self.settings["scale"]
+
+    def selected(self, name: str) -> list[str]:
+        """Ids of the specs that a table or figure shows, each once, in its order."""
+        part = self.tables.get(name) or self.figures.get(name)
+        if part is None:
+            known = ", ".join([*self.tables, *self.figures])
+            raise UserError(f"no table or figure is called {name!r}: there are {known}")
+        return list(dict.fromkeys(spec_ids(part)))
+
+    def to_json(self) -> str:
+        data = {**self.__dict__, "specs": {k: v.to_dict() for k, v in self.specs.items()}}
+        return json.dumps(data, indent=1, ensure_ascii=False, allow_nan=False) + "\n"
+
+    @classmethod
+    def from_json(cls, path: Path) -> Plan:
+        try:
+            data = json.loads(path.read_text())
+            specs = {k: Spec.from_dict(v) for k, v in data.pop("specs").items()}
+            plan = cls(specs=specs, **data)
+        except OSError as error:
+            raise UserError(f"cannot read {path}: {error.strerror}") from None
+        except (ValueError, TypeError, KeyError, AttributeError):
+            raise UserError(f"{path} is not a plan: make it again with `filter-sparsity plan`") from None
+        for spec_id, spec in plan.specs.items():
+            if spec.id != spec_id:
+                raise UserError(
+                    f"{path}: the settings under {spec_id} are those of {spec.id}: the file was edited by hand or "
+                    "comes from another version; make it again with `filter-sparsity plan`"
+                )
+        return plan
+
+
+def spec_ids(part: Any) -> Iterator[str]:
+    """All values under a key `spec` or in a mapping under `specs`, in order of appearance."""
+    if isinstance(part, Mapping):
+        for key, value in part.items():
+            if key == "spec":
+                yield value
+            elif key == "specs":
+                yield from value.values()
+            else:
+                yield from spec_ids(value)
+    elif isinstance(part, list):
+        for item in part:
+            yield from spec_ids(item)
+
+
+def merge(base: dict[str, Any], overlay: Mapping[str, Any]) -> dict[str, Any]:
+    """As Snakemake merges configuration files: mappings key by key, anything else replaced."""
+    merged = dict(base)
+    for key, value in overlay.items():
+        old = merged.get(key)
+        merged[key] = merge(old, value) if isinstance(old, dict) and isinstance(value, Mapping) else value
+    return merged
+
+
+def build_plan(settings: dict[str, Any]) -> Plan:
+    """Resolve everything. `settings` is the merged configuration. Raises UserError for anything impossible."""
+    validate(settings, "config", "configuration")
+    path = Path(settings["experiments"])
+    experiments = read_yaml(path)
+    validate(experiments, "experiments", str(path))
+    scale = settings["scale"]
+    if scale not in experiments["seeds"]:
+        raise UserError(f"{path}: seeds: none are given for the scale {scale!r}")
+    resolver = _Resolver(experiments, settings, read_datasets(Path(settings["datasets"])), str(path))
+    tables = {name: resolver.table(name, table) for name, table in experiments["tables"].items()}
+    figures = {name: resolver.figure(name, figure) for name, figure in experiments["figures"].items()}
+    used = dict.fromkeys(spec.dataset for spec in resolver.specs.values())
+    return Plan(
+        settings=settings,
+        seeds=experiments["seeds"][scale],
+        specs=resolver.specs,
+        tables=tables,
+        figures=figures,
+        datasets={name: resolver.datasets[name].__dict__ for name in used},
+        facts=list(_facts(experiments)),
+        notes=experiments.get("notes", []),
+    )
+
+
+class _Resolver:
+    """Turns the settings of rows and curves into specs, and remembers every spec it met."""
+
+    def __init__(
+        self, experiments: dict[str, Any], settings: dict[str, Any], datasets: dict[str, Dataset], where: str
+    ) -> None:
+        self.experiments, self.settings, self.datasets, self.where = experiments, settings, datasets, where
+        self.specs: dict[str, Spec] = {}
+
+    def table(self, name: str, table: dict[str, Any]) -> dict[str, Any]:
+        """The table with, in each row, its published settings and, by block, the id of its spec."""
+        blocks = table.get("blocks", [{"label": "", "settings": {}}])
+        panels = []
+        for p, panel in enumerate(table["panels"]):
+            groups = []
+            for g, group in enumerate(panel["groups"]):
+                rows = []
+                for r, row in enumerate(group["rows"]):
+                    own = {k: v for k, v in row.items() if k != "label"}
+                    outer = [table["settings"], panel.get("settings", {}), group.get("settings", {}), own]
+                    where = f"tables.{name}.panels[{p}].groups[{g}].rows[{r}]"
+                    merged = [_combine([*outer, block["settings"]]) for block in blocks]
+                    specs = {b["label"]: self.spec(m, where) for b, m in zip(blocks, merged, strict=True)}
+                    published = {b["label"]: self.published(m) for b, m in zip(blocks, merged, strict=True)}
+                    rows.append({"label": row["label"], "specs": specs, "published": published})
+                groups.append({"label": group.get("label", ""), "rows": rows})
+            panels.append({"label": panel.get("label", ""), "groups": groups})
+        layers = ["total"]
+        if not table.get("totals_only"):
+            first = self.specs[next(spec_ids(panels))]
+            layers = [*first.network.layers, "total"]
+        return {
+            "source": table["source"],
+            "reference": table.get("reference"),
+            "metrics": table["metrics"],
+            "layers": layers,
+            "blocks": [block["label"] for block in blocks],
+            "panels": panels,
+        }
+
+    def figure(self, name: str, figure: dict[str, Any]) -> dict[str, Any]:
+        if figure["kind"] == "simulation":
+            optimizers = self.experiments["optimizers"]
+            for i, panel in enumerate(figure["panels"]):
+                self._known("optimizers", panel["optimizer"], f"figures.{name}.panels[{i}].optimizer")
+            plain = {k: figure[k]["value"] for k in ("start", "repeats", "strengths")}
+            panels = [
+                {**panel, **{k: optimizers[panel["optimizer"]][k] for k in ("algorithm", "rate", "hyperparameters")}}
+                for panel in figure["panels"]
+            ]
+            return {**figure, **plain, "panels": panels}
+        curves = []
+        for i, curve in enumerate(figure["curves"]):
+            own = {k: v for k, v in curve.items() if k != "label"}
+            where = f"figures.{name}.curves[{i}]"
+            curves.append({"label": curve["label"], "spec": self.spec(_combine([figure["settings"], own]), where)})
+        for layer in figure.get("layers", []):
+            for curve in curves:
+                layers = self.specs[curve["spec"]].network.layers
+                if layer not in layers:
+                    raise UserError(f"{self.where}: figures.{name}.layers: {layer!r} is not one of {', '.join(layers)}")
+        return {**{k: v for k, v in figure.items() if k != "settings"}, "curves": curves}
+
+    def published(self, row: dict[str, Any]) -> dict[str, Any]:
+        """A row's settings in the words of the reference tables, before the scale changes them."""
+        full = {**{k: v["value"] for k, v in self.experiments["defaults"].items()}, **row}
+        kind = next((k for k in ("l2", "wd") if k in full), "none")
+        return {
+            **{k: full[k] for k in ("dataset", "network", "optimizer", "gamma_init", "beta_init", "batch_size")},
+            "negative_slope": full["negative_slope"],
+            "gamma_lr_scale": full["gamma_rate_scale"],
+            "beta_lr_scale": full["beta_rate_scale"],
+            "regularizer": kind,
+            "strength": full.get(kind, 0),
+        }
+
+    def spec(self, row: dict[str, Any], where: str) -> str:
+        """The id of the spec that a row's settings resolve to at this scale."""
+        full = {**{k: v["value"] for k, v in self.experiments["defaults"].items()}, **row}
+        for key in ("dataset", "optimizer"):
+            if key not in full:
+                raise UserError(f"{self.where}: {where}: no {key} is given, here or around it")
+        optimizer = self._known("optimizers", full["optimizer"], f"{where}.optimizer")
+        network = self._known("networks", full["network"], f"{where}.network")
+        name = (self.settings["stand_ins"] or {}).get(full["dataset"], full["dataset"])
+        if name not in self.datasets:
+            known = ", ".join(self.datasets)
+            raise UserError(f"{self.where}: {where}.dataset: {name!r} is not in {self.settings['datasets']}: {known}")
+        dataset = self.datasets[name]
+        batch = full["batch_size"]
+        if batch > dataset.train:
+            raise UserError(
+                f"{self.where}: {where}.batch_size: {batch} is more than the {dataset.train} training images of {name}"
+            )
+        kind = next((k for k in ("l2", "wd") if k in full), "none")
+        try:
+            spec = Spec(
+                dataset=name,
+                flip=dataset.flip,
+                network=self._network(full["network"], network),
+                negative_slope=full["negative_slope"],
+                gamma_init=full["gamma_init"],
+                beta_init=full["beta_init"],
+                optimizer=full["optimizer"],
+                algorithm=optimizer["algorithm"],
+                rate=_round(optimizer["rate"] * self.settings["rate_multiplier"]),
+                hyperparameters=optimizer["hyperparameters"],
+                gamma_rate_scale=full["gamma_rate_scale"],
+                beta_rate_scale=full["beta_rate_scale"],
+                regularizer=kind,
+                strength=_round(full.get(kind, 0) * self.settings["strength_multiplier"]),
+                batch_size=batch,
+                phase_steps=self._phases(full["phase_epochs"], dataset.train // batch),
+                rate_decay=full["rate_decay"],
+            )
+        except UserError as error:
+            raise UserError(f"{self.where}: {where}: {error}") from None
+        return self.specs.setdefault(spec.id, spec).id
+
+    def _known(self, part: str, name: Any, where: str) -> dict[str, Any]:
+        if name not in self.experiments[part]:
+            known = ", ".join(self.experiments[part])
+            raise UserError(f"{self.where}: {where}: {name!r} is not one of the {part}: {known}")
+        return self.experiments[part][name]
+
+    def _network(self, name: str, facts: dict[str, Any]) -> Network:
+        def scaled(widths: list[int]) -> tuple[int, ...]:
+            return tuple(max(1, round(width * self.settings["width"])) for width in widths)
+
+        return Network(
+            name=name,
+            filters=scaled(facts["filters"]["value"]),
+            kernels=tuple(facts["kernels"]["value"]),
+            pool_after=tuple(facts["pool_after"]["value"]),
+            conv_bias=facts["conv_bias"]["value"],
+            hidden=scaled(facts["hidden"]["value"]),
+        )
+
+    def _phases(self, epochs: list[int], steps_per_epoch: int) -> tuple[int, ...]:
+        """Published epochs as steps; where the scale sets a number of steps, each phase keeps its share of it."""
+        published = [e * steps_per_epoch for e in epochs]
+        if self.settings["steps"] is None:
+            return tuple(published)
+        total, wanted = sum(published), self.settings["steps"]
+        ends = [round(wanted * sum(published[: i + 1]) / total) for i in range(len(published))]
+        return tuple(b - a for a, b in zip([0, *ends], ends, strict=False))
+
+
+def _combine(parts: list[dict[str, Any]]) -> dict[str, Any]:
+    """Later parts win; `l2` and `wd` replace one another."""
+    merged: dict[str, Any] = {}
+    for part in parts:
+        if "l2" in part or "wd" in part:
+            merged.pop("l2", None)
+            merged.pop("wd", None)
+        merged.update(part)
+    return merged
+
+
+def _round(value: float) -> float:
+    """12 digits: 1e-3 times 10 is 0.01, and equal settings have equal ids."""
+    return float(f"{value:.12g}") if math.isfinite(value) else value
+
+
+def _facts(experiments: dict[str, Any]) -> Iterator[dict[str, Any]]:
+    """Every setting with a source, as lines of the page of method."""
+
+    def line(part: str, name: str, fact: dict[str, Any], value: Any) -> dict[str, Any]:
+        return {"part": part, "name": name, "value": value, "source": fact["source"], "note": fact.get("note", "")}
+
+    for name, fact in experiments["defaults"].items():
+        yield line("training", name.replace("_", " "), fact, fact["value"])
+    for name, fact in experiments["conventions"].items():
+        yield line("conventions", name, fact, fact["value"])
+    for network, facts in experiments["networks"].items():
+        for name, fact in facts.items():
+            yield line(network, name.replace("_", " "), fact, fact["value"])
+    for name, fact in experiments["optimizers"].items():
+        hyper = ", ".join(f"{k} {v}" for k, v in fact["hyperparameters"].items())
+        yield line("optimizers", name, fact, f"rate {fact['rate']:g}" + (f", {hyper}" if hyper else ""))
