@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from .errors import UserError
-from .paths import write_text
+from .paths import of_run, write_text
 
 if TYPE_CHECKING:
     import torch
@@ -59,7 +59,7 @@ def train(args: argparse.Namespace) -> None:
     spec = _spec(Plan.from_json(args.plan), args.spec)
     data = read(args.data)
     for seed in args.seed:
-        train_run(spec, seed, data, args.runs / spec.id / f"seed{seed}", device, args.history_points)
+        train_run(spec, seed, data, of_run(args.runs, spec.id, seed), device, args.history_points)
 
 
 def extract(args: argparse.Namespace) -> None:
@@ -71,9 +71,81 @@ def extract(args: argparse.Namespace) -> None:
     spec = _spec(Plan.from_json(args.plan), args.spec)
     data = read(args.data)
     for seed in args.seed:
-        folder = args.runs / spec.id / f"seed{seed}"
+        folder = of_run(args.runs, spec.id, seed)
         extract_run(spec, seed, data, folder, device)
         print(f"{spec.id} seed {seed}: {summary(folder)}", file=sys.stderr)
+
+
+def aggregate(args: argparse.Namespace) -> None:
+    from .aggregate import aggregate
+    from .sweep import Plan
+
+    frame = aggregate(Plan.from_json(args.plan), args.table, args.runs, args.published)
+    write_text(args.out, frame.to_csv(index=False, float_format="%.10g", lineterminator="\n"))
+
+
+def typeset(args: argparse.Namespace) -> None:
+    from .sweep import Plan
+    from .typeset import read_values, table
+
+    plan = Plan.from_json(args.plan)
+    write_text(args.out, table(plan, args.table, read_values(args.values), args.template))
+
+
+def simulate(args: argparse.Namespace) -> None:
+    from .simulate import simulate, write
+    from .sweep import Plan
+
+    write(simulate(Plan.from_json(args.plan).figures[args.figure]), args.out)
+
+
+def plot(args: argparse.Namespace) -> None:
+    from .plot import plot
+    from .sweep import Plan
+
+    plot(Plan.from_json(args.plan), args.figure, args.runs, args.simulation, args.out)
+
+
+def report(args: argparse.Namespace) -> None:
+    from .sweep import Plan
+    from .typeset import report
+
+    write_text(args.out, report(Plan.from_json(args.plan), args.runs, args.template))
+
+
+def compile(args: argparse.Namespace) -> None:
+    from .typeset import compile_pdf
+
+    compile_pdf(args.tex, args.style, args.out, args.inside)
+
+
+def compare(args: argparse.Namespace) -> None:
+    from .check import as_json, compare
+    from .sweep import Plan
+
+    plan = Plan.from_json(args.plan)
+    frame = compare(plan, args.runs, args.reference, args.tolerances)
+    table, data = args.out
+    write_text(table, frame.to_csv(index=False, float_format="%.10g", lineterminator="\n"))
+    write_text(data, as_json(frame, plan.scale))
+
+
+def check(args: argparse.Namespace) -> None:
+    from .check import judge
+
+    text, good = judge(args.comparison)
+    print(text)
+    if not good:
+        raise UserError(f"the scale's records are not what they were: every cell is in {args.comparison}")
+
+
+def store(args: argparse.Namespace) -> None:
+    from .check import store
+    from .sweep import Plan
+
+    frame = store(Plan.from_json(args.plan), args.runs)
+    write_text(args.out, frame.to_csv(index=False, float_format="%.6g", lineterminator="\n"))
+    print(f"{args.out}: {len(frame)} measurements of {frame['spec_id'].nunique()} specs")
 
 
 def _spec(plan, spec_id):  # noqa: ANN001, ANN202
@@ -100,6 +172,10 @@ def parser() -> argparse.ArgumentParser:
         added.add_argument("--device", choices=["cpu", "cuda", "auto"], default="auto")
         added.add_argument("--threads", type=int, default=1)
 
+    def with_plan(added: argparse.ArgumentParser, *names: str) -> None:
+        for name in ("--plan", *names):
+            added.add_argument(name, required=True, type=str if name in ("--table", "--figure") else Path)
+
     p = verb(plan, "Resolve the experiments at a scale into a plan: every spec, and what each table selects.")
     p.add_argument("--config", type=Path, action="append", help="configuration file; later ones overlay earlier ones")
     p.add_argument("--settings", help="further settings as JSON")
@@ -115,6 +191,45 @@ def parser() -> argparse.ArgumentParser:
     p.add_argument("--history-points", type=int, default=100, help="how often gammas and betas are kept")
 
     of_runs(verb(extract, "Measure trained runs: records of sparsity, pruned error, universality."))
+
+    p = verb(aggregate, "Average a table's records over seeds, with the paper's numbers beside them.")
+    with_plan(p, "--table", "--runs")
+    p.add_argument("--published", type=Path, required=True, help="folder of the paper's tables")
+    p.add_argument("--out", type=Path, required=True)
+
+    p = verb(typeset, "Typeset a table as LaTeX.")
+    with_plan(p, "--table", "--values", "--template")
+    p.add_argument("--out", type=Path, required=True)
+
+    p = verb(simulate, "Run the simulation that a figure draws.")
+    with_plan(p, "--figure")
+    p.add_argument("--out", type=Path, required=True)
+
+    p = verb(plot, "Draw a figure.")
+    with_plan(p, "--figure", "--runs")
+    p.add_argument("--simulation", type=Path)
+    p.add_argument("--out", type=Path, nargs="+", required=True, help="files; their endings say the formats")
+
+    p = verb(report, "Typeset the report around its tables and figures as LaTeX.")
+    with_plan(p, "--runs", "--template")
+    p.add_argument("--out", type=Path, required=True)
+
+    p = verb(compile, "Make a PDF of a LaTeX file.")
+    p.add_argument("tex", type=Path)
+    p.add_argument("--style", type=Path, required=True)
+    p.add_argument("--inside", type=Path, help="the document that a lone table is put into")
+    p.add_argument("--out", type=Path, required=True)
+
+    p = verb(compare, "Compare a scale's records with the stored ones, cell by cell.")
+    with_plan(p, "--runs", "--reference", "--tolerances")
+    p.add_argument("--out", type=Path, nargs=2, required=True, metavar=("CSV", "JSON"))
+
+    p = verb(check, "Print a comparison; fail if a cell is out of tolerance.")
+    p.add_argument("comparison", type=Path)
+
+    p = verb(store, "Make a scale's records the stored reference.")
+    with_plan(p, "--runs")
+    p.add_argument("--out", type=Path, required=True)
     return top
 
 
@@ -126,8 +241,18 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(f"error: {error}", file=sys.stderr)
         return 1
     except OSError as error:
-        if error.errno not in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EACCES, errno.EPERM,
-                               errno.ENOTDIR, errno.EISDIR, errno.ENOENT, errno.EEXIST):
+        if error.errno not in (
+            errno.ENOSPC,
+            errno.EDQUOT,
+            errno.EFBIG,
+            errno.EROFS,
+            errno.EACCES,
+            errno.EPERM,
+            errno.ENOTDIR,
+            errno.EISDIR,
+            errno.ENOENT,
+            errno.EEXIST,
+        ):
             raise
         print(f"error: {error.filename or 'a file'}: {error.strerror}", file=sys.stderr)
         return 1

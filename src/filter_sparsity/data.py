@@ -64,13 +64,13 @@ def write(name: str, source: Source, out: Path) -> str:
     metadata = {
         "name": name,
         "digest": digest.hexdigest(),
-        "classes": json.dumps(source.classes),
-        "mean": json.dumps(mean.tolist()),
-        "deviation": json.dumps(deviation.tolist()),
+        "classes": source.classes,
+        "mean": mean.tolist(),
+        "deviation": deviation.tolist(),
     }
-    with whole(out) as beside:
-        save_file(arrays, beside, metadata)
-    return metadata["digest"]
+    with whole(out) as beside:  # one entry of metadata, since safetensors writes several in random order
+        save_file(arrays, beside, {"prepared": json.dumps(metadata)})
+    return digest.hexdigest()
 
 
 def read(path: Path) -> Prepared:
@@ -78,12 +78,12 @@ def read(path: Path) -> Prepared:
     try:
         with safe_open(path, "numpy") as file:
             arrays = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118
-            metadata = file.metadata()
+            metadata = json.loads(file.metadata()["prepared"])
         return Prepared(
             name=metadata["name"],
-            classes=tuple(json.loads(metadata["classes"])),
-            mean=tuple(json.loads(metadata["mean"])),
-            deviation=tuple(json.loads(metadata["deviation"])),
+            classes=tuple(metadata["classes"]),
+            mean=tuple(metadata["mean"]),
+            deviation=tuple(metadata["deviation"]),
             digest=metadata["digest"],
             images={split: arrays[f"{split}_images"] for split in SPLITS},
             labels={split: arrays[f"{split}_labels"] for split in SPLITS},

@@ -91,12 +91,11 @@ def load(spec: Spec, seed: int, weights: Path, data: Prepared, device: torch.dev
     model = build(spec, images.shape[1], images.shape[2], len(data.classes))
     try:
         with safe_open(weights, "pt") as file:
-            identity = file.metadata() or {}
+            run = (file.metadata() or {}).get("run")
             state = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118
-        if identity != {"spec_id": spec.id, "seed": str(seed)}:
+        if run != f"{spec.id} seed {seed}":
             raise UserError(
-                f"{weights} holds {identity.get('spec_id')} seed {identity.get('seed')}, not {spec.id} seed {seed}: "
-                "delete its folder and train again"
+                f"{weights} holds {run or 'no run'}, not {spec.id} seed {seed}: delete its folder and train again"
             )
         model.load_state_dict(state)
     except FileNotFoundError:

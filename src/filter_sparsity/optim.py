@@ -24,9 +24,7 @@ if _add is not None and not hasattr(_add, "__dynamo_disable"):
 _FUSED = ("SGD", "Adam", "Adagrad")  # torch has one-kernel updates of these on CPU and GPU
 
 
-def make_optimizer(
-    algorithm: str, groups: list[Any], l2: float, **arguments: Any
-) -> torch.optim.Optimizer:
+def make_optimizer(algorithm: str, groups: list[Any], l2: float, **arguments: Any) -> torch.optim.Optimizer:
     """An optimizer of torch.optim by its class name, with L2 of strength `l2`."""
     if algorithm in _FUSED:
         arguments["fused"] = True

@@ -8,6 +8,8 @@ from contextlib import contextmanager
 from pathlib import Path
 
 RESULTS = Path("results")
+REFERENCES = Path("report/references")
+PUBLISHED = REFERENCES / "paper"  # the paper's tables
 
 TRAINED = ("weights.safetensors", "affine.safetensors", "history.csv", "provenance.json")  # what `train` leaves
 MEASURED = ("record.json", "features.csv")  # what `extract` leaves
@@ -22,8 +24,17 @@ def plan(scale: str) -> Path:
     return RESULTS / scale / "plan.json"
 
 
+def runs(scale: str) -> Path:
+    return RESULTS / scale / "runs"
+
+
 def run(scale: str, spec_id: str, seed: int | str) -> Path:
-    return RESULTS / scale / "runs" / spec_id / f"seed{seed}"
+    return of_run(runs(scale), spec_id, seed)
+
+
+def of_run(runs: Path, spec_id: str, seed: int | str) -> Path:
+    """The folder of a run below a folder of runs."""
+    return runs / spec_id / f"seed{seed}"
 
 
 def table(scale: str, name: str, ending: str) -> Path:
@@ -43,7 +54,11 @@ def check(scale: str, ending: str) -> Path:
 
 
 def reference(scale: str) -> Path:
-    return Path("report/references/measured") / f"{scale}.csv"
+    return REFERENCES / "measured" / f"{scale}.csv"
+
+
+def report(scale: str, ending: str) -> Path:
+    return RESULTS / scale / f"report.{ending}"
 
 
 @contextmanager

@@ -38,7 +38,7 @@ def remove(model: ConvNet, dead: Sequence[Tensor], fold: bool = False) -> ConvNe
         elif fold:
             following.bias += following.weight @ constant.repeat_interleave(positions)
         if not keep.any():
-            keep = torch.zeros_like(keep).index_fill_(0, torch.tensor(0), True)
+            keep = torch.arange(len(keep), device=keep.device) == 0
             norms[i].weight[0] = norms[i].bias[0] = 0.0
         convs[i].weight = nn.Parameter(convs[i].weight[keep])
         if convs[i].bias is not None:

@@ -26,9 +26,14 @@ def sealed(record: dict[str, Any]) -> str:
     return json.dumps({**record, "digest": _digest(record)}, indent=1, allow_nan=False) + "\n"
 
 
+def _refuse(constant: str) -> None:
+    """JSON has no NaN, but Python reads it."""
+    raise ValueError(constant)
+
+
 def _load(path: Path, again: str) -> dict[str, Any]:
     try:
-        data = json.loads(path.read_text())
+        data = json.loads(path.read_text(), parse_constant=_refuse)
     except FileNotFoundError:
         raise UserError(f"{path} is not there: {again}") from None
     except ValueError:

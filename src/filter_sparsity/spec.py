@@ -30,6 +30,17 @@ class Network:
     conv_bias: bool
     hidden: tuple[int, ...]  # widths of the fully connected layers before the classifier
 
+    def __post_init__(self) -> None:
+        count = len(self.filters)
+        if len(self.kernels) != count:
+            raise UserError(
+                f"network {self.name}: {count} filters but {len(self.kernels)} kernels: give one of each a layer"
+            )
+        if not all(kernel % 2 for kernel in self.kernels):
+            raise UserError(f"network {self.name}: kernels are {list(self.kernels)}: only odd ones keep the map's size")
+        if not set(self.pool_after) <= set(range(1, count + 1)):
+            raise UserError(f"network {self.name}: pool_after is {list(self.pool_after)}: the layers are 1 to {count}")
+
     @property
     def layers(self) -> tuple[str, ...]:
         return tuple(f"C{i}" for i in range(1, len(self.filters) + 1))

@@ -9,6 +9,7 @@ import csv
 import json
 import math
 import re
+import reprlib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -17,6 +18,7 @@ from typing import Any
 import yaml
 from jsonschema import Draft202012Validator
 from jsonschema.exceptions import best_match
+from jsonschema.validators import extend
 
 from .errors import UserError
 from .spec import Network, Spec
@@ -45,14 +47,30 @@ def read_yaml(path: Path) -> Any:
 def validate(data: Any, schema: str, where: str) -> None:
     """Raise UserError naming the first key of `data` that `schemas/<schema>.schema.yaml` refuses."""
     rules = yaml.safe_load((SCHEMAS / f"{schema}.schema.yaml").read_text())
-    error = best_match(Draft202012Validator(rules).iter_errors(data))
+    plain = Draft202012Validator.TYPE_CHECKER
+    finite = plain.redefine("number", lambda _, v: plain.is_type(v, "number") and math.isfinite(v))
+    error = best_match(extend(Draft202012Validator, type_checker=finite)(rules).iter_errors(data))
     if error is None:
         return
+    words = {"number": "a finite number", "integer": "a whole number", "string": "text", "array": "a list",
+             "object": "a mapping", "boolean": "true or false", "null": "null"}  # fmt: skip
     key = "".join(f"[{p}]" if isinstance(p, int) else f".{p}" for p in error.absolute_path).lstrip(".")
     if error.validator == "additionalProperties":
         known = error.schema.get("properties", {})
         unknown = [k for k in error.instance if k not in known]
         said = f"unknown key {', '.join(map(repr, unknown))}; allowed are {', '.join(sorted(known))}"
+    elif error.validator == "type":
+        kinds = [error.validator_value] if isinstance(error.validator_value, str) else error.validator_value
+        said = f"{reprlib.repr(error.instance)} is not {' or '.join(words[kind] for kind in kinds)}"
+    elif error.validator == "enum":
+        said = f"{error.instance!r} is not one of {', '.join(map(str, error.validator_value))}"
+    elif error.validator == "not":  # the only thing forbidden is keys together
+        both = error.validator_value["required"]
+        said = " and ".join(f"{k} {error.instance[k]}" for k in both) + " are given: at most one of them is allowed"
+    elif error.validator == "oneOf":  # by the one property that tells the alternatives apart
+        kinds = [rule["properties"]["kind"] for rule in error.validator_value]
+        known = [value for kind in kinds for value in kind.get("enum", [kind.get("const")])]
+        said = f"kind is {error.instance.get('kind')!r}: allowed are {', '.join(known)}"
     else:
         said = error.message
     raise UserError(f"{where}: {key + ': ' if key else ''}{said}")
@@ -104,6 +122,7 @@ class Plan:
     specs: dict[str, Spec]
     tables: dict[str, dict[str, Any]]
     figures: dict[str, dict[str, Any]]
+    usual: dict[str, Any]  # published settings of a row that says nothing of its own
     datasets: dict[str, dict[str, Any]]  # those the specs use, as in datasets.tsv
     facts: list[dict[str, Any]]  # every setting with its source, for the page of method
     notes: list[str] = field(default_factory=list)
@@ -175,7 +194,8 @@ def build_plan(settings: dict[str, Any]) -> Plan:
     validate(experiments, "experiments", str(path))
     scale = settings["scale"]
     if scale not in experiments["seeds"]:
-        raise UserError(f"{path}: seeds: none are given for the scale {scale!r}")
+        known = ", ".join(experiments["seeds"])
+        raise UserError(f"{path}: seeds: none are given for the scale {scale!r}: there are {known}")
     resolver = _Resolver(experiments, settings, read_datasets(Path(settings["datasets"])), str(path))
     tables = {name: resolver.table(name, table) for name, table in experiments["tables"].items()}
     figures = {name: resolver.figure(name, figure) for name, figure in experiments["figures"].items()}
@@ -186,10 +206,17 @@ def build_plan(settings: dict[str, Any]) -> Plan:
         specs=resolver.specs,
         tables=tables,
         figures=figures,
+        usual=resolver.published({}),
         datasets={name: resolver.datasets[name].__dict__ for name in used},
         facts=list(_facts(experiments)),
         notes=experiments.get("notes", []),
     )
+
+
+def rate_multiplier(settings: dict[str, Any], optimizer: str) -> float:
+    """By what the scale multiplies an optimizer's base learning rate."""
+    given = settings["rate_multiplier"]
+    return given.get(optimizer, 1) if isinstance(given, dict) else given
 
 
 class _Resolver:
@@ -200,6 +227,9 @@ class _Resolver:
     ) -> None:
         self.experiments, self.settings, self.datasets, self.where = experiments, settings, datasets, where
         self.specs: dict[str, Spec] = {}
+        if isinstance(settings["rate_multiplier"], dict):
+            for optimizer in settings["rate_multiplier"]:
+                self._known("optimizers", optimizer, "the configuration's rate_multiplier")
 
     def table(self, name: str, table: dict[str, Any]) -> dict[str, Any]:
         """The table with, in each row, its published settings and, by block, the id of its spec."""
@@ -225,6 +255,7 @@ class _Resolver:
             layers = [*first.network.layers, "total"]
         return {
             "source": table["source"],
+            "caption": table["caption"],
             "reference": table.get("reference"),
             "metrics": table["metrics"],
             "layers": layers,
@@ -260,7 +291,7 @@ class _Resolver:
         full = {**{k: v["value"] for k, v in self.experiments["defaults"].items()}, **row}
         kind = next((k for k in ("l2", "wd") if k in full), "none")
         return {
-            **{k: full[k] for k in ("dataset", "network", "optimizer", "gamma_init", "beta_init", "batch_size")},
+            **{k: full.get(k) for k in ("dataset", "network", "optimizer", "gamma_init", "beta_init", "batch_size")},
             "negative_slope": full["negative_slope"],
             "gamma_lr_scale": full["gamma_rate_scale"],
             "beta_lr_scale": full["beta_rate_scale"],
@@ -297,7 +328,7 @@ class _Resolver:
                 beta_init=full["beta_init"],
                 optimizer=full["optimizer"],
                 algorithm=optimizer["algorithm"],
-                rate=_round(optimizer["rate"] * self.settings["rate_multiplier"]),
+                rate=_round(optimizer["rate"] * rate_multiplier(self.settings, full["optimizer"])),
                 hyperparameters=optimizer["hyperparameters"],
                 gamma_rate_scale=full["gamma_rate_scale"],
                 beta_rate_scale=full["beta_rate_scale"],

@@ -155,9 +155,7 @@ def train(
     return model, history, affine
 
 
-def train_run(
-    spec: Spec, seed: int, data: Prepared, folder: Path, device: torch.device, history_points: int
-) -> None:
+def train_run(spec: Spec, seed: int, data: Prepared, folder: Path, device: torch.device, history_points: int) -> None:
     """Train and write the run's folder: weights, histories of losses and of gammas and betas, and where they come from.
 
     Nothing is written unless the training is whole.
@@ -167,7 +165,7 @@ def train_run(
     with (folder / "train.log").open("w", buffering=1) as log:
         progress = Progress(f"{spec.id} seed {seed}", log)
         model, history, affine = train(spec, seed, data, device, history_points, progress)
-    identity = {"spec_id": spec.id, "seed": str(seed)}
+    identity = {"run": f"{spec.id} seed {seed}"}  # one entry, since safetensors writes several in random order
     state = {key: value.detach().cpu().contiguous() for key, value in model.state_dict().items()}
     table = io.StringIO()
     lines = csv.writer(table, lineterminator="\n")

@@ -1,0 +1,43 @@
+# From data to the typeset supplement. Read the included files in their order: it is the way of the data.
+import json
+
+from snakemake.utils import min_version
+
+from filter_sparsity import paths
+from filter_sparsity.errors import UserError
+from filter_sparsity.sweep import build_plan
+
+min_version("9.1")
+
+
+configfile: "config/config.yaml"
+
+
+try:
+    PLAN = build_plan(config)
+except UserError as error:
+    raise SystemExit(f"error: {error}") from None
+
+SCALE = PLAN.scale
+SEEDS = PLAN.seeds if config["pack_seeds"] else ["{seed}"]  # of one job
+
+
+wildcard_constraints:
+    spec="|".join(PLAN.specs),
+    seed=r"\d+",
+    dataset="|".join(PLAN.datasets),
+    table="|".join(PLAN.tables) or "none",
+    figure="|".join(PLAN.figures) or "none",
+
+
+container: None
+
+
+include: "workflow/rules/plan.smk"
+include: "workflow/rules/prepare.smk"
+include: "workflow/rules/train.smk"
+include: "workflow/rules/extract.smk"
+include: "workflow/rules/tables.smk"
+include: "workflow/rules/figures.smk"
+include: "workflow/rules/report.smk"
+include: "workflow/rules/check.smk"

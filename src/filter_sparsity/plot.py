@@ -1,0 +1,265 @@
+"""Figures 1, 2 and 3, from what runs and the simulation wrote. Torch-free."""
+
+from __future__ import annotations
+
+import itertools
+import logging
+import math
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import matplotlib as mpl
+import numpy as np
+import pandas as pd
+import seaborn as sns
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+from matplotlib.patches import Patch
+from matplotlib.ticker import EngFormatter, MaxNLocator
+
+from . import records
+from .errors import UserError
+from .paths import whole
+from .spec import Spec
+from .sweep import Plan
+
+logging.getLogger("fontTools").setLevel(logging.ERROR)  # it finds the date of cmr10 odd, in every file
+
+WIDTH = 6.7  # inches: the text of an A4 page
+STYLE = {
+    "font.family": ["cmr10", "STIXGeneral"],  # Computer Modern, as the report; STIX for what it lacks
+    "mathtext.fontset": "cm",
+    "axes.formatter.use_mathtext": True,  # cmr10 has no minus sign
+    "axes.unicode_minus": False,
+    "pdf.fonttype": 42,
+    "savefig.dpi": 200,
+    "font.size": 8,
+    "axes.titlesize": 8.5,
+    "axes.labelsize": 8,
+    "xtick.labelsize": 7,
+    "ytick.labelsize": 7,
+    "legend.fontsize": 8,
+    "legend.frameon": False,
+    "axes.linewidth": 0.6,
+    "xtick.major.width": 0.6,
+    "ytick.major.width": 0.6,
+    "xtick.major.size": 2.5,
+    "ytick.major.size": 2.5,
+    "xtick.major.pad": 2,
+    "ytick.major.pad": 2,
+    "axes.labelpad": 3,
+    "axes.titlepad": 4,
+}
+COLORS = {
+    "adam": "#b5452c",
+    "sgd": "#2b5c8a",
+}  # no panel tells curves apart by colour alone: print may be gray
+LIGHT = "0.75"  # lines that are not data
+DROP: dict[str, Any] = {
+    "color": "0.6",
+    "linewidth": 0.6,
+    "linestyle": (0, (4, 2)),
+}  # at the change of a phase
+REGULARIZERS = {"l2": "L2", "wd": "weight decay", "none": "no regularization"}
+QUANTILES = (0, 0.05, 0.25, 0.5, 0.75, 0.95, 1)  # of a fan
+BINS = 20  # of the histograms
+COLUMNS = 4  # of them
+SEQUENCE = "rocket_r"  # colours of the strengths, light to dark
+
+
+def power(value: float) -> str:
+    """A number for mathtext: 0.0005 is 5 x 10^-4."""
+    mantissa, exponent = f"{value:.2e}".split("e")
+    times = "" if float(mantissa) == 1 else rf"{float(mantissa):g} \times "
+    return f"{times}10^{{{int(exponent)}}}" if value else "0"
+
+
+def plot(plan: Plan, name: str, runs: Path, simulation: Path | None, out: Sequence[Path]) -> None:
+    """Draw a figure of the plan from the runs, or from the simulation's CSV, into each of `out` (.pdf, .png).
+
+    The same data give the same bytes. Raises UserError if the plan has no such figure or data are missing.
+    """
+    if name not in plan.figures:
+        raise UserError(f"no figure is called {name!r}: there are {', '.join(plan.figures)}")
+    figure = plan.figures[name]
+    with mpl.rc_context():
+        sns.set_theme(context="paper", style="ticks", rc=STYLE)
+        if figure["kind"] == "simulation":
+            if simulation is None:
+                raise UserError(f"{name} is drawn from a simulation: give it with --simulation")
+            drawn = _simulation(figure, simulation)
+        else:
+            drawn = {"affine": _affine, "universality": _universality}[figure["kind"]](plan, figure, runs)
+            if plan.scale != "paper":
+                note = f"scale {plan.scale}: not the paper's setting"
+                drawn.text(0.995, 0.002, note, ha="right", va="bottom", fontsize=6.5, color="0.5")
+        for path in out:
+            ending = path.suffix.lstrip(".")
+            undated = {"CreationDate": None} if ending == "pdf" else {}
+            with whole(path) as beside:
+                drawn.savefig(beside, format=ending, metadata=undated)
+
+
+def _canvas(height: float, rows: int, columns: int, **shared: Any) -> tuple[Figure, np.ndarray]:
+    """A figure of the report's width, `height` in inches, with axes (rows, columns)."""
+    figure = Figure(figsize=(WIDTH, height), layout="constrained")
+    figure.get_layout_engine().set(w_pad=0.03, h_pad=0.03, wspace=0.02, hspace=0.02)  # type: ignore[union-attr]
+    axes = figure.subplots(rows, columns, squeeze=False, **shared)
+    for ax in axes.flat:
+        sns.despine(ax=ax)
+    return figure, axes
+
+
+# Figure 1
+
+
+def _affine(plan: Plan, figure: dict[str, Any], runs: Path) -> Figure:
+    """Gammas and betas of some layers as training goes on: a row for each, a column for each curve."""
+    specs = [plan.specs[curve["spec"]] for curve in figure["curves"]]
+    rows = [(layer, kind) for layer in figure["layers"] for kind in ("gamma", "beta")]
+    drawn, axes = _canvas(0.5 + 1.3 * len(rows), len(rows), len(specs), sharex="col", sharey="row")
+    for column, (spec, curve) in enumerate(zip(specs, figure["curves"], strict=True)):
+        kept = _pooled(spec, plan.seeds, runs)
+        for ax, (layer, kind) in zip(axes[:, column], rows, strict=True):
+            _fan(ax, kept["step"], kept[f"{kind}_{layer}"], COLORS.get(spec.optimizer, "0.3"))
+            for drop in itertools.accumulate(spec.phase_steps[:-1]):
+                ax.axvline(drop, **DROP, zorder=0)
+            ax.set_xlim(0, spec.steps)
+        axes[0, column].set_title(f"{curve['label']}\n{_strength(spec.strength)}")
+    for ax, (layer, kind) in zip(axes[:, 0], rows, strict=True):
+        ax.set_ylabel(rf"{layer}: {'scale' if kind == 'gamma' else 'bias'} $\{kind}$")
+    for ax in axes.flat:
+        ax.xaxis.set_major_locator(MaxNLocator(4, steps=[1, 2, 5, 10]))
+        ax.xaxis.set_major_formatter(EngFormatter(sep=""))
+        ax.yaxis.set_major_locator(MaxNLocator(5))
+    drawn.align_ylabels(axes[:, 0])
+    gray = "0.3"
+    handles = [
+        Line2D([], [], color=gray, linewidth=1.2, label="median feature"),
+        Patch(facecolor=gray, alpha=0.55, linewidth=0, label="25 to 75 %"),
+        Patch(facecolor=gray, alpha=0.22, linewidth=0, label="5 to 95 %"),
+        Line2D([], [], color=gray, linewidth=0.5, label="least, greatest"),
+        Line2D([], [], **DROP, label="learning rate drops"),
+    ]
+    drawn.legend(handles=handles, loc="outside upper center", ncols=len(handles), columnspacing=1.5)
+    drawn.supxlabel("training step", fontsize=8)
+    return drawn
+
+
+def _strength(strength: float) -> str:
+    return rf"$\lambda = {power(strength)}$"
+
+
+def _pooled(spec: Spec, seeds: Sequence[int], runs: Path) -> dict[str, np.ndarray]:
+    """Gammas and betas of all seeds side by side: `step` (points,) and, of each layer, (points, seeds * filters)."""
+    paths = [runs / spec.id / f"seed{seed}" / "affine.safetensors" for seed in seeds]
+    kept = [records.read_affine(path) for path in paths]
+    for path, arrays in zip(paths, kept, strict=True):
+        if not np.array_equal(arrays["step"], kept[0]["step"]):
+            raise UserError(f"{path} has other steps than {paths[0]}: delete its folder and train the run again")
+    step = kept[0].pop("step")
+    return {
+        "step": step,
+        **{key: np.concatenate([arrays[key] for arrays in kept], axis=1) for key in kept[0]},
+    }
+
+
+def _fan(ax: Axes, step: np.ndarray, values: np.ndarray, color: str) -> None:
+    """The distribution of values (points, features) over the steps (points,)."""
+    least, low, first, median, third, high, most = np.quantile(values, QUANTILES, axis=1)
+    ax.axhline(0, color=LIGHT, linewidth=0.6, zorder=0)
+    ax.fill_between(step, low, high, color=color, alpha=0.22, linewidth=0)
+    ax.fill_between(step, first, third, color=color, alpha=0.4, linewidth=0)
+    for edge in (least, most):
+        ax.plot(step, edge, color=color, linewidth=0.5)
+    ax.plot(step, median, color=color, linewidth=1.2)
+
+
+# Figure 2
+
+
+def _universality(plan: Plan, figure: dict[str, Any], runs: Path) -> Figure:
+    """A histogram of the features' universality for each layer; the first curve filled, the others as steps."""
+    curves = figure["curves"]
+    specs = [plan.specs[curve["spec"]] for curve in curves]
+    layers = specs[0].network.layers
+    rows = math.ceil((len(layers) + 1) / COLUMNS)  # a cell more than layers, for the legend
+    drawn, axes = _canvas(0.3 + 1.45 * rows, rows, COLUMNS)
+    edges = np.linspace(0, 1, BINS + 1)
+    handles: list[Line2D | Patch] = []
+    for number, (spec, curve) in enumerate(zip(specs, curves, strict=True)):
+        shares = _histograms(spec, plan.seeds, runs, edges)
+        color = COLORS.get(spec.optimizer, "0.3")
+        style: dict[str, Any] = {"color": color, "linewidth": 1.1, "linestyle": (":", "-", "--")[number % 3]}
+        if number == 0:
+            style = {
+                "facecolor": mpl.colors.to_rgba(color, 0.45),
+                "edgecolor": color,
+                "linewidth": 0.5,
+                "fill": True,
+            }
+        for ax, layer in zip(axes.flat, layers, strict=False):
+            ax.stairs(10 * shares[layer], edges, **style)
+        label = f"{curve['label']}: {REGULARIZERS[spec.regularizer]}, {_strength(spec.strength)}"
+        handles.append(Patch(label=label, **style) if number == 0 else Line2D([], [], label=label, **style))
+    for ax, layer in zip(axes.flat, layers, strict=False):
+        ax.set_title(layer)
+        ax.set_xlim(0, 1)
+        ax.set_ylim(0, None)
+        ax.set_xticks([0, 0.5, 1], ["0", "0.5", "1"])
+        ax.yaxis.set_major_locator(MaxNLocator(4, min_n_ticks=3, steps=[1, 2, 5, 10]))
+    for ax in axes.flat[len(layers) :]:
+        ax.set_axis_off()
+    axes.flat[len(layers)].legend(handles=handles, loc="center")
+    drawn.supxlabel("universality", fontsize=8)
+    drawn.supylabel(r"fraction of features ($\times 10$)", fontsize=8)
+    return drawn
+
+
+def _histograms(spec: Spec, seeds: Sequence[int], runs: Path, edges: np.ndarray) -> dict[str, np.ndarray]:
+    """Of each layer, the share of features in each bin of universality (bins,): the mean over the seeds."""
+    paths = [runs / spec.id / f"seed{seed}" / "features.csv" for seed in seeds]
+    features = pd.concat(records.read_features(path) for path in paths)  # each seed has as many features as another
+    universality = features.groupby("layer")["universality"]
+    return {layer: np.histogram(values, edges)[0] / len(values) for layer, values in universality}
+
+
+# Figure 3
+
+
+def _simulation(figure: dict[str, Any], path: Path) -> Figure:
+    """The scalar over the iterations: a panel for each optimizer and regularizer, a curve for each strength."""
+    try:
+        frame = pd.read_csv(path).set_index(["panel", "regularizer", "strength"])
+    except (OSError, ValueError, KeyError) as error:
+        raise UserError(f"{path} cannot be read ({error}): delete it and simulate again") from None
+    rows = math.ceil(len(figure["panels"]) / 3)
+    drawn, axes = _canvas(0.6 + 1.55 * rows, rows, 3, sharex=True, sharey=True)
+    strengths = sorted(figure["strengths"])
+    colors = sns.color_palette(SEQUENCE, len(strengths))
+    for ax, panel in zip(axes.flat, figure["panels"], strict=False):
+        for strength, color in zip(strengths, colors, strict=True):
+            key = (panel["label"], panel["regularizer"], strength)
+            if key not in frame.index:
+                raise UserError(f"{path} has no curve of {key}: delete it and simulate again")
+            curve = frame.loc[[key]]
+            ax.fill_between(curve["iteration"], curve["low"], curve["high"], color=color, alpha=0.25, linewidth=0)
+            ax.plot(curve["iteration"], curve["median"], color=color, linewidth=1.1)
+        ax.set_title(f"{panel['label']}, {REGULARIZERS[panel['regularizer']]}")
+        ends = list(itertools.accumulate(phase["iterations"] for phase in figure["phases"]))
+        for change in ends[:-1]:
+            ax.axvline(change, **DROP, zorder=0)
+        ax.axhline(0, color=LIGHT, linewidth=0.6, zorder=0)
+        ax.set_xlim(0, ends[-1])
+    for ax in axes.flat[len(figure["panels"]) :]:
+        ax.set_axis_off()
+    handles = [
+        Line2D([], [], color=color, linewidth=1.4, label=_strength(strength))
+        for strength, color in zip(strengths, colors, strict=True)
+    ]
+    drawn.legend(handles=handles, loc="outside upper center", ncols=len(handles))
+    drawn.supxlabel("iteration", fontsize=8)
+    drawn.supylabel("scalar", fontsize=8)
+    return drawn

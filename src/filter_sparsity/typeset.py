@@ -1,0 +1,348 @@
+"""Tables and the report as LaTeX, from templates that hold no numbers. Torch-free."""
+
+from __future__ import annotations
+
+import itertools
+import os
+import re
+import shutil
+import subprocess
+import tempfile
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+import jinja2
+import pandas as pd
+
+from . import provenance
+from .aggregate import COLUMNS, LAYERED, LOSSES, columns, read_records
+from .errors import UserError
+from .paths import whole
+from .sparsity import conv_parameters
+from .spec import Spec, short
+from .sweep import Plan, rate_multiplier
+
+DECIMALS = {"train_loss": 2, "test_loss": 2, "test_error": 1, "pruned_test_error": 1}  # as the paper prints them
+HEADS = {
+    "train_loss": "Train\nLoss",
+    "test_loss": "Test\nLoss",
+    "test_error": "Test\nErr",
+    "sparsity_by_gamma": "% Sparsity\nby γ",
+    "sparsity_by_activation": "% Sparsity\nby Act",
+    "params_pruned": "% Param\nPruned",
+    "pruned_test_error": "Pruned\nTest Err.",
+}
+SPANS = {
+    "sparsity_by_gamma": "% Sparsity by γ, or % Filters Pruned",
+    "sparsity_by_activation": "% Sparsity by Activation",
+}
+INSTALL = (
+    "sudo apt-get install --no-install-recommends texlive-latex-base texlive-latex-recommended texlive-pictures "
+    "latexmk lmodern"
+)
+
+_SPECIAL = {
+    **{c: f"\\{c}" for c in "&%$#_{}"},
+    "\\": r"\textbackslash{}",
+    "~": r"\textasciitilde{}",
+    "^": r"\textasciicircum{}",
+    "<": r"\textless{}",
+    ">": r"\textgreater{}",
+    "|": r"\textbar{}",
+    '"': r"\textquotedbl{}",
+    "γ": r"$\gamma$",
+    "β": r"$\beta$",
+    "λ": r"$\lambda$",
+    "θ": r"$\theta$",
+    "±": r"$\pm$",
+    "×": r"$\times$",
+    "−": r"$-$",
+    "…": r"\dots{}",
+    "–": "--",
+}
+_TOKEN = re.compile(r"([γβλθ])_(\w+)|10\^\{(-?\d+)\}|(.)", re.DOTALL)
+
+
+def latex(text: Any) -> str:
+    """Plain text as LaTeX: special characters are escaped, Greek letters, γ_init and 10^{-3} typeset.
+
+    Raises UserError for a character that the report's fonts may not have.
+    """
+
+    def token(match: re.Match[str]) -> str:
+        letter, index, power, character = match.groups()
+        if letter:
+            return rf"{_SPECIAL[letter][:-1]}_{{\mathrm{{{index}}}}}$"
+        if power:
+            return f"$10^{{{power}}}$"
+        if character in _SPECIAL:
+            return _SPECIAL[character]
+        if ord(character) > 0x17F or (ord(character) < 32 and character not in "\n\t"):
+            raise UserError(f"cannot typeset the character {character!r} in {str(text)!r}")
+        return character
+
+    return _TOKEN.sub(token, str(text))
+
+
+def render(template: Path, context: dict[str, Any]) -> str:
+    """Fill a template; a name that it uses and nobody gave is an error."""
+    environment = jinja2.Environment(
+        block_start_string=r"\BLOCK{",
+        block_end_string="}",
+        variable_start_string=r"\VAR{",
+        variable_end_string="}",
+        comment_start_string=r"\COMMENT{",
+        comment_end_string="}",
+        line_statement_prefix="%%",
+        line_comment_prefix="%#",
+        trim_blocks=True,
+        keep_trailing_newline=True,
+        undefined=jinja2.StrictUndefined,
+        loader=jinja2.FileSystemLoader(template.parent),
+    )
+    environment.filters["latex"] = latex
+    try:
+        return environment.get_template(template.name).render(context)
+    except jinja2.TemplateNotFound:
+        raise UserError(f"cannot read the template {template}") from None
+    except jinja2.TemplateError as error:
+        raise UserError(f"{template}: {' '.join(str(error).split())}") from None
+
+
+def number(value: float | None, metric: str) -> str:
+    """As the paper prints it: losses as they are, everything else in percent; a missing value is a dash."""
+    if value is None or pd.isna(value):
+        return "--"
+    scaled = value if metric in LOSSES else 100 * value
+    return f"{scaled:.{DECIMALS.get(metric, 0)}f}"
+
+
+def with_spread(mean: float, sd: float, metric: str) -> str:
+    if pd.isna(sd):
+        return number(mean, metric)
+    return rf"{number(mean, metric)}\spread{{{number(sd, metric)}}}"
+
+
+def stacked(text: str) -> str:
+    lines = [latex(line) for line in text.split("\n")]
+    return rf"\shortstack{{{r'\\'.join(lines)}}}" if len(lines) > 1 else lines[0]
+
+
+def read_values(path: Path) -> pd.DataFrame:
+    """The numbers of a table, as `aggregate` wrote them."""
+    try:
+        frame = pd.read_csv(path)
+    except (OSError, ValueError) as error:
+        raise UserError(f"cannot read {path}: {' '.join(str(error).split())}") from None
+    if list(frame.columns) != list(COLUMNS):
+        raise UserError(f"{path} is not a table's values: delete it and aggregate again")
+    text = {key: "" for key in ("panel", "group", "row", "block", "layer")}
+    return frame.fillna(text)
+
+
+def table(plan: Plan, name: str, values: pd.DataFrame, template: Path) -> str:
+    """A table as LaTeX, from its layout in the plan and the numbers that `aggregate` made."""
+    layout = plan.tables[name]
+    found = {
+        (c["panel"], c["group"], c["row"], c["block"], c["metric"], c["layer"]): c for c in values.to_dict("records")
+    }
+    spec = plan.specs[plan.selected(name)[0]]
+    wanted = [(block, metric, layer) for block in layout["blocks"] for metric, layer in columns(layout)]
+    panels = []
+    for panel in layout["panels"]:
+        groups = []
+        for group in panel["groups"]:
+            rows = []
+            for row in group["rows"]:
+                own = [found.get((panel["label"], group["label"], row["label"], *key)) for key in wanted]
+                if None in own:
+                    raise UserError(f"{name}: the values lack cells of the row {row['label']!r}: aggregate it again")
+                rows.append(
+                    {
+                        "label": row["label"],
+                        "printed": any(pd.notna(c["paper"]) for c in own),
+                        "cells": [
+                            {
+                                "ours": with_spread(c["mean"], c["sd"], c["metric"]),
+                                "paper": number(c["paper"], c["metric"]),
+                            }
+                            for c in own
+                        ],
+                    }
+                )
+            groups.append({"label": group["label"], "rows": rows})
+        panels.append({"label": panel["label"], "groups": groups})
+    grouped = any(group["label"] for panel in layout["panels"] for group in panel["groups"])
+    first = 3 if grouped else 2
+    context = {
+        "name": name,
+        "caption": f"{layout['caption']} {'' if plan.scale == 'paper' else ' '.join(scale_in_short(plan))}",
+        "note": f"{over_seeds(values['n'])} Gray: the paper's number ({layout['source']}).",
+        "grouped": grouped,
+        "width": first - 1 + len(wanted),
+        "column_format": "r" * len(wanted),
+        "heads": heads(layout, wanted, first),
+        "columns": [{"label": stacked(column_head(spec, plan, layout, m, layer))} for _, m, layer in wanted],
+        "panels": panels,
+        "placement": "p" if len(wanted) > 12 else "htbp",
+    }
+    return render(template, context)
+
+
+def heads(layout: dict[str, Any], wanted: list[tuple[str, str, str]], first: int) -> list[dict[str, Any]]:
+    """What stands above the columns' own heads: the block, or what the layers' columns have in common."""
+
+    def label(key: tuple[str, str, str]) -> str:
+        block, metric, layer = key
+        if len(layout["blocks"]) > 1:
+            return block
+        return SPANS[metric] if metric in LAYERED and len(layout["layers"]) > 1 else ""
+
+    spans, at = [], first
+    for text, keys in itertools.groupby(wanted, key=label):
+        span = len(list(keys))
+        spans.append({"label": text, "span": span, "first": at, "last": at + span - 1})
+        at += span
+    return spans if any(s["label"] for s in spans) else []
+
+
+def column_head(spec: Spec, plan: Plan, layout: dict[str, Any], metric: str, layer: str) -> str:
+    network = spec.network
+    if metric in LAYERED and len(layout["layers"]) > 1:
+        filters = dict(zip(network.layers, network.filters, strict=True))
+        return f"{layer.capitalize()}\n({filters.get(layer, sum(network.filters))})"
+    if metric == "params_pruned":
+        channels = plan.datasets[spec.dataset]["channels"]
+        count = conv_parameters(network.filters, network.kernels, channels, network.conv_bias)
+        return f"{HEADS[metric]}\n({count:.0f})"
+    return HEADS[metric]
+
+
+def over_seeds(counts: pd.Series) -> str:
+    least, most = int(counts.min()), int(counts.max())
+    if most == 1:
+        return "One seed (n = 1)."
+    return f"Mean ± standard deviation over n = {least if least == most else f'{least} to {most}'} seeds."
+
+
+def scale_in_short(plan: Plan) -> list[str]:
+    """The sentence that stands under everything that is not at the published settings."""
+    data = ", ".join(
+        f"{d['name']} for {d['stands_for']}" if d["stands_for"] else d["name"] for d in plan.datasets.values()
+    )
+    return [f"Scale {plan.scale} ({data}): not comparable with the paper's numbers."]
+
+
+def changes(plan: Plan) -> list[str]:
+    """What this scale does otherwise than the paper, sentence by sentence; empty at the published settings."""
+    settings, said = plan.settings, []
+    for data in plan.datasets.values():
+        if data["stands_for"]:
+            said.append(
+                f"In place of {data['stands_for'].upper()}: {data['name']}, {data['source']}; {data['classes']} classes, "
+                f"{data['train']:,} images to train on and {data['test']:,} to test on, {data['side']}x{data['side']} "
+                f"pixels, {data['channels']} channel{'s' if data['channels'] > 1 else ''}, "
+                f"{'with' if data['flip'] else 'without'} random flips."
+            )
+    if settings["width"] != 1:
+        said.append(f"Every layer has {short(settings['width'])} of its published width.")
+    if settings["steps"] is not None:
+        said.append(f"A training has {settings['steps']:,} iterations; the phases of the schedule keep their shares.")
+    if settings["strength_multiplier"] != 1:
+        said.append(
+            f"Every strength of L2 and weight decay is {short(settings['strength_multiplier'])} times the printed one; "
+            "labels give the printed one."
+        )
+    used = dict.fromkeys(spec.optimizer for spec in plan.specs.values())
+    for factor, names in itertools.groupby(sorted(used), key=lambda name: rate_multiplier(settings, name)):
+        if factor != 1:
+            said.append(f"The base learning rate of {', '.join(names)} is {short(factor)} times the published one.")
+    return said
+
+
+def report(plan: Plan, runs: Path, template: Path) -> str:
+    """The report's LaTeX. Tables and figures are read from `tables/` and `figures/` beside it when it is compiled."""
+    records = read_records(plan, plan.specs, runs)
+    origins = [record["provenance"] for record in records]
+    where = {spec: [name for name in (*plan.tables, *plan.figures) if name in shows(plan, spec)] for spec in plan.specs}
+    context = {
+        "scale": plan.scale,
+        "short": " ".join(scale_in_short(plan)) if changes(plan) else "",
+        "changes": changes(plan),
+        "seeds": len(plan.seeds),
+        "specs": len(plan.specs),
+        "tables": list(plan.tables),
+        "figures": {name: figure["caption"] for name, figure in plan.figures.items()},
+        "facts": [
+            {"part": part, "lines": list(lines)}
+            for part, lines in itertools.groupby(plan.facts, key=lambda f: f["part"])
+        ],
+        "notes": plan.notes,
+        "datasets": [
+            {**data, "digest": next((o["data_digest"] for o in origins if o["dataset"] == name), "")}
+            for name, data in plan.datasets.items()
+        ],
+        "commits": tally(o["commit"] for o in origins),
+        "devices": tally(o["device"] for o in origins),
+        "versions": tally(", ".join(f"{k} {v}" for k, v in o["versions"].items()) for o in origins),
+        "hours": sum(o["wall_seconds"] for o in origins) / 3600,
+        "typeset_by": provenance.commit(),
+        "runs": [
+            {
+                "spec": spec,
+                "where": where[spec],
+                "seconds": sum(o["wall_seconds"] for o in origins if o["spec_id"] == spec),
+            }
+            for spec in plan.specs
+        ],
+    }
+    return render(template, context)
+
+
+def shows(plan: Plan, spec: str) -> list[str]:
+    return [name for name in (*plan.tables, *plan.figures) if spec in plan.selected(name)]
+
+
+def tally(values: Any) -> list[str]:
+    """Distinct values with how often each occurs, most frequent first."""
+    counts = Counter(values)
+    return [f"{value} ({count} runs)" if len(counts) > 1 else value for value, count in counts.most_common()]
+
+
+def compile_pdf(tex: Path, style: Path, out: Path, inside: Path | None = None) -> None:
+    r"""Run latexmk on `tex` in its own folder; a part of a document is compiled as `\content` of `inside`.
+
+    Raises UserError if LaTeX is not installed or stops at an error.
+    """
+    if not shutil.which("latexmk") or not shutil.which("pdflatex"):
+        raise UserError(
+            f"LaTeX is not installed, so there is no {out.name}: `{INSTALL}`; "
+            "without it `snakemake tables figures` makes everything else"
+        )
+    environment = {
+        **os.environ,
+        "TEXINPUTS": f"{style.resolve().parent}:",
+        "SOURCE_DATE_EPOCH": "0",  # equal sources give equal files
+        "FORCE_SOURCE_DATE": "1",
+    }
+    what = [tex.name] if inside is None else [f"-usepretex=\\def\\content{{{tex.name}}}", str(inside.resolve())]
+    with tempfile.TemporaryDirectory() as scratch:
+        command = ["latexmk", "-pdf", "-interaction=nonstopmode", "-halt-on-error", f"-jobname={tex.stem}"]
+        done = subprocess.run(
+            [*command, f"-outdir={scratch}", *what],
+            cwd=tex.parent,
+            env=environment,
+            capture_output=True,
+            text=True,
+            errors="replace",
+            check=False,
+        )
+        made = Path(scratch) / f"{tex.stem}.pdf"
+        if done.returncode or not made.exists():
+            log = tex.with_suffix(".log")
+            log.write_text(done.stdout + done.stderr)
+            first = next((line for line in done.stdout.splitlines() if line.startswith("!")), "it gave no reason")
+            raise UserError(f"LaTeX stopped at {tex}: {first}; all it said is in {log}")
+        with whole(out) as beside:
+            shutil.copyfile(made, beside)

@@ -1,0 +1,53 @@
+"""The import direction: what the Snakefile and the torch-free steps import stays light, and nothing goes round."""
+
+import ast
+from graphlib import TopologicalSorter
+from pathlib import Path
+
+import pytest
+
+import filter_sparsity
+
+SOURCE = Path(filter_sparsity.__file__).parent
+MODULES = sorted(path.stem for path in SOURCE.glob("*.py") if path.stem != "__init__")
+TORCH_FREE = ("errors", "paths", "spec", "sweep", "records", "sparsity", "sources", "data", "provenance", "cli")
+TORCH = {"models", "optim", "train", "extract", "prune", "vision"}
+
+
+def imported(module):
+    """Modules of the package that a module imports as it is imported itself."""
+    names = set()
+    for node in ast.parse((SOURCE / f"{module}.py").read_text()).body:
+        if isinstance(node, ast.ImportFrom) and node.level == 1:
+            names |= {node.module} if node.module else {alias.name for alias in node.names}
+    return names & set(MODULES)
+
+
+def loaded(python, modules, packages):
+    """Which of the packages are loaded once the modules are."""
+    imports = "; ".join(f"import filter_sparsity.{module}" for module in modules)
+    return python(f"import sys; {imports}; print(*sorted(set({packages!r}) & set(sys.modules)))")
+
+
+def test_imports_do_not_go_round():
+    order = list(TopologicalSorter({module: imported(module) for module in MODULES}).static_order())
+    assert order.index("errors") < order.index("spec") < order.index("sweep")
+    assert order.index("models") < order.index("train") < order.index("extract")
+
+
+@pytest.mark.parametrize("module", TORCH_FREE)
+def test_torch_free_modules_import_no_module_with_torch(module):
+    assert not imported(module) & TORCH
+
+
+def test_torch_free_modules_load_neither_torch_nor_snakemake(python):
+    assert loaded(python, TORCH_FREE, ["torch", "torchvision", "snakemake", "sklearn", "matplotlib"]) == ""
+
+
+def test_the_plan_is_made_without_heavy_packages(python):
+    heavy = ["torch", "torchvision", "numpy", "pandas", "sklearn", "scipy", "matplotlib", "seaborn", "snakemake"]
+    assert loaded(python, ["sweep", "paths", "cli"], heavy) == ""
+
+
+def test_loaded_would_find_a_heavy_package(python):
+    assert loaded(python, ["data"], ["numpy", "torch"]) == "numpy"

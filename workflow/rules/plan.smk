@@ -1,0 +1,16 @@
+# The plan: every spec of this scale in full, and which runs each table and figure selects. Jobs read it, not the
+# configuration. A run takes it as `ancient`: its settings are named by the spec id in its path, so a new plan alone
+# never trains anything again.
+
+
+rule plan:
+    default_target: False
+    input:
+        config["experiments"],
+        config["datasets"],
+    output:
+        paths.plan(SCALE),
+    params:
+        settings=json.dumps(config, sort_keys=True),
+    shell:
+        "filter-sparsity plan --settings {params.settings:q} --out {output:q}"

@@ -1,0 +1,10 @@
+# Datasets in the form that training reads. They are the same at every scale.
+
+
+rule prepare:
+    output:
+        paths.prepared("{dataset}"),
+    params:
+        root=config["data_root"] or paths.RESULTS / "data" / "original",
+    shell:
+        "filter-sparsity prepare {wildcards.dataset} --root {params.root:q} --out {output:q}"
