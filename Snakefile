@@ -1,5 +1,7 @@
 # From data to the typeset supplement. Read the included files in their order: it is the way of the data.
 import json
+import sys
+from pathlib import Path
 
 from snakemake.utils import min_version
 
@@ -8,6 +10,7 @@ from filter_sparsity.errors import UserError
 from filter_sparsity.sweep import build_plan
 
 min_version("9.1")
+shell.prefix(f"export PATH={Path(sys.executable).parent}:$PATH; ")  # without activating the environment, too
 
 
 configfile: "config/config.yaml"
@@ -19,7 +22,6 @@ except UserError as error:
     raise SystemExit(f"error: {error}") from None
 
 SCALE = PLAN.scale
-SEEDS = PLAN.seeds if config["pack_seeds"] else ["{seed}"]  # of one job
 
 
 wildcard_constraints:
@@ -30,9 +32,11 @@ wildcard_constraints:
     figure="|".join(PLAN.figures) or "none",
 
 
-container: None
+# The platform this is meant for. Only `--software-deployment-method apptainer` would use it; nobody has tried that.
+container: "docker://python:3.11-bookworm"
 
 
+include: "workflow/rules/common.smk"
 include: "workflow/rules/plan.smk"
 include: "workflow/rules/prepare.smk"
 include: "workflow/rules/train.smk"

@@ -18,9 +18,7 @@ from filter_sparsity.spec import Network, Spec
 from filter_sparsity.sweep import build_plan, merge, read_yaml
 
 ROOT = Path(__file__).parents[1]
-TINY = Network(
-    name="tiny", filters=(4, 6, 5), kernels=(5, 3, 3), pool_after=(1, 3), conv_bias=False, hidden=(8,)
-)
+TINY = Network(name="tiny", filters=(4, 6, 5), kernels=(5, 3, 3), pool_after=(1, 3), conv_bias=False, hidden=(8,))
 
 
 @pytest.fixture(scope="session")
@@ -131,7 +129,7 @@ def plain():
             modules.append(nn.Linear(linear.in_features, linear.out_features))
             modules[-1].load_state_dict(linear.state_dict())
             modules.append(nn.ReLU())
-        return nn.Sequential(*modules[:-1]), activations
+        return nn.Sequential(*modules[:-1]).train(model.training), activations
 
     return build
 

@@ -26,7 +26,7 @@ def store(plan: Plan, runs: Path) -> pd.DataFrame:
 
 
 def compare(plan: Plan, runs: Path, reference: Path, tolerances: Path) -> pd.DataFrame:
-    """A line for every stored measurement of a spec of the plan: fresh and stored mean, their difference, tolerance, verdict.
+    """A line for every measurement of every spec: fresh and stored mean, their difference, tolerance and verdict.
 
     The tolerance is `deviations` standard errors of the difference of two means of the seeds at hand, and `at least`
     what the tolerances file says. The deviation over seeds is the spec's own, or that of all specs together where it
@@ -47,8 +47,8 @@ def compare(plan: Plan, runs: Path, reference: Path, tolerances: Path) -> pd.Dat
         verdict, difference, tolerance = "no reference", math.nan, math.nan
         if not math.isnan(line["mean_stored"]):
             deviation = max(line["sd_stored"], pooled[line["metric"], line["layer"]])
-            error = deviation * math.sqrt(1 / line["n"] + 1 / line["n_stored"])
-            tolerance = max(rules["deviations"] * error, rules["at_least"][line["metric"]])
+            standard_error = deviation * math.sqrt(1 / line["n"] + 1 / line["n_stored"])
+            tolerance = max(rules["deviations"] * standard_error, rules["at_least"][line["metric"]])
             difference = line["mean"] - line["mean_stored"]
             verdict = "agrees" if abs(difference) <= tolerance else "differs"
         lines.append({**line, "difference": difference, "tolerance": tolerance, "verdict": verdict})

@@ -148,7 +148,7 @@ def store(args: argparse.Namespace) -> None:
     print(f"{args.out}: {len(frame)} measurements of {frame['spec_id'].nunique()} specs")
 
 
-def _spec(plan, spec_id):  # noqa: ANN001, ANN202
+def _spec(plan, spec_id):
     if spec_id not in plan.specs:
         raise UserError(f"the plan has no spec {spec_id!r}")
     return plan.specs[spec_id]
@@ -158,7 +158,7 @@ def parser() -> argparse.ArgumentParser:
     top = argparse.ArgumentParser(prog="filter-sparsity", description=__doc__)
     verbs = top.add_subparsers(required=True, metavar="VERB")
 
-    def verb(function, help: str) -> argparse.ArgumentParser:  # noqa: ANN001
+    def verb(function, help: str) -> argparse.ArgumentParser:
         added = verbs.add_parser(function.__name__, help=help, description=help)
         added.set_defaults(run=function)
         return added

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import itertools
+from collections.abc import Sequence
+from typing import cast
+
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
@@ -20,15 +24,17 @@ class ConvNet(nn.Module):
         network = spec.network
         self.negative_slope = spec.negative_slope
         self.pool_after = frozenset(network.pool_after)
-        self.convs, self.norms, self.head = nn.ModuleList(), nn.ModuleList(), nn.ModuleList()
+        convs, norms = [], []
         for i, (filters, kernel) in enumerate(zip(network.filters, network.kernels, strict=True), start=1):
-            self.convs.append(nn.Conv2d(channels, filters, kernel, padding=kernel // 2, bias=network.conv_bias))
-            self.norms.append(nn.BatchNorm2d(filters))
+            convs.append(nn.Conv2d(channels, filters, kernel, padding=kernel // 2, bias=network.conv_bias))
+            norms.append(nn.BatchNorm2d(filters))
             channels = filters
             side //= 2 if i in self.pool_after else 1
         widths = [channels * side * side, *network.hidden, classes]
-        for inputs, outputs in zip(widths[:-1], widths[1:], strict=True):
-            self.head.append(nn.Linear(inputs, outputs))
+        head = [nn.Linear(inputs, outputs) for inputs, outputs in itertools.pairwise(widths)]
+        self.convs = cast("Sequence[nn.Conv2d]", nn.ModuleList(convs))
+        self.norms = cast("Sequence[nn.BatchNorm2d]", nn.ModuleList(norms))
+        self.head = cast("Sequence[nn.Linear]", nn.ModuleList(head))
 
     def activation(self, x: Tensor) -> Tensor:
         return F.leaky_relu(x, self.negative_slope) if self.negative_slope else F.relu(x)
@@ -54,8 +60,8 @@ class ConvNet(nn.Module):
 def build(spec: Spec, channels: int, side: int, classes: int) -> ConvNet:
     """A network for images of `channels` x `side` x `side`, weights drawn from torch's global generator.
 
-    Weights are Xavier-initialised with the gain for ReLU (Section 2.1 of the main paper), biases 0; gamma and beta start
-    where the spec says (Section 4 and Table 3 of the supplement).
+    Weights are Xavier-initialised with the gain for ReLU (Section 2.1 of the main paper), biases 0; gamma and beta
+    start where the spec says (Section 4 and Table 3 of the supplement).
     """
     model = ConvNet(spec, channels, side, classes)
     for module in model.modules():

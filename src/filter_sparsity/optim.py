@@ -19,7 +19,7 @@ from .spec import Spec
 # itself takes, in every job. Nothing is compiled here, so the function may be called as it is.
 _add = getattr(torch.optim.Optimizer.add_param_group, "__wrapped__", None)
 if _add is not None and not hasattr(_add, "__dynamo_disable"):
-    setattr(_add, "__dynamo_disable", _add)  # noqa: B010 (a plain assignment would be mangled in a class)
+    setattr(_add, "__dynamo_disable", _add)
 
 _FUSED = ("SGD", "Adam", "Adagrad")  # torch has one-kernel updates of these on CPU and GPU
 

@@ -49,6 +49,10 @@ def simulation(scale: str, name: str) -> Path:
     return RESULTS / scale / "simulations" / f"{name}.csv"
 
 
+def log(scale: str, job: str) -> Path:
+    return RESULTS / scale / "logs" / f"{job}.log"
+
+
 def check(scale: str, ending: str) -> Path:
     return RESULTS / scale / "check" / f"check.{ending}"
 

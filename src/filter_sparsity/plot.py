@@ -15,6 +15,7 @@ import pandas as pd
 import seaborn as sns
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.layout_engine import ConstrainedLayoutEngine
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 from matplotlib.ticker import EngFormatter, MaxNLocator
@@ -52,21 +53,15 @@ STYLE = {
     "axes.labelpad": 3,
     "axes.titlepad": 4,
 }
-COLORS = {
-    "adam": "#b5452c",
-    "sgd": "#2b5c8a",
-}  # no panel tells curves apart by colour alone: print may be gray
-LIGHT = "0.75"  # lines that are not data
-DROP: dict[str, Any] = {
-    "color": "0.6",
-    "linewidth": 0.6,
-    "linestyle": (0, (4, 2)),
-}  # at the change of a phase
+COLORS = {"adam": "#b5452c", "sgd": "#2b5c8a"}  # beside another sign in every panel: print may be gray
+OTHER = "0.3"  # colour of the other optimizers, and of legends that hold for all
+STRENGTHS = "mako_r"  # from light to dark, in gray too
+LIGHT = "0.75"  # lines at 0
+PHASE: dict[str, Any] = {"color": "0.6", "linewidth": 0.6, "linestyle": (0, (4, 2))}  # where a phase ends
+LINE: dict[str, Any] = {"columnspacing": 1.4, "handlelength": 1.6, "handletextpad": 0.5}  # a legend in one line
 REGULARIZERS = {"l2": "L2", "wd": "weight decay", "none": "no regularization"}
 QUANTILES = (0, 0.05, 0.25, 0.5, 0.75, 0.95, 1)  # of a fan
-BINS = 20  # of the histograms
-COLUMNS = 4  # of them
-SEQUENCE = "rocket_r"  # colours of the strengths, light to dark
+BINS = 20  # of a histogram of universality
 
 
 def power(value: float) -> str:
@@ -76,25 +71,18 @@ def power(value: float) -> str:
     return f"{times}10^{{{int(exponent)}}}" if value else "0"
 
 
+def _strength(value: float) -> str:
+    return rf"$\lambda = {power(value)}$"
+
+
 def plot(plan: Plan, name: str, runs: Path, simulation: Path | None, out: Sequence[Path]) -> None:
     """Draw a figure of the plan from the runs, or from the simulation's CSV, into each of `out` (.pdf, .png).
 
-    The same data give the same bytes. Raises UserError if the plan has no such figure or data are missing.
+    The same data give the same bytes. Raises UserError as `draw` does.
     """
-    if name not in plan.figures:
-        raise UserError(f"no figure is called {name!r}: there are {', '.join(plan.figures)}")
-    figure = plan.figures[name]
     with mpl.rc_context():
         sns.set_theme(context="paper", style="ticks", rc=STYLE)
-        if figure["kind"] == "simulation":
-            if simulation is None:
-                raise UserError(f"{name} is drawn from a simulation: give it with --simulation")
-            drawn = _simulation(figure, simulation)
-        else:
-            drawn = {"affine": _affine, "universality": _universality}[figure["kind"]](plan, figure, runs)
-            if plan.scale != "paper":
-                note = f"scale {plan.scale}: not the paper's setting"
-                drawn.text(0.995, 0.002, note, ha="right", va="bottom", fontsize=6.5, color="0.5")
+        drawn = draw(plan, name, runs, simulation)
         for path in out:
             ending = path.suffix.lstrip(".")
             undated = {"CreationDate": None} if ending == "pdf" else {}
@@ -102,10 +90,26 @@ def plot(plan: Plan, name: str, runs: Path, simulation: Path | None, out: Sequen
                 drawn.savefig(beside, format=ending, metadata=undated)
 
 
+def draw(plan: Plan, name: str, runs: Path, simulation: Path | None) -> Figure:
+    """A figure of the plan, in the style that is set. Raises UserError if it is unknown or data are missing."""
+    if name not in plan.figures:
+        raise UserError(f"no figure is called {name!r}: there are {', '.join(plan.figures)}")
+    figure = plan.figures[name]
+    if figure["kind"] == "simulation":
+        if simulation is None:
+            raise UserError(f"{name} is drawn from a simulation: give it with --simulation")
+        return _simulation(figure, simulation)
+    drawn = {"affine": _affine, "universality": _universality}[figure["kind"]](plan, figure, runs)
+    if plan.scale != "paper":
+        note = f"scale {plan.scale}: not the paper's setting"
+        drawn.text(0.995, 0.002, note, ha="right", va="bottom", fontsize=6.5, color="0.5")
+    return drawn
+
+
 def _canvas(height: float, rows: int, columns: int, **shared: Any) -> tuple[Figure, np.ndarray]:
     """A figure of the report's width, `height` in inches, with axes (rows, columns)."""
-    figure = Figure(figsize=(WIDTH, height), layout="constrained")
-    figure.get_layout_engine().set(w_pad=0.03, h_pad=0.03, wspace=0.02, hspace=0.02)  # type: ignore[union-attr]
+    layout = ConstrainedLayoutEngine(w_pad=0.03, h_pad=0.03, wspace=0.02, hspace=0.02)
+    figure = Figure(figsize=(WIDTH, height), layout=layout)
     axes = figure.subplots(rows, columns, squeeze=False, **shared)
     for ax in axes.flat:
         sns.despine(ax=ax)
@@ -123,9 +127,9 @@ def _affine(plan: Plan, figure: dict[str, Any], runs: Path) -> Figure:
     for column, (spec, curve) in enumerate(zip(specs, figure["curves"], strict=True)):
         kept = _pooled(spec, plan.seeds, runs)
         for ax, (layer, kind) in zip(axes[:, column], rows, strict=True):
-            _fan(ax, kept["step"], kept[f"{kind}_{layer}"], COLORS.get(spec.optimizer, "0.3"))
+            _fan(ax, kept["step"], kept[f"{kind}_{layer}"], COLORS.get(spec.optimizer, OTHER))
             for drop in itertools.accumulate(spec.phase_steps[:-1]):
-                ax.axvline(drop, **DROP, zorder=0)
+                ax.axvline(drop, **PHASE, zorder=0)
             ax.set_xlim(0, spec.steps)
         axes[0, column].set_title(f"{curve['label']}\n{_strength(spec.strength)}")
     for ax, (layer, kind) in zip(axes[:, 0], rows, strict=True):
@@ -135,35 +139,27 @@ def _affine(plan: Plan, figure: dict[str, Any], runs: Path) -> Figure:
         ax.xaxis.set_major_formatter(EngFormatter(sep=""))
         ax.yaxis.set_major_locator(MaxNLocator(5))
     drawn.align_ylabels(axes[:, 0])
-    gray = "0.3"
     handles = [
-        Line2D([], [], color=gray, linewidth=1.2, label="median feature"),
-        Patch(facecolor=gray, alpha=0.55, linewidth=0, label="25 to 75 %"),
-        Patch(facecolor=gray, alpha=0.22, linewidth=0, label="5 to 95 %"),
-        Line2D([], [], color=gray, linewidth=0.5, label="least, greatest"),
-        Line2D([], [], **DROP, label="learning rate drops"),
+        Line2D([], [], color=OTHER, linewidth=1.2, label="median feature"),
+        Patch(facecolor=OTHER, alpha=0.55, linewidth=0, label="25 to 75 %"),
+        Patch(facecolor=OTHER, alpha=0.22, linewidth=0, label="5 to 95 %"),
+        Line2D([], [], color=OTHER, linewidth=0.5, label="least, greatest"),
+        Line2D([], [], **PHASE, label="learning rate drops"),
     ]
-    drawn.legend(handles=handles, loc="outside upper center", ncols=len(handles), columnspacing=1.5)
+    drawn.legend(handles=handles, loc="outside upper center", ncols=len(handles), **LINE)
     drawn.supxlabel("training step", fontsize=8)
     return drawn
 
 
-def _strength(strength: float) -> str:
-    return rf"$\lambda = {power(strength)}$"
-
-
 def _pooled(spec: Spec, seeds: Sequence[int], runs: Path) -> dict[str, np.ndarray]:
-    """Gammas and betas of all seeds side by side: `step` (points,) and, of each layer, (points, seeds * filters)."""
+    """Gammas and betas of all seeds side by side: `step` (points,), others (points, seeds * filters)."""
     paths = [runs / spec.id / f"seed{seed}" / "affine.safetensors" for seed in seeds]
     kept = [records.read_affine(path) for path in paths]
     for path, arrays in zip(paths, kept, strict=True):
         if not np.array_equal(arrays["step"], kept[0]["step"]):
             raise UserError(f"{path} has other steps than {paths[0]}: delete its folder and train the run again")
-    step = kept[0].pop("step")
-    return {
-        "step": step,
-        **{key: np.concatenate([arrays[key] for arrays in kept], axis=1) for key in kept[0]},
-    }
+    pooled = {key: np.concatenate([arrays[key] for arrays in kept], axis=1) for key in kept[0] if key != "step"}
+    return {**pooled, "step": kept[0]["step"]}
 
 
 def _fan(ax: Axes, step: np.ndarray, values: np.ndarray, color: str) -> None:
@@ -181,29 +177,22 @@ def _fan(ax: Axes, step: np.ndarray, values: np.ndarray, color: str) -> None:
 
 
 def _universality(plan: Plan, figure: dict[str, Any], runs: Path) -> Figure:
-    """A histogram of the features' universality for each layer; the first curve filled, the others as steps."""
-    curves = figure["curves"]
-    specs = [plan.specs[curve["spec"]] for curve in curves]
-    layers = specs[0].network.layers
-    rows = math.ceil((len(layers) + 1) / COLUMNS)  # a cell more than layers, for the legend
-    drawn, axes = _canvas(0.3 + 1.45 * rows, rows, COLUMNS)
+    """A histogram of the features' universality for each layer: the first curve filled, others as steps."""
+    layers = plan.specs[figure["curves"][0]["spec"]].network.layers
+    rows = math.ceil((len(layers) + 1) / 4)  # a cell more than layers, for the legend
+    drawn, axes = _canvas(0.3 + 1.45 * rows, rows, 4)
     edges = np.linspace(0, 1, BINS + 1)
-    handles: list[Line2D | Patch] = []
-    for number, (spec, curve) in enumerate(zip(specs, curves, strict=True)):
-        shares = _histograms(spec, plan.seeds, runs, edges)
-        color = COLORS.get(spec.optimizer, "0.3")
-        style: dict[str, Any] = {"color": color, "linewidth": 1.1, "linestyle": (":", "-", "--")[number % 3]}
+    for number, curve in enumerate(figure["curves"]):
+        spec = plan.specs[curve["spec"]]
+        color = COLORS.get(spec.optimizer, OTHER)
         if number == 0:
-            style = {
-                "facecolor": mpl.colors.to_rgba(color, 0.45),
-                "edgecolor": color,
-                "linewidth": 0.5,
-                "fill": True,
-            }
-        for ax, layer in zip(axes.flat, layers, strict=False):
-            ax.stairs(10 * shares[layer], edges, **style)
+            style = {"facecolor": (color, 0.45), "edgecolor": color, "linewidth": 0.5, "fill": True}
+        else:
+            style = {"color": color, "linewidth": 1.1, "linestyle": (":", "-", "--")[number % 3]}
         label = f"{curve['label']}: {REGULARIZERS[spec.regularizer]}, {_strength(spec.strength)}"
-        handles.append(Patch(label=label, **style) if number == 0 else Line2D([], [], label=label, **style))
+        shares = _histograms(spec, plan.seeds, runs, edges)
+        for ax, layer in zip(axes.flat, layers, strict=False):
+            ax.stairs(10 * shares[layer], edges, label=label, **style)
     for ax, layer in zip(axes.flat, layers, strict=False):
         ax.set_title(layer)
         ax.set_xlim(0, 1)
@@ -212,7 +201,7 @@ def _universality(plan: Plan, figure: dict[str, Any], runs: Path) -> Figure:
         ax.yaxis.set_major_locator(MaxNLocator(4, min_n_ticks=3, steps=[1, 2, 5, 10]))
     for ax in axes.flat[len(layers) :]:
         ax.set_axis_off()
-    axes.flat[len(layers)].legend(handles=handles, loc="center")
+    axes.flat[len(layers)].legend(*axes.flat[0].get_legend_handles_labels(), loc="center")
     drawn.supxlabel("universality", fontsize=8)
     drawn.supylabel(r"fraction of features ($\times 10$)", fontsize=8)
     return drawn
@@ -223,14 +212,14 @@ def _histograms(spec: Spec, seeds: Sequence[int], runs: Path, edges: np.ndarray)
     paths = [runs / spec.id / f"seed{seed}" / "features.csv" for seed in seeds]
     features = pd.concat(records.read_features(path) for path in paths)  # each seed has as many features as another
     universality = features.groupby("layer")["universality"]
-    return {layer: np.histogram(values, edges)[0] / len(values) for layer, values in universality}
+    return {str(layer): np.histogram(values, edges)[0] / len(values) for layer, values in universality}
 
 
 # Figure 3
 
 
 def _simulation(figure: dict[str, Any], path: Path) -> Figure:
-    """The scalar over the iterations: a panel for each optimizer and regularizer, a curve for each strength."""
+    """The scalar over the iterations: a panel per optimizer and regularizer, a curve per strength."""
     try:
         frame = pd.read_csv(path).set_index(["panel", "regularizer", "strength"])
     except (OSError, ValueError, KeyError) as error:
@@ -238,28 +227,29 @@ def _simulation(figure: dict[str, Any], path: Path) -> Figure:
     rows = math.ceil(len(figure["panels"]) / 3)
     drawn, axes = _canvas(0.6 + 1.55 * rows, rows, 3, sharex=True, sharey=True)
     strengths = sorted(figure["strengths"])
-    colors = sns.color_palette(SEQUENCE, len(strengths))
+    colors = dict(zip(strengths, sns.color_palette(STRENGTHS, len(strengths)), strict=True))
+    *changes, end = itertools.accumulate(phase["iterations"] for phase in figure["phases"])
     for ax, panel in zip(axes.flat, figure["panels"], strict=False):
-        for strength, color in zip(strengths, colors, strict=True):
+        for strength, color in colors.items():
             key = (panel["label"], panel["regularizer"], strength)
             if key not in frame.index:
-                raise UserError(f"{path} has no curve of {key}: delete it and simulate again")
+                raise UserError(f"{path} has no curve of {', '.join(map(str, key))}: delete it and simulate again")
             curve = frame.loc[[key]]
             ax.fill_between(curve["iteration"], curve["low"], curve["high"], color=color, alpha=0.25, linewidth=0)
             ax.plot(curve["iteration"], curve["median"], color=color, linewidth=1.1)
         ax.set_title(f"{panel['label']}, {REGULARIZERS[panel['regularizer']]}")
-        ends = list(itertools.accumulate(phase["iterations"] for phase in figure["phases"]))
-        for change in ends[:-1]:
-            ax.axvline(change, **DROP, zorder=0)
+        for change in changes:
+            ax.axvline(change, **PHASE, zorder=0)
         ax.axhline(0, color=LIGHT, linewidth=0.6, zorder=0)
-        ax.set_xlim(0, ends[-1])
+        ax.set_xlim(0, end)
     for ax in axes.flat[len(figure["panels"]) :]:
         ax.set_axis_off()
     handles = [
-        Line2D([], [], color=color, linewidth=1.4, label=_strength(strength))
-        for strength, color in zip(strengths, colors, strict=True)
+        *(Line2D([], [], color=colors[v], linewidth=1.4, label=_strength(v)) for v in strengths),
+        Patch(facecolor=OTHER, alpha=0.25, linewidth=0, label="5 to 95 %"),
+        Line2D([], [], **PHASE, label="gradients change"),
     ]
-    drawn.legend(handles=handles, loc="outside upper center", ncols=len(handles))
+    drawn.legend(handles=handles, loc="outside upper center", ncols=len(handles), **LINE)
     drawn.supxlabel("iteration", fontsize=8)
     drawn.supylabel("scalar", fontsize=8)
     return drawn

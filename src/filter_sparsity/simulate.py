@@ -23,8 +23,8 @@ QUANTILES = {"median": 0.5, "low": 0.05, "high": 0.95}  # over the repeats
 
 
 def gradients(figure: dict[str, Any]) -> Tensor:
-    """The gradients (iterations, repeats): normal noise, with each phase's deviation. The same in every panel."""
-    deviations = np.repeat(*zip(*((p["deviation"], p["iterations"]) for p in figure["phases"]), strict=True))
+    """The gradients (iterations, repeats), the same in every panel: noise with each phase's deviation."""
+    deviations = np.concatenate([np.full(p["iterations"], p["deviation"]) for p in figure["phases"]])
     noise = np.random.default_rng(SEED).standard_normal((len(deviations), figure["repeats"]))
     return torch.from_numpy(deviations[:, None] * noise)
 
@@ -37,17 +37,18 @@ def kept(figure: dict[str, Any]) -> list[int]:
 
 
 def trajectories(panel: dict[str, Any], figure: dict[str, Any]) -> Tensor:
-    """The scalars (points, strengths, repeats) at the iterations `kept`, under a panel's optimizer and regularizer."""
+    """The scalars (points, strengths, repeats) of a panel at the iterations `kept`."""
     noise, keep = gradients(figure), set(kept(figure))
     # In double precision: the weakest regularization changes the scalar by 1e-6 of itself in an iteration.
     strengths = torch.tensor(figure["strengths"], dtype=noise.dtype)[:, None]
     theta = torch.full((len(strengths), figure["repeats"]), float(figure["start"]), dtype=noise.dtype)
     hyperparameters = {k: tuple(v) if isinstance(v, list) else v for k, v in panel["hyperparameters"].items()}
+    # torch's own `weight_decay` takes one strength; here are many, so L2 is written out.
+    l2 = strengths if panel["regularizer"] == "l2" else torch.zeros_like(strengths)
     optimizer = make_optimizer(panel["algorithm"], [theta], l2=0.0, lr=panel["rate"], **hyperparameters)
     points = [theta.clone()]
     for iteration, gradient in enumerate(noise, start=1):
-        # torch's own `weight_decay` takes one strength; here are many, so L2 is written out.
-        theta.grad = gradient + strengths * theta if panel["regularizer"] == "l2" else gradient.expand_as(theta)
+        theta.grad = gradient + l2 * theta  # never an expanded view: fused steps read past the end of one
         optimizer.step()
         if panel["regularizer"] == "wd":
             for scalars, strength in zip(theta, figure["strengths"], strict=True):
@@ -58,9 +59,9 @@ def trajectories(panel: dict[str, Any], figure: dict[str, Any]) -> Tensor:
 
 
 def simulate(figure: dict[str, Any]) -> pd.DataFrame:
-    """All curves of a simulation figure of a plan (Figure 3): a line per panel, regularizer, strength and iteration.
+    """All curves of a plan's simulation (Figure 3): a line per panel, regularizer, strength and iteration.
 
-    `median`, `low` and `high` are of the scalar's value over the repeats: the 50 %, 5 % and 95 % quantiles.
+    `median`, `low` and `high` are the 50 %, 5 % and 95 % quantiles of the scalar over the repeats.
     """
     iterations = kept(figure)
     frames = []

@@ -213,10 +213,9 @@ def build_plan(settings: dict[str, Any]) -> Plan:
     )
 
 
-def rate_multiplier(settings: dict[str, Any], optimizer: str) -> float:
-    """By what the scale multiplies an optimizer's base learning rate."""
-    given = settings["rate_multiplier"]
-    return given.get(optimizer, 1) if isinstance(given, dict) else given
+def multiplier(setting: float | dict[str, float], optimizer: str) -> float:
+    """One factor for all optimizers, or each optimizer's own, 1 where none is given."""
+    return setting.get(optimizer, 1) if isinstance(setting, dict) else setting
 
 
 class _Resolver:
@@ -227,9 +226,9 @@ class _Resolver:
     ) -> None:
         self.experiments, self.settings, self.datasets, self.where = experiments, settings, datasets, where
         self.specs: dict[str, Spec] = {}
-        if isinstance(settings["rate_multiplier"], dict):
-            for optimizer in settings["rate_multiplier"]:
-                self._known("optimizers", optimizer, "the configuration's rate_multiplier")
+        for key in ("rate_multiplier", "strength_multiplier"):
+            for optimizer in settings[key] if isinstance(settings[key], dict) else []:
+                self._known("optimizers", optimizer, f"the configuration's {key}")
 
     def table(self, name: str, table: dict[str, Any]) -> dict[str, Any]:
         """The table with, in each row, its published settings and, by block, the id of its spec."""
@@ -328,12 +327,14 @@ class _Resolver:
                 beta_init=full["beta_init"],
                 optimizer=full["optimizer"],
                 algorithm=optimizer["algorithm"],
-                rate=_round(optimizer["rate"] * rate_multiplier(self.settings, full["optimizer"])),
+                rate=_round(optimizer["rate"] * multiplier(self.settings["rate_multiplier"], full["optimizer"])),
                 hyperparameters=optimizer["hyperparameters"],
                 gamma_rate_scale=full["gamma_rate_scale"],
                 beta_rate_scale=full["beta_rate_scale"],
                 regularizer=kind,
-                strength=_round(full.get(kind, 0) * self.settings["strength_multiplier"]),
+                strength=_round(
+                    full.get(kind, 0) * multiplier(self.settings["strength_multiplier"], full["optimizer"])
+                ),
                 batch_size=batch,
                 phase_steps=self._phases(full["phase_epochs"], dataset.train // batch),
                 rate_decay=full["rate_decay"],

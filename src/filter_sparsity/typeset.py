@@ -21,7 +21,7 @@ from .errors import UserError
 from .paths import whole
 from .sparsity import conv_parameters
 from .spec import Spec, short
-from .sweep import Plan, rate_multiplier
+from .sweep import Plan, multiplier
 
 DECIMALS = {"train_loss": 2, "test_loss": 2, "test_error": 1, "pruned_test_error": 1}  # as the paper prints them
 HEADS = {
@@ -125,8 +125,9 @@ def with_spread(mean: float, sd: float, metric: str) -> str:
 
 
 def stacked(text: str) -> str:
-    lines = [latex(line) for line in text.split("\n")]
-    return rf"\shortstack{{{r'\\'.join(lines)}}}" if len(lines) > 1 else lines[0]
+    r"""Lines of a column's head, one above the other."""
+    lines = r"\\".join(latex(line) for line in text.split("\n"))
+    return rf"\shortstack{{{lines}}}"
 
 
 def read_values(path: Path) -> pd.DataFrame:
@@ -137,7 +138,7 @@ def read_values(path: Path) -> pd.DataFrame:
         raise UserError(f"cannot read {path}: {' '.join(str(error).split())}") from None
     if list(frame.columns) != list(COLUMNS):
         raise UserError(f"{path} is not a table's values: delete it and aggregate again")
-    text = {key: "" for key in ("panel", "group", "row", "block", "layer")}
+    text = dict.fromkeys(("panel", "group", "row", "block", "layer"), "")
     return frame.fillna(text)
 
 
@@ -194,7 +195,7 @@ def heads(layout: dict[str, Any], wanted: list[tuple[str, str, str]], first: int
     """What stands above the columns' own heads: the block, or what the layers' columns have in common."""
 
     def label(key: tuple[str, str, str]) -> str:
-        block, metric, layer = key
+        block, metric, _ = key
         if len(layout["blocks"]) > 1:
             return block
         return SPANS[metric] if metric in LAYERED and len(layout["layers"]) > 1 else ""
@@ -240,8 +241,8 @@ def changes(plan: Plan) -> list[str]:
     for data in plan.datasets.values():
         if data["stands_for"]:
             said.append(
-                f"In place of {data['stands_for'].upper()}: {data['name']}, {data['source']}; {data['classes']} classes, "
-                f"{data['train']:,} images to train on and {data['test']:,} to test on, {data['side']}x{data['side']} "
+                f"In place of {data['stands_for'].upper()}: {data['name']}, {data['source']}; "
+                f"{data['classes']} classes, {data['train']:,} images to train on and {data['test']:,} to test on, {data['side']}x{data['side']} "
                 f"pixels, {data['channels']} channel{'s' if data['channels'] > 1 else ''}, "
                 f"{'with' if data['flip'] else 'without'} random flips."
             )
@@ -249,15 +250,17 @@ def changes(plan: Plan) -> list[str]:
         said.append(f"Every layer has {short(settings['width'])} of its published width.")
     if settings["steps"] is not None:
         said.append(f"A training has {settings['steps']:,} iterations; the phases of the schedule keep their shares.")
-    if settings["strength_multiplier"] != 1:
-        said.append(
-            f"Every strength of L2 and weight decay is {short(settings['strength_multiplier'])} times the printed one; "
-            "labels give the printed one."
-        )
-    used = dict.fromkeys(spec.optimizer for spec in plan.specs.values())
-    for factor, names in itertools.groupby(sorted(used), key=lambda name: rate_multiplier(settings, name)):
-        if factor != 1:
-            said.append(f"The base learning rate of {', '.join(names)} is {short(factor)} times the published one.")
+    used = sorted({spec.optimizer for spec in plan.specs.values()})
+    for key, what in (
+        (
+            "strength_multiplier",
+            "Strengths of L2 and weight decay are {} times the printed ones (labels give those): {}.",
+        ),
+        ("rate_multiplier", "Base learning rates are {} times the published ones: {}."),
+    ):
+        factors = {optimizer: multiplier(settings[key], optimizer) for optimizer in used}
+        for factor in sorted({*factors.values()} - {1}):
+            said.append(what.format(short(factor), ", ".join(o for o in used if factors[o] == factor)))
     return said
 
 

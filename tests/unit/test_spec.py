@@ -54,10 +54,10 @@ def test_ids_at_paper_scale_are_pinned(paper_plan):
 @pytest.mark.parametrize(
     ("changes", "spec_id"),
     [
-        ({}, "blobs-tiny-adam-l2_1e-3-b98f6d"),
-        ({"regularizer": "wd", "strength": 0.002}, "blobs-tiny-adam-wd_2e-3-ID"),
-        ({"regularizer": "none", "strength": 0, "flip": False}, "blobs-tiny-adam-none-ID"),
-        ({"negative_slope": 0.01, "beta_init": 1.0}, "blobs-tiny-leaky_0.01-adam-l2_1e-3-beta_1-ID"),
+        ({}, "blobs-tiny-adam-l2_1e-3-c6962b"),
+        ({"regularizer": "wd", "strength": 0.002}, "blobs-tiny-adam-wd_2e-3-563b75"),
+        ({"regularizer": "none", "strength": 0, "flip": False}, "blobs-tiny-adam-none-6edce5"),
+        ({"negative_slope": 0.01, "beta_init": 1.0}, "blobs-tiny-leaky_0.01-adam-l2_1e-3-beta_1-119a2d"),
     ],
 )
 def test_ids_of_specs_written_out_are_pinned(make_spec, changes, spec_id):

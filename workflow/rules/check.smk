@@ -1,38 +1,48 @@
 # Fresh records against the stored ones of this scale. `snakemake check` prints the verdict, and fails if it is not good.
 
-ALL_RECORDS = [paths.run(SCALE, spec, seed) / "record.json" for spec in PLAN.specs for seed in PLAN.seeds]
-
 
 rule compare:
     input:
-        ALL_RECORDS,
+        every_run("record.json"),
         plan=paths.plan(SCALE),
         reference=paths.reference(SCALE),
         tolerances="report/references/tolerances.yaml",
     output:
         csv=paths.check(SCALE, "csv"),
         json=paths.check(SCALE, "json"),
+    log:
+        paths.log(SCALE, "compare"),
     params:
         runs=paths.runs(SCALE),
+    message:
+        "compare with the stored records"
     shell:
         "filter-sparsity compare --plan {input.plan:q} --runs {params.runs:q} --reference {input.reference:q}"
-        " --tolerances {input.tolerances:q} --out {output.csv:q} {output.json:q}"
+        " --tolerances {input.tolerances:q} --out {output.csv:q} {output.json:q} > {log:q} 2>&1"
 
 
 rule check:
     input:
         paths.check(SCALE, "json"),
+    log:
+        paths.log(SCALE, "check"),
+    message:
+        "check"
     shell:
-        "filter-sparsity check {input:q}"
+        "filter-sparsity check {input:q} 2> {log:q}"
 
 
 # Only by name: makes this scale's records the stored reference.
 rule store_reference:
     input:
-        ALL_RECORDS,
+        every_run("record.json"),
         plan=paths.plan(SCALE),
+    log:
+        paths.log(SCALE, "store-reference"),
     params:
         runs=paths.runs(SCALE),
         out=paths.reference(SCALE),
+    message:
+        "store these records as the reference: {params.out}"
     shell:
-        "filter-sparsity store --plan {input.plan:q} --runs {params.runs:q} --out {params.out:q}"
+        "filter-sparsity store --plan {input.plan:q} --runs {params.runs:q} --out {params.out:q} > {log:q} 2>&1"

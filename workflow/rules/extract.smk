@@ -8,12 +8,16 @@ rule extract:
         data=data_of,
     output:
         of_run(paths.MEASURED),
+    log:
+        of_run(["extract.log"])[0],
+    resources:
+        gpu=int(config["device"] != "cpu"),
     params:
         seeds=seeds_of,
         runs=paths.runs(SCALE),
         device=config["device"],
-    resources:
-        gpu=int(config["device"] != "cpu"),
+    message:
+        "extract {wildcards.spec} seed {params.seeds}"
     shell:
         "filter-sparsity extract --plan {input.plan:q} --spec {wildcards.spec} --seed {params.seeds} --data {input.data:q}"
-        " --runs {params.runs:q} --device {params.device} --threads {threads}"
+        " --runs {params.runs:q} --device {params.device} --threads {threads} > {log:q} 2>&1"

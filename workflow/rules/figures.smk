@@ -1,23 +1,17 @@
 # Figures, as PDF and PNG. `snakemake figure2` makes one.
 
-FIGURE_NEEDS = {"affine": "affine.safetensors", "universality": "features.csv"}
-
-
-def needed_by(wildcards):
-    """What a figure draws: a simulation, or a file of every run that it shows."""
-    kind = PLAN.figures[wildcards.figure]["kind"]
-    if kind == "simulation":
-        return paths.simulation(SCALE, wildcards.figure)
-    return selected(wildcards.figure, FIGURE_NEEDS[kind])
-
 
 rule simulate:
     input:
         plan=paths.plan(SCALE),
     output:
         paths.simulation(SCALE, "{figure}"),
+    log:
+        paths.log(SCALE, "simulate-{figure}"),
+    message:
+        "simulate {wildcards.figure}"
     shell:
-        "filter-sparsity simulate --plan {input.plan:q} --figure {wildcards.figure} --out {output:q}"
+        "filter-sparsity simulate --plan {input.plan:q} --figure {wildcards.figure} --out {output:q} > {log:q} 2>&1"
 
 
 rule plot:
@@ -26,12 +20,16 @@ rule plot:
         plan=paths.plan(SCALE),
     output:
         [paths.figure(SCALE, "{figure}", ending) for ending in ("pdf", "png")],
+    log:
+        paths.log(SCALE, "plot-{figure}"),
     params:
         runs=paths.runs(SCALE),
-        simulation=paths.simulation(SCALE, "{figure}"),
+        simulation=lambda w: f"--simulation {paths.simulation(SCALE, w.figure)}",
+    message:
+        "plot {wildcards.figure}"
     shell:
         "filter-sparsity plot --plan {input.plan:q} --figure {wildcards.figure} --runs {params.runs:q}"
-        " --simulation {params.simulation:q} --out {output:q}"
+        " {params.simulation} --out {output:q} > {log:q} 2>&1"
 
 
 for name in PLAN.figures:

@@ -4,13 +4,16 @@
 
 
 rule plan:
-    default_target: False
     input:
         config["experiments"],
         config["datasets"],
     output:
         paths.plan(SCALE),
+    log:
+        paths.log(SCALE, "plan"),
     params:
         settings=json.dumps(config, sort_keys=True),
+    message:
+        "plan: every spec and what selects it"
     shell:
-        "filter-sparsity plan --settings {params.settings:q} --out {output:q}"
+        "filter-sparsity plan --settings {params.settings:q} --out {output:q} > {log:q} 2>&1"

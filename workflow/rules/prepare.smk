@@ -4,7 +4,11 @@
 rule prepare:
     output:
         paths.prepared("{dataset}"),
+    log:
+        paths.log(SCALE, "prepare-{dataset}"),
     params:
         root=config["data_root"] or paths.RESULTS / "data" / "original",
+    message:
+        "prepare {wildcards.dataset}"
     shell:
-        "filter-sparsity prepare {wildcards.dataset} --root {params.root:q} --out {output:q}"
+        "filter-sparsity prepare {wildcards.dataset} --root {params.root:q} --out {output:q} > {log:q} 2>&1"

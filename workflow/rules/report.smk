@@ -3,16 +3,20 @@
 
 rule typeset_report:
     input:
-        [paths.run(SCALE, spec, seed) / "record.json" for spec in PLAN.specs for seed in PLAN.seeds],
+        every_run("record.json"),
         plan=paths.plan(SCALE),
         template="report/report.tex.j2",
     output:
         paths.report(SCALE, "tex"),
+    log:
+        paths.log(SCALE, "typeset-report"),
     params:
         runs=paths.runs(SCALE),
+    message:
+        "typeset the report"
     shell:
         "filter-sparsity report --plan {input.plan:q} --runs {params.runs:q} --template {input.template:q}"
-        " --out {output:q}"
+        " --out {output:q} > {log:q} 2>&1"
 
 
 rule compile_report:
@@ -23,8 +27,12 @@ rule compile_report:
         style="report/supplement.sty",
     output:
         paths.report(SCALE, "pdf"),
+    log:
+        paths.log(SCALE, "compile-report"),
+    message:
+        "compile the report: {output}"
     shell:
-        "filter-sparsity compile {input.tex:q} --style {input.style:q} --out {output:q}"
+        "filter-sparsity compile {input.tex:q} --style {input.style:q} --out {output:q} > {log:q} 2>&1"
 
 
 rule report:

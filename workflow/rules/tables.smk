@@ -1,11 +1,6 @@
 # Tables: the records of the runs that a table selects, averaged over seeds, then typeset. `snakemake table3` makes one.
 
 
-def selected(name, file):
-    """A file of every run that a table or figure shows."""
-    return [paths.run(SCALE, spec, seed) / file for spec in PLAN.selected(name) for seed in PLAN.seeds]
-
-
 rule aggregate:
     input:
         lambda w: selected(w.table, "record.json"),
@@ -13,12 +8,16 @@ rule aggregate:
         plan=paths.plan(SCALE),
     output:
         paths.table(SCALE, "{table}", "csv"),
+    log:
+        paths.log(SCALE, "aggregate-{table}"),
     params:
         runs=paths.runs(SCALE),
         published=paths.PUBLISHED,
+    message:
+        "aggregate {wildcards.table}"
     shell:
         "filter-sparsity aggregate --plan {input.plan:q} --table {wildcards.table} --runs {params.runs:q}"
-        " --published {params.published:q} --out {output:q}"
+        " --published {params.published:q} --out {output:q} > {log:q} 2>&1"
 
 
 rule typeset_table:
@@ -28,9 +27,13 @@ rule typeset_table:
         template="report/table.tex.j2",
     output:
         paths.table(SCALE, "{table}", "tex"),
+    log:
+        paths.log(SCALE, "typeset-{table}"),
+    message:
+        "typeset {wildcards.table}"
     shell:
         "filter-sparsity typeset --plan {input.plan:q} --table {wildcards.table} --values {input.values:q}"
-        " --template {input.template:q} --out {output:q}"
+        " --template {input.template:q} --out {output:q} > {log:q} 2>&1"
 
 
 rule compile_table:
@@ -40,8 +43,12 @@ rule compile_table:
         style="report/supplement.sty",
     output:
         paths.table(SCALE, "{table}", "pdf"),
+    log:
+        paths.log(SCALE, "compile-{table}"),
+    message:
+        "compile {wildcards.table}"
     shell:
-        "filter-sparsity compile {input.tex:q} --inside {input.inside:q} --style {input.style:q} --out {output:q}"
+        "filter-sparsity compile {input.tex:q} --inside {input.inside:q} --style {input.style:q} --out {output:q} > {log:q} 2>&1"
 
 
 for name in PLAN.tables:

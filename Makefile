@@ -1,0 +1,56 @@
+# Two commands for everybody (report, test), and the few of who works on the code.
+.DEFAULT_GOAL := help
+.PHONY: help setup latex report test check lint format typecheck clean
+PYTHON ?= python3
+CORES ?= all
+BIN := .venv/bin
+
+help:
+	@echo "make report   set up, then every table and figure and results/quick/report.pdf"
+	@echo "make test     set up, then the tests"
+	@echo "make check    compare fresh records with the stored ones"
+	@echo "make lint     every check of style and types;  make format  mends what can be mended"
+
+setup: .venv/installed
+
+.venv/installed: requirements.lock pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(0 if sys.version_info >= (3, 11) else "error: Python 3.11 or newer is needed: make PYTHON=python3.11 ...")'
+	@$(PYTHON) -c 'import ensurepip, venv' 2>/dev/null || { echo "error: Python's venv module is missing: sudo apt-get install python3-venv"; exit 1; }
+	$(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --requirement requirements.lock
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --editable .
+	@touch $@
+
+# LaTeX: installed where this may install, else said.
+TEX := texlive-latex-base texlive-latex-recommended texlive-pictures latexmk lmodern
+latex:
+	@command -v latexmk >/dev/null && command -v pdflatex >/dev/null || \
+	if command -v apt-get >/dev/null && [ "$$(id -u)" = 0 ]; then \
+	  apt-get update -q && DEBIAN_FRONTEND=noninteractive apt-get install -y -q --no-install-recommends $(TEX); \
+	else \
+	  echo "LaTeX is missing. Install it with: sudo apt-get install --no-install-recommends $(TEX)"; \
+	fi
+
+report: setup latex
+	$(BIN)/snakemake --cores $(CORES) report
+
+test: setup latex
+	$(BIN)/python -m pytest
+
+check: setup
+	$(BIN)/snakemake --cores $(CORES) check
+
+lint: setup
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/snakefmt --check Snakefile workflow
+	$(BIN)/snakemake --lint
+	$(BIN)/mypy
+
+format: setup
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+	$(BIN)/snakefmt Snakefile workflow
+
+clean: # everything made, but not the environment
+	rm -rf results .snakemake

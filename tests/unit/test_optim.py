@@ -1,0 +1,273 @@
+"""Updates against the published rules, written here again in numpy and float64."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from filter_sparsity.models import build
+from filter_sparsity.optim import Update, decay, make_optimizer
+from filter_sparsity.sweep import read_yaml
+
+
+# Each rule gives the step that is then multiplied by the learning rate. Constants: design facts of the paper
+# (momentum 0.9; Adam's 0.9, 0.99, 1e-8), otherwise those of torch's documentation.
+def sgd():
+    v = 0
+
+    def step(g, t):
+        nonlocal v
+        v = 0.9 * v + g
+        return v
+
+    return step
+
+
+def adam(amsgrad=False):
+    m = v = largest = 0
+
+    def step(g, t):
+        nonlocal m, v, largest
+        m, v = 0.9 * m + 0.1 * g, 0.99 * v + 0.01 * g * g
+        largest = np.maximum(largest, v)  # Reddi et al.; torch corrects its bias as Adam's
+        second = (largest if amsgrad else v) / (1 - 0.99**t)
+        return m / (1 - 0.9**t) / (np.sqrt(second) + 1e-8)
+
+    return step
+
+
+def adagrad():
+    total = 0
+
+    def step(g, t):
+        nonlocal total
+        total = total + g * g
+        return g / (np.sqrt(total) + 1e-10)
+
+    return step
+
+
+def adadelta():
+    gradients = steps = 0
+
+    def step(g, t):
+        nonlocal gradients, steps
+        gradients = 0.9 * gradients + 0.1 * g * g
+        d = np.sqrt(steps + 1e-6) / np.sqrt(gradients + 1e-6) * g
+        steps = 0.9 * steps + 0.1 * d * d
+        return d
+
+    return step
+
+
+def rmsprop():
+    v = 0
+
+    def step(g, t):
+        nonlocal v
+        v = 0.99 * v + 0.01 * g * g
+        return g / (np.sqrt(v) + 1e-8)
+
+    return step
+
+
+def adamax():
+    m = u = 0
+
+    def step(g, t):
+        nonlocal m, u
+        m, u = 0.9 * m + 0.1 * g, np.maximum(0.999 * u, np.abs(g) + 1e-8)
+        return m / (1 - 0.9**t) / u
+
+    return step
+
+
+RULES = {  # name: rule and base rate (caption of Figure 3)
+    "sgd": (sgd, 0.1),
+    "adam": (adam, 1e-3),
+    "amsgrad": (lambda: adam(amsgrad=True), 1e-3),
+    "adagrad": (adagrad, 1e-2),
+    "adadelta": (adadelta, 1.0),
+    "rmsprop": (rmsprop, 1e-3),
+    "adamax": (adamax, 2e-3),
+}
+PHASES = [0, 0, 0, 0, 1, 1, 2]  # of each step
+GAMMA_SCALE, BETA_SCALE, DECAY = 0.5, 0.1, 0.1
+
+
+@pytest.fixture(scope="module")
+def optimizers(paper_settings):
+    return read_yaml(Path(paper_settings["experiments"]))["optimizers"]
+
+
+@pytest.fixture
+def start(make_spec, optimizers):
+    """A network in float64 and the update rule of an optimizer as the experiments file gives it."""
+
+    def begin(name, **changes):
+        settings = {k: optimizers[name][k] for k in ("algorithm", "rate", "hyperparameters")}
+        spec = make_spec(optimizer=name, rate_decay=DECAY, **{**settings, **changes})
+        torch.manual_seed(0)
+        model = build(spec, channels=1, side=8, classes=3).double()
+        return model, Update(spec, model)
+
+    return begin
+
+
+def scale(name):
+    return {"weight": GAMMA_SCALE, "bias": BETA_SCALE}[name.split(".")[-1]] if name.startswith("norms") else 1
+
+
+def drive(model, update, gradients):
+    """Steps with given gradients through the phases; the parameters after the last."""
+    for t, phase in enumerate(PHASES):
+        update.start_phase(phase)
+        for name, p in model.named_parameters():
+            p.grad = torch.empty_like(p).copy_(torch.from_numpy(gradients[name][t]))  # laid out as by autograd
+        update.step()
+    return {name: p.detach().numpy() for name, p in model.named_parameters()}
+
+
+def draw_gradients(model):
+    draw = np.random.default_rng(0)
+    return {n: draw.normal(0, 0.1, (len(PHASES), *p.shape)) for n, p in model.named_parameters()}
+
+
+@pytest.mark.parametrize("regularizer", ["none", "l2", "wd"])
+@pytest.mark.parametrize("name", RULES)
+def test_every_parameter_follows_the_published_rule(start, name, regularizer):
+    strength = 0.02
+    model, update = start(
+        name,
+        regularizer=regularizer,
+        strength=strength,
+        gamma_rate_scale=GAMMA_SCALE,
+        beta_rate_scale=BETA_SCALE,
+        beta_init=0.3,
+    )
+    gradients = draw_gradients(model)
+    thetas = {n: p.detach().numpy().copy() for n, p in model.named_parameters()}
+    rule, rate = RULES[name]
+    for key, theta in thetas.items():
+        step = rule()
+        for t, phase in enumerate(PHASES):
+            g = gradients[key][t] + (strength * theta if regularizer == "l2" else 0)
+            theta = theta - rate * scale(key) * DECAY**phase * step(g, t + 1)
+            if regularizer == "wd":
+                theta = theta * (1 - strength * DECAY**phase)  # neither the base rate nor the gammas' own rate
+        thetas[key] = theta
+    trained = drive(model, update, gradients)
+    assert thetas.keys() == trained.keys()
+    for key, theta in thetas.items():
+        np.testing.assert_allclose(trained[key], theta, rtol=1e-12, atol=1e-13, err_msg=key)
+
+
+@pytest.mark.parametrize("name", RULES)
+def test_weight_decay_without_gradients_is_a_power(start, name):
+    model, update = start(name, regularizer="wd", strength=0.02, gamma_rate_scale=GAMMA_SCALE, beta_init=0.3)
+    before = {n: p.detach().numpy().copy() for n, p in model.named_parameters()}
+    after = drive(model, update, {n: np.zeros((len(PHASES), *v.shape)) for n, v in before.items()})
+    factor = (1 - 0.02) ** 4 * (1 - 0.002) ** 2 * (1 - 0.0002)
+    for key in before:
+        np.testing.assert_allclose(after[key], factor * before[key], rtol=1e-12)
+
+
+@pytest.mark.parametrize("strength", [1e-6, 1e-4, 1e-2])
+def test_l2_of_adam_without_gradients_shrinks_at_the_full_rate_whatever_its_strength(start, strength):
+    """The supplement's Figure 3: what the gradient does not say, L2 alone decides, normalised away by Adam."""
+    model, update = start("adam", regularizer="l2", strength=strength)
+    gradients = {n: np.zeros((len(PHASES), *p.shape)) for n, p in model.named_parameters()}
+    drive(model, update, gradients)
+    steps = 1e-3 * (4 + 2 * 0.1 + 0.01)
+    gammas = model.norms[0].weight.detach().numpy()
+    np.testing.assert_allclose(1 - gammas, steps, rtol=0.02)
+
+
+@pytest.mark.parametrize("name", RULES)
+def test_l2_and_weight_decay_differ(start, name):
+    ends = []
+    for regularizer in ("l2", "wd", "none"):
+        model, update = start(name, regularizer=regularizer, strength=0.02)
+        ends.append(drive(model, update, draw_gradients(model))["norms.0.weight"])
+    assert not any(np.allclose(ends[a], ends[b], rtol=1e-6) for a, b in ((0, 1), (0, 2), (1, 2)))
+
+
+@pytest.mark.parametrize("regularizer", ["l2", "wd"])
+def test_gammas_and_betas_are_regularized_too(start, regularizer):
+    def end(strength):
+        model, update = start("sgd", regularizer=regularizer, strength=strength, beta_init=0.3)
+        return drive(model, update, draw_gradients(model))
+
+    free, held = end(0.0), end(0.05)
+    for layer in range(3):
+        for part in ("weight", "bias"):
+            key = f"norms.{layer}.{part}"
+            assert (held[key] < free[key]).all()  # both start above zero
+
+
+def test_every_parameter_has_one_learning_rate(start):
+    model, update = start("adam", gamma_rate_scale=0.1, beta_rate_scale=0.2)
+    update.start_phase(1)
+    rates = {id(p): g["lr"] for g in update.optimizer.param_groups for p in g["params"]}
+    assert sum(len(g["params"]) for g in update.optimizer.param_groups) == len(list(model.parameters()))
+    for norm in model.norms:
+        assert (rates[id(norm.weight)], rates[id(norm.bias)]) == pytest.approx((1e-5, 2e-5))
+    for layer in (*model.convs, *model.head):
+        assert rates[id(layer.weight)] == pytest.approx(1e-4)
+
+
+def test_decay_of_a_scalar():
+    scalars = [torch.tensor([1.0, -2.0], dtype=torch.float64), torch.tensor(0.0)]
+    decay(scalars, 0.25)
+    assert scalars[0].tolist() == [0.75, -1.5]
+    assert scalars[1].item() == 0
+
+
+PROGRAM = """
+import sys
+import torch
+{imports}
+for algorithm in ("Adam", "RMSprop"):
+    theta = torch.nn.Parameter(torch.linspace(-1, 1, 7))
+    optimizer = {made}
+    for _ in range(5):
+        optimizer.zero_grad()
+        (theta ** 3).sum().backward()
+        optimizer.step()
+    print(*[value.hex() for value in theta.tolist()])
+print("torch._dynamo" in sys.modules)
+"""
+
+
+def test_sparing_the_import_of_torchs_compiler_changes_no_bit(python):
+    """Against torch alone in another interpreter, which imports its compiler when an optimizer is made."""
+    ours = PROGRAM.format(
+        imports="from filter_sparsity.optim import make_optimizer",
+        made="make_optimizer(algorithm, [theta], l2=0.1, lr=0.01)",
+    )
+    theirs = PROGRAM.format(
+        imports="",
+        made="getattr(torch.optim, algorithm)([theta], lr=0.01, weight_decay=0.1, "
+        "**({'fused': True} if algorithm == 'Adam' else {}))",
+    )
+    *values, compiler = python(ours).splitlines()
+    assert compiler == "False"
+    assert values == python(theirs).splitlines()[:-1]
+
+
+@pytest.mark.parametrize("algorithm", ["SGD", "Adam", "Adagrad"])
+def test_one_kernel_updates_are_those_of_plain_torch(algorithm):
+    ends = []
+    for made in (
+        lambda p: make_optimizer(algorithm, [p], l2=0.1, lr=0.01),
+        lambda p: getattr(torch.optim, algorithm)([p], lr=0.01, weight_decay=0.1, foreach=False),
+    ):
+        theta = torch.nn.Parameter(torch.linspace(-1, 1, 7))
+        optimizer = made(theta)
+        for _ in range(20):
+            optimizer.zero_grad()
+            (theta**3).sum().backward()
+            optimizer.step()
+        ends.append(theta.detach())
+    torch.testing.assert_close(*ends, rtol=1e-5, atol=1e-7)

@@ -1,0 +1,320 @@
+"""Training against a second loop, written plainly: an nn.Sequential, uint8 batches, torch.optim, L2 added by hand."""
+
+import math
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+from torch.nn import functional as F
+
+from filter_sparsity import paths, records
+from filter_sparsity.errors import UserError
+from filter_sparsity.models import build
+from filter_sparsity.optim import Update
+from filter_sparsity.train import Epoch, Images, Progress, clock, evaluate, train, train_run
+
+CPU = torch.device("cpu")
+SGD = {"optimizer": "sgd", "algorithm": "SGD", "rate": 0.1, "hyperparameters": {"momentum": 0.9}}
+
+
+@pytest.fixture(scope="module")
+def data(make_data):
+    return make_data()  # 50 images: 6 batches of 8 an epoch, 2 images left out
+
+
+def normalised(data, images):
+    """Images as the network sees them, computed per batch from bytes."""
+    pixels = images.astype(np.float64) / 255
+    mean, deviation = (np.array(v)[:, None, None] for v in (data.mean, data.deviation))
+    return torch.from_numpy((pixels - mean) / deviation).float()
+
+
+def second_loop(spec, seed, data, plain):
+    """What the design says a training is, with nothing of `train` but the initial weights."""
+    torch.manual_seed(seed)
+    shape = data.images["train"].shape
+    network, _ = plain(spec, build(spec, shape[1], shape[2], len(data.classes)))
+    generator = torch.Generator().manual_seed(seed)
+    weights = list(network.parameters())
+    if spec.algorithm == "SGD":
+        optimizer = torch.optim.SGD(weights, lr=0.1, momentum=0.9, foreach=False)
+    else:
+        optimizer = torch.optim.Adam(weights, lr=1e-3, betas=(0.9, 0.99), eps=1e-8, foreach=False)
+    base, count, size = optimizer.param_groups[0]["lr"], shape[0], spec.batch_size
+    losses, start = [], count  # an epoch begins when no whole batch is left
+    for step in range(sum(spec.phase_steps)):
+        if start + size > count:
+            order, start = torch.randperm(count, generator=generator).numpy(), 0
+            flips = torch.randint(2, (count,), generator=generator).numpy() if spec.flip else np.zeros(count)
+            losses.append([])
+        chosen = order[start : start + size]
+        start += size
+        pixels = data.images["train"][chosen].copy()
+        for i, image in enumerate(chosen):
+            if flips[image]:
+                pixels[i] = pixels[i, :, :, ::-1]
+        factor = 1 if step < spec.phase_steps[0] else spec.rate_decay
+        optimizer.param_groups[0]["lr"] = base * factor
+        optimizer.zero_grad()
+        loss = F.cross_entropy(network(normalised(data, pixels)), torch.from_numpy(data.labels["train"][chosen]))
+        loss.backward()
+        with torch.no_grad():
+            for weight in weights:
+                if spec.regularizer == "l2":
+                    weight.grad += spec.strength * weight
+            optimizer.step()
+            for weight in weights:
+                if spec.regularizer == "wd":
+                    weight *= 1 - spec.strength * factor
+        losses[-1].append(loss.item())
+    return network, losses
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {**SGD, "strength": 1e-2},
+        {**SGD, "regularizer": "wd", "strength": 1e-2, "flip": False},
+        {"strength": 1e-2},
+        {"regularizer": "wd", "strength": 1e-2, "negative_slope": 0.1},
+        {"regularizer": "none", "strength": 0, "beta_init": -0.1, "flip": False},
+    ],
+    ids=["sgd l2", "sgd wd", "adam l2", "adam wd leaky", "adam none"],
+)
+def test_a_second_plain_loop_agrees(make_spec, data, plain, changes):
+    spec = make_spec(**changes)
+    model, history, _ = train(spec, 3, data, CPU, history_points=1)
+    network, losses = second_loop(spec, 3, data, plain)
+    ours, _ = plain(spec, model)
+    theirs = network.state_dict()
+    for key, value in ours.state_dict().items():
+        if "num_batches" not in key:
+            torch.testing.assert_close(value, theirs[key], rtol=1e-4, atol=1e-4)
+    assert [epoch.train_loss for epoch in history] == pytest.approx([np.mean(each) for each in losses], abs=1e-4)
+    with torch.no_grad():
+        logits = network.eval()(normalised(data, data.images["test"])).numpy()
+    labels = data.labels["test"]
+    chances = np.exp(logits) / np.exp(logits).sum(1, keepdims=True)
+    assert history[-1].test_loss == pytest.approx(-np.log(chances[range(20), labels]).mean(), abs=1e-4)
+    assert history[-1].test_error == pytest.approx((logits.argmax(1) != labels).mean())
+
+
+def test_one_spec_and_seed_give_the_same_bits_twice(make_spec, data):
+    (one, history, affine), (two, again, kept) = (train(make_spec(), 1, data, CPU, 5) for _ in range(2))
+    for a, b in zip(one.state_dict().values(), two.state_dict().values(), strict=True):
+        assert torch.equal(a, b)
+    assert history == again
+    layers = make_spec().network.layers
+    for a, b in zip(affine.tensors(layers).values(), kept.tensors(layers).values(), strict=True):
+        assert torch.equal(a, b)
+
+
+def test_seeds_differ(make_spec, data):
+    (one, history, _), (two, other, _) = (train(make_spec(), seed, data, CPU, 1) for seed in (0, 1))
+    assert not torch.equal(one.convs[0].weight, two.convs[0].weight)
+    assert history[0].train_loss != other[0].train_loss
+
+
+@pytest.mark.parametrize(
+    ("seed", "first"),
+    [(0, [4, 5, 13, 19, 7, 14, 3, 6, 9, 17, 11, 2]), (1, [5, 13, 2, 11, 19, 18, 1, 9, 4, 7, 0, 14])],
+)
+def test_the_data_order_of_a_seed_is_pinned(make_data, seed, first):
+    data = make_data(train=20)
+    images = Images(data, "train", CPU, flip=True)
+    images.labels = torch.arange(20)  # so that labels tell which images came
+    batches = images.epoch(4, torch.Generator().manual_seed(seed))
+    seen = torch.cat([labels for _, labels in batches]).tolist()
+    assert seen[:12] == first
+    assert seen == torch.randperm(20, generator=torch.Generator().manual_seed(seed)).tolist()
+
+
+def test_an_epoch_has_whole_batches_and_no_image_twice(data):
+    images = Images(data, "train", CPU, flip=False)
+    images.labels = torch.arange(50)
+    generator = torch.Generator().manual_seed(0)
+    epochs = [[labels.tolist() for _, labels in images.epoch(8, generator)] for _ in range(2)]
+    for batches in epochs:
+        assert [len(batch) for batch in batches] == [8] * 6
+        assert len({i for batch in batches for i in batch}) == 48
+    assert epochs[0] != epochs[1]
+
+
+def test_images_are_normalised_and_their_mirror_images_follow(data):
+    images = Images(data, "train", CPU, flip=True)
+    pixels = data.images["train"]
+    assert images.images.shape == (100, 3, 8, 8)
+    torch.testing.assert_close(images.images[:50].contiguous(), normalised(data, pixels), rtol=0, atol=2e-6)
+    assert torch.equal(images.images[50:], images.images[:50].flip(-1))
+    assert not torch.equal(images.images[50:], images.images[:50])
+    assert images.images[:50].mean((0, 2, 3)).tolist() == pytest.approx([0] * 3, abs=1e-5)
+    assert images.images[:50].std((0, 2, 3), correction=0).tolist() == pytest.approx([1] * 3, abs=1e-5)
+
+
+def test_test_images_are_normalised_by_the_training_images(data):
+    images = Images(data, "test", CPU, flip=False).images
+    torch.testing.assert_close(images.contiguous(), normalised(data, data.images["test"]), rtol=0, atol=2e-6)
+
+
+def test_about_half_the_images_come_flipped_each_epoch_anew(make_data):
+    data = make_data(train=400, side=4)
+    images = Images(data, "train", CPU, flip=True)
+    straight = images.images[:400].clone()
+    labels, images.labels = images.labels, torch.arange(400)
+    generator = torch.Generator().manual_seed(0)
+    flipped = []
+    for _ in range(2):
+        which = torch.zeros(400, dtype=torch.bool)
+        for batch, chosen in images.epoch(40, generator):
+            same = (batch == straight[chosen]).all((1, 2, 3))
+            mirrored = (batch == straight[chosen].flip(-1)).all((1, 2, 3))
+            assert (same ^ mirrored).all()
+            which[chosen] = mirrored
+        flipped.append(which)
+        assert 160 < which.sum() < 240  # 4 standard deviations
+    assert not torch.equal(*flipped)
+    assert len(labels) == 400
+
+
+def test_without_flips_no_image_is_flipped(data):
+    images = Images(data, "train", CPU, flip=False)
+    straight, images.labels = images.images.clone(), torch.arange(50)
+    for batch, chosen in images.epoch(10, torch.Generator().manual_seed(0)):
+        assert torch.equal(batch, straight[chosen])
+
+
+@pytest.mark.parametrize(("points", "steps"), [(5, [0, 3, 6, 9, 12, 15]), (15, list(range(16))), (1, [0, 15]),
+                                               (4, [0, 4, 8, 11, 15]), (100, list(range(16)))])  # fmt: skip
+def test_gammas_and_betas_are_kept_evenly_from_first_to_last(make_spec, data, points, steps):
+    spec = make_spec(gamma_init=0.75, beta_init=-0.25)
+    model, _, affine = train(spec, 0, data, CPU, history_points=points)
+    kept = affine.tensors(spec.network.layers)
+    assert kept["step"].tolist() == steps
+    assert set(kept) == {"step", *(f"{part}_C{i}" for part in ("gamma", "beta") for i in (1, 2, 3))}
+    for i, norm in enumerate(model.norms, start=1):
+        assert kept[f"gamma_C{i}"].shape == (len(steps), spec.network.filters[i - 1])
+        assert set(kept[f"gamma_C{i}"][0].tolist()) == {0.75}
+        assert set(kept[f"beta_C{i}"][0].tolist()) == {-0.25}
+        assert torch.equal(kept[f"gamma_C{i}"][-1], norm.weight)
+        assert torch.equal(kept[f"beta_C{i}"][-1], norm.bias)
+        assert not torch.equal(kept[f"gamma_C{i}"][0], kept[f"gamma_C{i}"][-1])
+
+
+@pytest.mark.parametrize("phase_steps", [(4, 3), (6, 6), (1, 12), (7, 1)])
+def test_the_rate_drops_at_the_published_step(make_spec, data, phase_steps):
+    """With a decay of 0 everything stands still from the drop on."""
+    spec = make_spec(phase_steps=phase_steps, rate_decay=0, **SGD)
+    _, _, affine = train(spec, 0, data, CPU, history_points=sum(phase_steps))
+    gammas = affine.tensors(spec.network.layers)["gamma_C2"]
+    moves = [not torch.equal(a, b) for a, b in zip(gammas[:-1], gammas[1:], strict=True)]
+    assert moves == [True] * phase_steps[0] + [False] * phase_steps[1]
+
+
+def test_epochs_steps_and_rate_factors_of_the_history(make_spec, data):
+    reported = []
+    _, history, _ = train(make_spec(phase_steps=(6, 6, 3)), 0, data, CPU, 1, lambda *line: reported.append(line))
+    assert [(epoch.epoch, epoch.step) for epoch in history] == [(1, 6), (2, 12), (3, 15)]
+    assert [epoch.rate_factor for epoch in history] == pytest.approx([1, 0.1, 0.01])
+    assert reported == [(epoch, 3) for epoch in history]
+
+
+def test_training_learns(make_spec, data):
+    """Blobs told apart by their mean level; chance is an error of 2/3."""
+    _, history, _ = train(make_spec(phase_steps=(60, 30), rate=1e-2), 0, data, CPU, 1)
+    assert history[-1].train_loss < 0.5 * history[0].train_loss
+    assert history[-1].test_error < 0.2
+
+
+def test_evaluation_is_a_plain_loop_over_all_images(make_spec, make_model, digits, plain):
+    spec = make_spec()
+    model = make_model(spec, channels=1, side=16, classes=10).train()
+    before = {key: value.clone() for key, value in model.state_dict().items()}
+    images = Images(digits, "train", CPU, flip=True)  # 1,442 images: more than one batch
+    loss, error = evaluate(model, images)
+    network, _ = plain(spec, model)
+    network.eval()
+    losses, wrong = [], []
+    with torch.no_grad():
+        for image, label in zip(digits.images["train"], digits.labels["train"], strict=True):
+            logits = network(normalised(digits, image[None]))[0].double()
+            losses.append((logits.logsumexp(0) - logits[label]).item())
+            wrong.append(logits.argmax().item() != label)
+    assert loss == pytest.approx(np.mean(losses), rel=1e-5)
+    assert error == np.mean(wrong)
+    assert model.training
+    for key, value in model.state_dict().items():
+        assert torch.equal(value, before[key])
+
+
+def test_update_and_train_agree_on_the_start(make_spec):
+    """No schedule step is due at step 0 that would change the base rate."""
+    update = Update(make_spec(rate=0.5), build(make_spec(), 3, 8, 3))
+    assert [group["lr"] for group in update.optimizer.param_groups] == [0.5, 0.5, 0.5]
+
+
+def test_a_run_leaves_its_weights_histories_and_origin(make_spec, data, tmp_path):
+    from safetensors.torch import load_file
+
+    spec = make_spec()
+    folder = tmp_path / "seed2"
+    train_run(spec, 2, data, folder, CPU, history_points=3)
+    assert {path.name for path in folder.iterdir()} == {*paths.TRAINED, "train.log"}
+    model, history, affine = train(spec, 2, data, CPU, history_points=3)
+    for key, value in load_file(folder / "weights.safetensors").items():
+        assert torch.equal(value, model.state_dict()[key])
+    lines = records.read_history(folder / "history.csv")
+    assert lines == [{k: float(v) for k, v in vars(epoch).items()} for epoch in history]
+    kept = records.read_affine(folder / "affine.safetensors")
+    for key, value in affine.tensors(spec.network.layers).items():
+        assert np.array_equal(kept[key], value.numpy())
+    origin = records.read_provenance(folder / "provenance.json", spec.id, 2)
+    assert origin["spec"] == spec.to_dict()
+    assert origin["data_digest"] == data.digest
+    assert len((folder / "train.log").read_text().splitlines()) == len(history) == 3
+
+
+def test_the_files_of_a_run_are_the_same_bytes_twice(make_spec, data, tmp_path):
+    runs = [tmp_path / str(i) for i in range(4)]
+    for folder in runs:
+        train_run(make_spec(), 0, data, folder, CPU, history_points=2)
+    for name in ("weights.safetensors", "affine.safetensors", "history.csv"):
+        assert len({(folder / name).read_bytes() for folder in runs}) == 1
+
+
+def test_a_diverging_training_is_one_line_and_leaves_no_result(make_spec, data, tmp_path):
+    spec = make_spec(**{**SGD, "rate": 1e30})
+    with pytest.raises(UserError) as error:
+        train_run(spec, 0, data, tmp_path / "run", CPU, history_points=1)
+    assert str(error.value).startswith(f"{spec.id}, seed 0: the training diverged in epoch 1")
+    assert "\n" not in str(error.value)
+    assert not {path.name for path in (tmp_path / "run").iterdir()} & {*paths.TRAINED}
+
+
+def test_a_batch_larger_than_the_data_is_refused(make_spec, data):
+    with pytest.raises(UserError, match=r"\Athe mini-batch of 51 is more than the 50 images of blobs\Z"):
+        train(make_spec(batch_size=51), 0, data, CPU, 1)
+
+
+def test_the_log_has_a_line_per_epoch(tmp_path):
+    with (tmp_path / "log").open("w") as log:
+        progress = Progress("a run", log)
+        for i in (1, 2):
+            progress(Epoch(i, 10 * i, 1.0, 0.51234, 0.6, 0.123), 2)
+    first, second = (tmp_path / "log").read_text().splitlines()
+    assert first.startswith("epoch 1/2  train loss 0.5123  test loss 0.6000  test error 12.3 %")
+    assert second.startswith("epoch 2/2")
+    assert second.endswith("0:00 left")
+
+
+@pytest.mark.parametrize(("seconds", "written"), [(0, "0:00"), (65, "1:05"), (3725, "1:02:05"), (59.7, "1:00")])
+def test_clock(seconds, written):
+    assert clock(seconds) == written
+    assert math.isfinite(seconds)
+
+
+def test_the_reference_network_is_another_one(make_spec, make_model, plain):
+    """So that the comparison above compares two things."""
+    network, _ = plain(make_spec(), make_model(make_spec(), 3, 8))
+    kinds = [type(module) for module in network]
+    assert kinds[:4] == [nn.Conv2d, nn.BatchNorm2d, nn.ReLU, nn.MaxPool2d]

@@ -1,0 +1,35 @@
+# Which files of which runs: what the rules of the stages have in common.
+
+SEEDS = PLAN.seeds if config["pack_seeds"] else ["{seed}"]  # of one job
+FIGURE_NEEDS = {"affine": "affine.safetensors", "universality": "features.csv"}
+
+
+def of_run(names):
+    """The files of a run, or of all seeds' runs where one job has them all."""
+    return [paths.run(SCALE, "{spec}", seed) / name for seed in SEEDS for name in names]
+
+
+def seeds_of(wildcards):
+    return [wildcards.seed] if "seed" in wildcards.keys() else SEEDS
+
+
+def data_of(wildcards):
+    return paths.prepared(PLAN.specs[wildcards.spec].dataset)
+
+
+def every_run(file):
+    """A file of every run of this scale."""
+    return [paths.run(SCALE, spec, seed) / file for spec in PLAN.specs for seed in PLAN.seeds]
+
+
+def selected(name, file):
+    """A file of every run that a table or figure shows."""
+    return [paths.run(SCALE, spec, seed) / file for spec in PLAN.selected(name) for seed in PLAN.seeds]
+
+
+def needed_by(wildcards):
+    """What a figure draws: a simulation, or a file of every run that it shows."""
+    kind = PLAN.figures[wildcards.figure]["kind"]
+    if kind == "simulation":
+        return paths.simulation(SCALE, wildcards.figure)
+    return selected(wildcards.figure, FIGURE_NEEDS[kind])
