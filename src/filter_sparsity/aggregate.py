@@ -42,7 +42,7 @@ def aggregate(plan: Plan, name: str, runs: Path, published: Path) -> pd.DataFram
     """
     table = plan.tables[name]
     lines = records.tidy(read_records(plan, plan.selected(name), runs))
-    values = records.over_seeds(lines).set_index(["spec_id", "metric", "layer"])
+    values = {(v["spec_id"], v["metric"], v["layer"]): v for v in records.over_seeds(lines).to_dict("records")}
     paper = read_published(published / table["reference"]) if table["reference"] else []
     cells = []
     for panel in table["panels"]:
@@ -52,7 +52,7 @@ def aggregate(plan: Plan, name: str, runs: Path, published: Path) -> pd.DataFram
                     spec_id, settings = row["specs"][block], row["published"][block]
                     printed = find_published(paper, settings, plan.usual)
                     for metric, layer in columns(table):
-                        value = values.loc[(spec_id, metric, layer)]
+                        value = values[spec_id, metric, layer]
                         cells.append(
                             {
                                 "panel": panel["label"],

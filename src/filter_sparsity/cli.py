@@ -6,7 +6,7 @@ import argparse
 import errno
 import json
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -15,6 +15,9 @@ from .paths import of_run, write_text
 
 if TYPE_CHECKING:
     import torch
+
+    from .spec import Spec
+    from .sweep import Plan
 
 
 def plan(args: argparse.Namespace) -> None:
@@ -148,7 +151,7 @@ def store(args: argparse.Namespace) -> None:
     print(f"{args.out}: {len(frame)} measurements of {frame['spec_id'].nunique()} specs")
 
 
-def _spec(plan, spec_id):
+def _spec(plan: Plan, spec_id: str) -> Spec:
     if spec_id not in plan.specs:
         raise UserError(f"the plan has no spec {spec_id!r}")
     return plan.specs[spec_id]
@@ -158,7 +161,7 @@ def parser() -> argparse.ArgumentParser:
     top = argparse.ArgumentParser(prog="filter-sparsity", description=__doc__)
     verbs = top.add_subparsers(required=True, metavar="VERB")
 
-    def verb(function, help: str) -> argparse.ArgumentParser:
+    def verb(function: Callable[[argparse.Namespace], None], help: str) -> argparse.ArgumentParser:
         added = verbs.add_parser(function.__name__, help=help, description=help)
         added.set_defaults(run=function)
         return added

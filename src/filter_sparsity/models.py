@@ -72,4 +72,4 @@ def build(spec: Spec, channels: int, side: int, classes: int) -> ConvNet:
         elif isinstance(module, nn.BatchNorm2d):
             nn.init.constant_(module.weight, spec.gamma_init)
             nn.init.constant_(module.bias, spec.beta_init)
-    return model.to(memory_format=torch.channels_last)
+    return model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]

@@ -7,19 +7,21 @@ rate, so it is not that of torch's AdamW. Both act on every parameter, gammas an
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from .models import ConvNet
 from .spec import Spec
 
-# torch's optimizers import its compiler when they are made, only to exempt themselves from it: 1.3 s, as long as torch
-# itself takes, in every job. Nothing is compiled here, so the function may be called as it is.
-_add = getattr(torch.optim.Optimizer.add_param_group, "__wrapped__", None)
-if _add is not None and not hasattr(_add, "__dynamo_disable"):
-    setattr(_add, "__dynamo_disable", _add)
+# torch's optimizers import its compiler when they are first used, only to exempt themselves from it: 1.3 s, as long as
+# torch itself takes, in every job. Nothing is compiled here, so the functions may be called as they are.
+for _function in (torch.optim.Optimizer.add_param_group, torch.optim.Optimizer.zero_grad):
+    _inner = getattr(_function, "__wrapped__", None)
+    if _inner is not None and not hasattr(_inner, "__dynamo_disable"):
+        setattr(_inner, "__dynamo_disable", _inner)
 
 _FUSED = ("SGD", "Adam", "Adagrad")  # torch has one-kernel updates of these on CPU and GPU
 
@@ -69,6 +71,7 @@ class Update:
 
 
 @torch.no_grad()
-def decay(parameters: list[nn.Parameter] | list[Tensor], strength: float | Tensor) -> None:
+def decay(parameters: Iterable[Tensor], strength: float | Tensor) -> None:
     """Weight decay: theta <- (1 - strength) * theta."""
-    torch._foreach_mul_(parameters, 1 - strength)
+    for parameter in parameters:
+        parameter.mul_(1 - strength)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Sequence
+from typing import cast
 
 import torch
 from torch import Tensor, nn
@@ -26,34 +27,39 @@ def remove(model: ConvNet, dead: Sequence[Tensor], fold: bool = False) -> ConvNe
     A layer whose filters are all dead keeps one, zeroed, so that the network still has the layer.
     """
     small = copy.deepcopy(model)
-    alive = [~d for d in dead]
-    convs, norms = list(small.convs), list(small.norms)
-    head = small.head[0]
+    convs, norms, head = small.convs, small.norms, small.head[0]
     positions = head.in_features // convs[-1].out_channels
-    for i, keep in enumerate(alive):
-        constant = model.activation(norms[i].bias) * ~keep
-        following = convs[i + 1] if i + 1 < len(convs) else head
-        if fold and isinstance(following, nn.Conv2d):
-            norms[i + 1].running_mean -= following.weight.sum((2, 3)) @ constant
+    for i, gone in enumerate(dead):
+        constant = model.activation(norms[i].bias) * gone
+        last = i + 1 == len(convs)
+        if fold and last:
+            head.bias.add_(head.weight @ constant.repeat_interleave(positions))
         elif fold:
-            following.bias += following.weight @ constant.repeat_interleave(positions)
-        if not keep.any():
-            keep = torch.arange(len(keep), device=keep.device) == 0
+            cast("Tensor", norms[i + 1].running_mean).sub_(convs[i + 1].weight.sum((2, 3)) @ constant)
+        keep = ~gone
+        if gone.all():
+            keep[0] = True
             norms[i].weight[0] = norms[i].bias[0] = 0.0
-        convs[i].weight = nn.Parameter(convs[i].weight[keep])
-        if convs[i].bias is not None:
-            convs[i].bias = nn.Parameter(convs[i].bias[keep])
+        for name in ("weight", "bias"):
+            _keep(convs[i], name, keep)
         for name in ("weight", "bias", "running_mean", "running_var"):
-            value = getattr(norms[i], name)[keep]
-            setattr(norms[i], name, nn.Parameter(value) if isinstance(getattr(norms[i], name), nn.Parameter) else value)
+            _keep(norms[i], name, keep)
         convs[i].out_channels = norms[i].num_features = int(keep.sum())
-        if isinstance(following, nn.Conv2d):
-            following.weight = nn.Parameter(following.weight[:, keep])
-            following.in_channels = int(keep.sum())
+        if last:
+            _keep(head, "weight", keep.repeat_interleave(positions), dim=1)
+            head.in_features = head.weight.shape[1]
         else:
-            following.weight = nn.Parameter(following.weight[:, keep.repeat_interleave(positions)])
-            following.in_features = following.weight.shape[1]
+            _keep(convs[i + 1], "weight", keep, dim=1)
+            convs[i + 1].in_channels = int(keep.sum())
     return small
+
+
+def _keep(module: nn.Module, name: str, keep: Tensor, dim: int = 0) -> None:
+    """Keep some entries of a parameter or buffer along a dimension; a bias that is not there stays away."""
+    value = getattr(module, name)
+    if value is not None:
+        kept = value.index_select(dim, keep.nonzero().flatten())
+        setattr(module, name, nn.Parameter(kept) if isinstance(value, nn.Parameter) else kept)
 
 
 @torch.no_grad()

@@ -49,7 +49,7 @@ def read(path: Path, spec_id: str, seed: int) -> dict[str, Any]:
     digest = record.pop("digest", None)
     if digest != _digest(record):
         raise UserError(
-            f"{path} does not match its digest: it was changed since it was measured; delete it and extract the run again"
+            f"{path} does not match its digest: it was changed since it was made; delete it and extract the run again"
         )
     if (record["spec_id"], record["seed"]) != (spec_id, seed):
         raise UserError(

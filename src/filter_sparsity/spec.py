@@ -94,9 +94,8 @@ class Spec:
     def from_dict(cls, data: dict[str, Any]) -> Spec:
         """The inverse of `to_dict`. Raises UserError for missing or unknown keys."""
         try:
-            network = Network(**{k: tuple(v) if isinstance(v, list) else v for k, v in data["network"].items()})
-            phase_steps = tuple(data["phase_steps"])
-            return cls(**{**data, "network": network, "phase_steps": phase_steps})
+            parts: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in data["network"].items()}
+            return cls(**{**data, "network": Network(**parts), "phase_steps": tuple(data["phase_steps"])})
         except (KeyError, TypeError, AttributeError) as error:
             raise UserError(f"not a spec: {error}") from None
 

@@ -46,7 +46,7 @@ def read_yaml(path: Path) -> Any:
 
 def validate(data: Any, schema: str, where: str) -> None:
     """Raise UserError naming the first key of `data` that `schemas/<schema>.schema.yaml` refuses."""
-    rules = yaml.safe_load((SCHEMAS / f"{schema}.schema.yaml").read_text())
+    rules: dict[str, Any] = yaml.safe_load((SCHEMAS / f"{schema}.schema.yaml").read_text())
     plain = Draft202012Validator.TYPE_CHECKER
     finite = plain.redefine("number", lambda _, v: plain.is_type(v, "number") and math.isfinite(v))
     error = best_match(extend(Draft202012Validator, type_checker=finite)(rules).iter_errors(data))
@@ -99,16 +99,10 @@ def read_datasets(path: Path) -> dict[str, Dataset]:
             lines = list(csv.DictReader(file, delimiter="\t", quoting=csv.QUOTE_NONE))
     except OSError as error:
         raise UserError(f"cannot read {path}: {error.strerror}") from None
-    numbers = ("classes", "train", "test", "channels", "side")
+    kinds: dict[str, Any] = dict.fromkeys(("classes", "train", "test", "channels", "side"), int)
+    kinds["flip"] = {"yes": True, "no": False}.__getitem__
     try:
-        return {
-            line["name"]: Dataset(
-                **{k: v for k, v in line.items() if k not in (*numbers, "flip")},
-                **{k: int(line[k]) for k in numbers},
-                flip={"yes": True, "no": False}[line["flip"]],
-            )
-            for line in lines
-        }
+        return {line["name"]: Dataset(**{k: kinds.get(k, str)(v) for k, v in line.items()}) for line in lines}
     except (KeyError, TypeError, ValueError) as error:
         raise UserError(f"{path}: a line is not as its header says: {error}") from None
 

@@ -156,9 +156,10 @@ def table(plan: Plan, name: str, values: pd.DataFrame, template: Path) -> str:
         for group in panel["groups"]:
             rows = []
             for row in group["rows"]:
-                own = [found.get((panel["label"], group["label"], row["label"], *key)) for key in wanted]
-                if None in own:
+                keys = [(panel["label"], group["label"], row["label"], *key) for key in wanted]
+                if not found.keys() >= {*keys}:
                     raise UserError(f"{name}: the values lack cells of the row {row['label']!r}: aggregate it again")
+                own = [found[key] for key in keys]
                 rows.append(
                     {
                         "label": row["label"],
@@ -242,8 +243,8 @@ def changes(plan: Plan) -> list[str]:
         if data["stands_for"]:
             said.append(
                 f"In place of {data['stands_for'].upper()}: {data['name']}, {data['source']}; "
-                f"{data['classes']} classes, {data['train']:,} images to train on and {data['test']:,} to test on, {data['side']}x{data['side']} "
-                f"pixels, {data['channels']} channel{'s' if data['channels'] > 1 else ''}, "
+                f"{data['classes']} classes, {data['train']:,} images to train on and {data['test']:,} to test on, "
+                f"{data['side']}x{data['side']} pixels, {data['channels']} channel{'s' if data['channels'] > 1 else ''}, "
                 f"{'with' if data['flip'] else 'without'} random flips."
             )
     if settings["width"] != 1:
