@@ -12,7 +12,8 @@ import pandas as pd
 from . import records
 from .aggregate import read_records
 from .errors import UserError
-from .sweep import Plan, read_yaml
+from .sweep import Plan
+from .validation import read_yaml
 
 KEYS = ["spec_id", "metric", "layer"]
 

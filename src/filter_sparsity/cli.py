@@ -21,7 +21,8 @@ if TYPE_CHECKING:
 
 
 def plan(args: argparse.Namespace) -> None:
-    from .sweep import build_plan, merge, read_yaml
+    from .sweep import build_plan, merge
+    from .validation import read_yaml
 
     settings: dict = {}
     for path in args.config or []:

@@ -8,6 +8,8 @@ rate, so it is not that of torch's AdamW. Both act on every parameter, gammas an
 from __future__ import annotations
 
 from collections.abc import Iterable
+from functools import partial
+from inspect import unwrap
 from typing import Any
 
 import torch
@@ -16,8 +18,9 @@ from torch import Tensor
 from .models import ConvNet
 from .spec import Spec
 
-# torch's optimizers import its compiler when they are first used, only to exempt themselves from it: 1.3 s, as long as
-# torch itself takes, in every job. Nothing is compiled here, so the functions may be called as they are.
+# torch's optimizers import its compiler when they are made, cleared and stepped, only to exempt themselves from it:
+# over a second, as long as torch itself takes, in every job. Nothing is compiled here, so the functions within are
+# called as they are.
 for _function in (torch.optim.Optimizer.add_param_group, torch.optim.Optimizer.zero_grad):
     _inner = getattr(_function, "__wrapped__", None)
     if _inner is not None and not hasattr(_inner, "__dynamo_disable"):
@@ -30,7 +33,9 @@ def make_optimizer(algorithm: str, groups: list[Any], l2: float, **arguments: An
     """An optimizer of torch.optim by its class name, with L2 of strength `l2`."""
     if algorithm in _FUSED:
         arguments["fused"] = True
-    return getattr(torch.optim, algorithm)(groups, weight_decay=l2, **arguments)
+    optimizer = getattr(torch.optim, algorithm)(groups, weight_decay=l2, **arguments)
+    optimizer.step = torch.no_grad()(partial(unwrap(type(optimizer).step), optimizer))
+    return optimizer
 
 
 class Update:

@@ -83,6 +83,8 @@ def plot(plan: Plan, name: str, runs: Path, simulation: Path | None, out: Sequen
     with mpl.rc_context():
         sns.set_theme(context="paper", style="ticks", rc=STYLE)
         drawn = draw(plan, name, runs, simulation)
+        drawn.draw_without_rendering()
+        drawn.set_layout_engine("none")  # laid out once, so all files are alike
         for path in out:
             ending = path.suffix.lstrip(".")
             undated = {"CreationDate": None} if ending == "pdf" else {}

@@ -8,72 +8,14 @@ from __future__ import annotations
 import csv
 import json
 import math
-import re
-import reprlib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import yaml
-from jsonschema import Draft202012Validator
-from jsonschema.exceptions import best_match
-from jsonschema.validators import extend
-
 from .errors import UserError
 from .spec import Network, Spec
-
-SCHEMAS = Path(__file__).parent / "schemas"
-
-
-class _Loader(yaml.SafeLoader):
-    """YAML in which 1e-3 is a number, as in YAML 1.2 (PyYAML's 1.1 takes it for text)."""
-
-
-_Loader.add_implicit_resolver(
-    "tag:yaml.org,2002:float", re.compile(r"^[-+]?[0-9]+(\.[0-9]*)?[eE][-+]?[0-9]+$"), list("-+0123456789")
-)
-
-
-def read_yaml(path: Path) -> Any:
-    try:
-        return yaml.load(path.read_text(), Loader=_Loader)
-    except OSError as error:
-        raise UserError(f"cannot read {path}: {error.strerror}") from None
-    except yaml.YAMLError as error:
-        raise UserError(f"{path} is not YAML: {' '.join(str(error).split())}") from None
-
-
-def validate(data: Any, schema: str, where: str) -> None:
-    """Raise UserError naming the first key of `data` that `schemas/<schema>.schema.yaml` refuses."""
-    rules: dict[str, Any] = yaml.safe_load((SCHEMAS / f"{schema}.schema.yaml").read_text())
-    plain = Draft202012Validator.TYPE_CHECKER
-    finite = plain.redefine("number", lambda _, v: plain.is_type(v, "number") and math.isfinite(v))
-    error = best_match(extend(Draft202012Validator, type_checker=finite)(rules).iter_errors(data))
-    if error is None:
-        return
-    words = {"number": "a finite number", "integer": "a whole number", "string": "text", "array": "a list",
-             "object": "a mapping", "boolean": "true or false", "null": "null"}  # fmt: skip
-    key = "".join(f"[{p}]" if isinstance(p, int) else f".{p}" for p in error.absolute_path).lstrip(".")
-    if error.validator == "additionalProperties":
-        known = error.schema.get("properties", {})
-        unknown = [k for k in error.instance if k not in known]
-        said = f"unknown key {', '.join(map(repr, unknown))}; allowed are {', '.join(sorted(known))}"
-    elif error.validator == "type":
-        kinds = [error.validator_value] if isinstance(error.validator_value, str) else error.validator_value
-        said = f"{reprlib.repr(error.instance)} is not {' or '.join(words[kind] for kind in kinds)}"
-    elif error.validator == "enum":
-        said = f"{error.instance!r} is not one of {', '.join(map(str, error.validator_value))}"
-    elif error.validator == "not":  # the only thing forbidden is keys together
-        both = error.validator_value["required"]
-        said = " and ".join(f"{k} {error.instance[k]}" for k in both) + " are given: at most one of them is allowed"
-    elif error.validator == "oneOf":  # by the one property that tells the alternatives apart
-        kinds = [rule["properties"]["kind"] for rule in error.validator_value]
-        known = [value for kind in kinds for value in kind.get("enum", [kind.get("const")])]
-        said = f"kind is {error.instance.get('kind')!r}: allowed are {', '.join(known)}"
-    else:
-        said = error.message
-    raise UserError(f"{where}: {key + ': ' if key else ''}{said}")
+from .validation import read_yaml, validate
 
 
 @dataclass(frozen=True)

@@ -255,7 +255,7 @@ def changes(plan: Plan) -> list[str]:
     for key, what in (
         (
             "strength_multiplier",
-            "Strengths of L2 and weight decay are {} times the printed ones (labels give those): {}.",
+            "Strengths of L2 and WD are {} times the printed ones, which label the rows: {}.",
         ),
         ("rate_multiplier", "Base learning rates are {} times the published ones: {}."),
     ):

@@ -228,7 +228,7 @@ PROGRAM = """
 import sys
 import torch
 {imports}
-for algorithm in ("Adam", "RMSprop"):
+for algorithm in ("SGD", "Adam", "Adamax", "RMSprop", "Adagrad", "Adadelta"):
     theta = torch.nn.Parameter(torch.linspace(-1, 1, 7))
     optimizer = {made}
     for _ in range(5):
@@ -249,7 +249,7 @@ def test_sparing_the_import_of_torchs_compiler_changes_no_bit(python):
     theirs = PROGRAM.format(
         imports="",
         made="getattr(torch.optim, algorithm)([theta], lr=0.01, weight_decay=0.1, "
-        "**({'fused': True} if algorithm == 'Adam' else {}))",
+        "**({'fused': True} if algorithm in ('SGD', 'Adam', 'Adagrad') else {}))",
     )
     *values, compiler = python(ours).splitlines()
     assert compiler == "False"

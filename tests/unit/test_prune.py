@@ -16,7 +16,7 @@ NETWORKS = {network.name: network for network in (BASICNET, VGG11, VGG16)}
 PATTERNS = {  # which filters of which layers (from 0) are dead; "all" of a layer's, -1 the last layer
     "none": {},
     "first filter of the first layer": {0: [0]},
-    "some everywhere": dict.fromkeys(range(7), [0, 2]),
+    "some everywhere": {layer: [0, 2] for layer in range(7)},
     "some of the last layer": {-1: [1, 3, 6]},
     "all but one": {2: [0, 1, 2]},
     "a whole layer": {3: "all"},

@@ -1,0 +1,317 @@
+import json
+from collections import Counter
+from pathlib import Path
+
+import pytest
+
+from filter_sparsity.errors import UserError
+from filter_sparsity.sweep import Plan, build_plan, merge, read_datasets, read_yaml, spec_ids, validate
+
+TABLES = ("table1", "table2", "table3", "table4")
+USUAL = {"negative_slope": 0, "gamma_init": 1, "beta_init": 0, "gamma_lr_scale": 1, "beta_lr_scale": 1}
+
+
+def rows_of(table):
+    return [row for panel in table["panels"] for group in panel["groups"] for row in group["rows"]]
+
+
+def as_printed(line):
+    """The settings among a printed line's columns; numbers as numbers, an empty one as usual."""
+    words = ("dataset", "network", "optimizer", "regularizer")
+    settings = {k: line[k] for k in words if k in line}
+    for key in ("strength", *USUAL):
+        if key in line:
+            settings[key] = float(line[key]) if line[key] else USUAL[key]
+    return settings
+
+
+def test_the_paper_has_37_specs(paper_plan):
+    """35 in the tables, and SGD on CIFAR-100 at two strengths for Figure 1."""
+    in_tables = {i for name in TABLES for i in paper_plan.selected(name)}
+    in_figures = {i for name in ("figure1", "figure2") for i in paper_plan.selected(name)}
+    assert len(paper_plan.specs) == 37
+    assert len(in_tables) == 35
+    only = [paper_plan.specs[i] for i in sorted(in_figures - in_tables)]
+    assert {(s.dataset, s.optimizer, s.regularizer, s.strength) for s in only} == {
+        ("cifar100", "sgd", "l2", 5e-4),
+        ("cifar100", "sgd", "l2", 1e-3),
+    }
+    assert in_tables | in_figures == paper_plan.specs.keys()
+
+
+def test_four_specs_stand_in_two_tables(paper_plan):
+    count = Counter(i for name in TABLES for i in paper_plan.selected(name))
+    twice = [paper_plan.specs[i] for i, n in count.items() if n > 1]
+    assert {(s.dataset, s.optimizer, s.strength) for s in twice} == {
+        ("cifar100", "adam", 1e-4),
+        ("cifar100", "amsgrad", 1e-2),
+        ("cifar100", "amsgrad", 1e-4),
+        ("cifar100", "amsgrad", 1e-6),
+    }
+    assert set(count.values()) == {1, 2}
+
+
+@pytest.mark.parametrize("name", TABLES)
+def test_rows_stand_as_the_paper_prints_them(paper_plan, published, name):
+    """Row by row, in the order of the page, with what the line says and everything else as usual."""
+    lines, rows = published(name), rows_of(paper_plan.tables[name])
+    assert len(lines) == len(rows)
+    for line, row in zip(lines, rows, strict=True):
+        for settings in row["published"].values():
+            printed = as_printed(line)
+            assert {k: settings[k] for k in printed} == printed
+            assert {k: settings[k] for k in USUAL if k not in printed} == {
+                k: v for k, v in USUAL.items() if k not in printed
+            }
+
+
+@pytest.mark.parametrize("name", TABLES)
+def test_each_row_is_exactly_one_printed_line(paper_plan, published, name):
+    lines = [as_printed(line) for line in published(name)]
+    for row in rows_of(paper_plan.tables[name]):
+        for settings in row["published"].values():
+            assert sum(all(settings[k] == v for k, v in line.items()) for line in lines) == 1
+
+
+@pytest.mark.parametrize("name", ["table1", "table2"])
+def test_labels_say_the_row_s_regularizer_and_strength(paper_plan, name):
+    for row in rows_of(paper_plan.tables[name]):
+        kind, strength = row["label"].split(": ")
+        settings = row["published"][""]
+        assert (settings["regularizer"], settings["strength"]) == (kind.lower(), float(strength))
+
+
+def test_table_4_has_both_datasets_in_each_row(paper_plan):
+    for row in rows_of(paper_plan.tables["table4"]):
+        specs = {block: paper_plan.specs[i] for block, i in row["specs"].items()}
+        assert {block: spec.dataset for block, spec in specs.items()} == {"CIFAR10": "cifar10", "CIFAR100": "cifar100"}
+        assert {spec.strength for spec in specs.values()} == {float(row["label"])}
+
+
+def test_specs_at_paper_scale_are_as_published(paper_plan):
+    for spec in paper_plan.specs.values():
+        assert spec.phase_steps == (312_500, 93_750)  # 250 and 75 epochs of 50,000 / 40 batches
+        assert (spec.batch_size, spec.rate_decay, spec.flip) == (40, 0.1, True)
+        assert spec.network.filters == (64, 128, 128, 256, 256, 512, 512)
+    rates = {spec.optimizer: spec.rate for spec in paper_plan.specs.values()}
+    assert rates == {"sgd": 0.1, "adam": 1e-3, "amsgrad": 1e-3, "rmsprop": 1e-3, "adamax": 2e-3}
+    adam = next(s for s in paper_plan.specs.values() if s.optimizer == "adam")
+    assert adam.hyperparameters == {"betas": [0.9, 0.99], "eps": 1e-8}
+    assert paper_plan.seeds == [0, 1, 2]
+
+
+def test_figure_3_has_the_seven_optimizers_at_their_base_rates(paper_plan):
+    figure = paper_plan.figures["figure3"]
+    rates = {panel["optimizer"]: panel["rate"] for panel in figure["panels"]}
+    assert rates == {"sgd": 0.1, "adam": 1e-3, "amsgrad": 1e-3, "adagrad": 1e-2, "adadelta": 1.0, "rmsprop": 1e-3,
+                     "adamax": 2e-3}  # fmt: skip
+    assert (figure["start"], figure["phases"][0]["iterations"]) == (1, 100)
+    assert [phase["deviation"] for phase in figure["phases"]] == [1e-3, 1e-5]
+
+
+@pytest.mark.parametrize("steps", [3, 10, 999, 1000, 1001, 406_250])
+def test_fewer_steps_keep_each_phase_s_share(paper_settings, steps):
+    for spec in build_plan(paper_settings | {"steps": steps}).specs.values():
+        assert spec.steps == steps
+        assert abs(spec.phase_steps[0] - steps * 250 / 325) <= 0.5
+
+
+def test_multipliers_and_width_scale_every_spec(paper_settings, paper_plan):
+    scaled = build_plan(
+        paper_settings | {"width": 0.125, "strength_multiplier": 10, "rate_multiplier": 3, "steps": 100}
+    )
+    assert len(scaled.specs) == 37
+    for big, small in zip(paper_plan.specs.values(), scaled.specs.values(), strict=True):
+        assert small.network.filters == (8, 16, 16, 32, 32, 64, 64)
+        assert small.network.hidden == (32,)
+        assert small.strength == pytest.approx(10 * big.strength, rel=1e-12)
+        assert small.rate == pytest.approx(3 * big.rate, rel=1e-12)
+    row = rows_of(scaled.tables["table1"])[0]
+    assert row["published"][""]["strength"] == 1e-3  # the paper's words stay
+
+
+def test_a_strength_multiplied_is_the_same_spec_as_the_strength_written_out(paper_settings, tmp_path):
+    path = tmp_path / "experiments.yaml"
+    text = Path(paper_settings["experiments"]).read_text()
+    path.write_text(text.replace("l2: 1e-3", "l2: 1e-2").replace("l2: 5e-4", "l2: 0.005"))
+    written = build_plan(paper_settings | {"experiments": str(path)}).tables["table1"]
+    multiplied = build_plan(paper_settings | {"strength_multiplier": 10}).tables["table1"]
+    pairs = list(zip(rows_of(written), rows_of(multiplied), strict=True))
+    same = [a["specs"] == b["specs"] for a, b in pairs]
+    assert same == [True, False, False, False, True, True, False, False]
+
+
+def test_stand_ins_replace_the_data_and_nothing_else(paper_settings, paper_plan):
+    stand_ins = {"cifar10": "digits", "cifar100": "digit_pairs"}
+    plan = build_plan(paper_settings | {"stand_ins": stand_ins})
+    assert [s.dataset for s in plan.specs.values()] == [stand_ins[s.dataset] for s in paper_plan.specs.values()]
+    assert {s.flip for s in plan.specs.values()} == {False}
+    assert set(plan.datasets) == {"digits", "digit_pairs"}
+    row = rows_of(plan.tables["table1"])[0]
+    assert row["published"][""]["dataset"] == "cifar10"
+
+
+def test_a_plan_comes_back_from_its_file(paper_plan, tmp_path):
+    path = tmp_path / "plan.json"
+    path.write_text(paper_plan.to_json())
+    assert Plan.from_json(path) == paper_plan
+
+
+def test_selected_gives_each_spec_once_in_order(paper_plan):
+    for name in TABLES:
+        chosen = paper_plan.selected(name)
+        assert len(chosen) == len(set(chosen))
+        assert list(dict.fromkeys(spec_ids(paper_plan.tables[name]))) == chosen
+    assert [len(paper_plan.selected(name)) for name in TABLES] == [8, 8, 5, 18]
+    assert paper_plan.selected("figure3") == []
+
+
+def test_merging_is_key_by_key():
+    merged = merge({"a": {"b": 1, "c": 2}, "d": [1]}, {"a": {"c": 3}, "d": [2], "e": None})
+    assert merged == {"a": {"b": 1, "c": 3}, "d": [2], "e": None}
+
+
+@pytest.mark.parametrize(
+    ("text", "value"), [("1e-3", 0.001), ("1E+2", 100.0), ("-2.5e-4", -2.5e-4), ("e3", "e3"), ("1e", "1e"), ("12", 12)]
+)
+def test_yaml_numbers_with_exponents_are_numbers(tmp_path, text, value):
+    path = tmp_path / "a.yaml"
+    path.write_text(f"key: {text}\n")
+    assert read_yaml(path) == {"key": value}
+    assert type(read_yaml(path)["key"]) is type(value)
+
+
+def test_the_configuration_files_are_valid(root):
+    base = read_yaml(root / "config/config.yaml")
+    for overlay in (root / "config").glob("*.yaml"):
+        if overlay.name not in ("config.yaml", "experiments.yaml"):
+            validate(merge(base, read_yaml(overlay)), "config", overlay.name)
+    validate(base, "config", "config.yaml")
+    assert set(read_datasets(root / "config/datasets.tsv")) >= {"cifar10", "cifar100"}
+
+
+# A mistake, and what its line must say: where, what, and what is allowed. The row is the first of Table 1.
+ROW = '{label: "L2: 1e-3", l2: 1e-3}'
+PLACE = "tables.table1.panels[0].groups[0].rows[0]"
+NO_EXPERIMENTS = [
+    ("\nseeds:", "\nsedes:", ["unknown key 'sedes'", "seeds", "tables"]),
+    (ROW, '{label: "L2: 1e-3", l3: 1e-3}', [PLACE, "unknown key 'l3'", "l2", "wd", "beta_init"]),
+    (ROW, "{label: a, l2: 1e-3, optimizer: adm}", [f"{PLACE}.optimizer", "'adm'", "sgd, adam, amsgrad"]),
+    (ROW, "{label: a, l2: 1e-3, dataset: cifar11}", [f"{PLACE}.dataset", "'cifar11'", "cifar10, cifar100"]),
+    (ROW, "{label: a, l2: 1e-3, network: vgg19}", [f"{PLACE}.network", "'vgg19'", "basicnet, vgg16, vgg11"]),
+    (ROW, "{label: a, l2: -1e-3}", [f"{PLACE}.l2", "-0.001", "minimum of 0"]),
+    (ROW, "{label: a, l2: .nan}", [f"{PLACE}.l2", "nan", "a finite number"]),
+    (ROW, "{label: a, wd: .inf}", [f"{PLACE}.wd", "inf", "a finite number"]),
+    (ROW, "{label: a, wd: 1}", [f"{PLACE}.wd", "1", "maximum of 1"]),
+    (ROW, "{label: a, l2: much}", [f"{PLACE}.l2", "'much'", "a finite number"]),
+    (ROW, "{label: a, l2: true}", [f"{PLACE}.l2", "True", "a finite number"]),
+    (ROW, "{label: a, l2: 1e-3, wd: 1e-4}", [PLACE, "l2 0.001 and wd 0.0001", "at most one"]),
+    (ROW, "{label: a, l2: 1e-3, batch_size: 50001}", [f"{PLACE}.batch_size", "50001", "50000 training images"]),
+    (ROW, "{label: a, l2: 1e-3, batch_size: 1}", [f"{PLACE}.batch_size", "1", "minimum of 2"]),
+    (ROW, "{label: a, l2: 1e-3, beta_init: .nan}", [f"{PLACE}.beta_init", "nan", "a finite number"]),
+    (ROW, "{l2: 1e-3}", [PLACE, "'label' is a required property"]),
+    ("settings: {dataset: cifar10}", "settings: {}", [PLACE, "no dataset is given"]),
+    ("paper: [0, 1, 2]", "paper: [0, 1.5]", ["seeds.paper[1]", "1.5", "a whole number"]),
+    ("paper: [0, 1, 2]", "paper: [one]", ["seeds.paper[0]", "'one'", "a whole number"]),
+    ("paper: [0, 1, 2]", "paper: [-1]", ["seeds.paper[0]", "-1", "minimum of 0"]),
+    ("paper: [0, 1, 2]", "paper: [1, 1]", ["seeds.paper", "[1, 1]", "non-unique"]),
+    ("paper: [0, 1, 2]", "paper: []", ["seeds.paper", "[]", "non-empty"]),
+    ("paper: [0, 1, 2]", "paper: 3", ["seeds.paper", "3", "a list"]),
+    ("batch_size: {value: 40", "batch_size: {value: many", ["defaults.batch_size", "'many'", "a whole number"]),
+    ("phase_epochs: {value: [250, 75]", "phase_epochs: {value: 325", ["defaults.phase_epochs", "325", "a list"]),
+    ("negative_slope: {value: 0", "negative_slope: {value: 2", ["defaults.negative_slope", "2", "maximum of 1"]),
+    ("conv_bias: {value: false", "conv_bias: {value: 3", ["networks.basicnet.conv_bias", "3", "true or false"]),
+    ("pool_after: {value: [1, 3, 5, 7]", "pool_after: {value: [9]", [PLACE, "basicnet", "[9]", "1 to 7"]),
+    ("kernels: {value: [5,", "kernels: {value: [4,", [PLACE, "basicnet", "[4, 3,", "odd"]),
+    ("algorithm: SGD", "algorithm: Lion", ["optimizers.sgd.algorithm", "'Lion'", "SGD, Adam"]),
+    ("rate: 0.1", "rate: 0", ["optimizers.sgd.rate", "0", "minimum of 0"]),
+    ("rate: 0.1", "rate: .nan", ["optimizers.sgd.rate", "nan", "a finite number"]),
+    ("metrics: [train_loss", "metrics: [loss", ["tables.table1.metrics[0]", "'loss'", "train_loss, test_loss"]),
+    ("kind: affine", "kind: afine", ["figures.figure1", "'afine'", "affine, universality, simulation"]),
+    ("layers: [C6, C5]", "layers: [C8]", ["figures.figure1.layers", "'C8'", "C1, C2"]),
+    ("source: derived", "source: guessed", ["networks.basicnet.kernels", "'guessed'", "supplement, derived"]),
+    ("seeds:", "seeds: [", ["is not YAML"]),
+]  # fmt: skip
+NO_SETTINGS = [
+    ({"scale": "huge"}, ["seeds", "'huge'", "quick, paper"]),
+    ({"scale": "Paper!"}, ["configuration: scale", "'Paper!'", "[a-z0-9_]"]),
+    ({"colour": "red"}, ["configuration: unknown key 'colour'", "data_root", "width"]),
+    ({"width": 0}, ["configuration: width", "0", "minimum of 0"]),
+    ({"width": "wide"}, ["configuration: width", "'wide'", "a finite number"]),
+    ({"steps": 1}, ["configuration: steps", "1", "minimum of 2"]),
+    ({"steps": 2}, [PLACE, "[2, 0]", "1 step or more"]),
+    ({"steps": 2.5}, ["configuration: steps", "2.5", "a whole number or null"]),
+    ({"strength_multiplier": float("nan")}, ["configuration: strength_multiplier", "nan", "a finite number"]),
+    ({"device": "gpu"}, ["configuration: device", "'gpu'", "cpu, cuda, auto"]),
+    ({"stand_ins": {"cifar10": "mnist"}}, [f"{PLACE}.dataset", "'mnist'", "digits, digit_pairs"]),
+    ({"experiments": "nowhere.yaml"}, ["cannot read nowhere.yaml", "No such file"]),
+    ({"datasets": "nowhere.tsv"}, ["cannot read nowhere.tsv", "No such file"]),
+]
+
+
+def refused(settings):
+    with pytest.raises(UserError) as error:
+        build_plan(settings)
+    said = str(error.value)
+    assert "\n" not in said
+    assert len(said) < 500
+    return said
+
+
+@pytest.mark.parametrize(("right", "wrong", "parts"), NO_EXPERIMENTS, ids=[wrong for _, wrong, _ in NO_EXPERIMENTS])
+def test_mistakes_in_the_experiments_are_told_in_one_line(paper_settings, tmp_path, right, wrong, parts):
+    text = Path(paper_settings["experiments"]).read_text()
+    assert right in text
+    path = tmp_path / "experiments.yaml"
+    path.write_text(text.replace(right, wrong, 1))
+    said = refused(paper_settings | {"experiments": str(path)})
+    assert said.startswith(str(path))
+    for part in parts:
+        assert part in said
+
+
+@pytest.mark.parametrize(("changes", "parts"), NO_SETTINGS, ids=[next(iter(c)) for c, _ in NO_SETTINGS])
+def test_mistakes_in_the_configuration_are_told_in_one_line(paper_settings, changes, parts):
+    said = refused(paper_settings | changes)
+    for part in parts:
+        assert part in said
+
+
+def test_a_missing_setting_is_named(paper_settings):
+    said = refused({k: v for k, v in paper_settings.items() if k != "width"})
+    assert said == "configuration: 'width' is a required property"
+
+
+@pytest.mark.parametrize("line", ["digits\tcifar10\tten\t1\t1\t1\t1\tno\ts\tl\tc", "digits\tcifar10"])
+def test_a_wrong_line_of_the_datasets_is_told_in_one_line(root, tmp_path, line):
+    path = tmp_path / "datasets.tsv"
+    header = (root / "config/datasets.tsv").read_text().splitlines()[0]
+    path.write_text(f"{header}\n{line}\n")
+    with pytest.raises(UserError) as error:
+        read_datasets(path)
+    assert str(path) in str(error.value)
+    assert "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize("damage", ["absent", "cut", "edited", "foreign"])
+def test_a_plan_that_is_none_is_refused_in_one_line(paper_plan, tmp_path, damage):
+    path = tmp_path / "plan.json"
+    text = paper_plan.to_json()
+    if damage == "cut":
+        path.write_text(text[: len(text) // 2])
+    elif damage == "edited":
+        path.write_text(text.replace('"batch_size": 40', '"batch_size": 41', 1))
+        assert path.read_text() != text
+    elif damage == "foreign":
+        path.write_text(json.dumps({"specs": {}, "other": 1}))
+    with pytest.raises(UserError) as error:
+        Plan.from_json(path)
+    assert str(path) in str(error.value)
+    assert "\n" not in str(error.value)
+
+
+def test_an_unknown_table_is_told_with_those_that_are(paper_plan):
+    with pytest.raises(UserError) as error:
+        paper_plan.selected("table9")
+    assert "'table9'" in str(error.value)
+    assert "table1, table2, table3, table4, figure1, figure2, figure3" in str(error.value)
