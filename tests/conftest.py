@@ -15,7 +15,8 @@ import pytest
 from filter_sparsity import data as prepared
 from filter_sparsity.sources import Source
 from filter_sparsity.spec import Network, Spec
-from filter_sparsity.sweep import build_plan, merge, read_yaml
+from filter_sparsity.sweep import build_plan, merge
+from filter_sparsity.validation import read_yaml
 
 ROOT = Path(__file__).parents[1]
 TINY = Network(name="tiny", filters=(4, 6, 5), kernels=(5, 3, 3), pool_after=(1, 3), conv_bias=False, hidden=(8,))

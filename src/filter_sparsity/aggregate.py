@@ -40,7 +40,7 @@ def aggregate(plan: Plan, name: str, runs: Path, published: Path) -> pd.DataFram
 
     Shares and errors are fractions, the paper's too. An empty `paper` is a cell that the paper does not print.
     """
-    table = plan.tables[name]
+    table = plan.table(name)
     lines = records.tidy(read_records(plan, plan.selected(name), runs))
     values = {(v["spec_id"], v["metric"], v["layer"]): v for v in records.over_seeds(lines).to_dict("records")}
     paper = read_published(published / table["reference"]) if table["reference"] else []

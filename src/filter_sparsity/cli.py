@@ -28,7 +28,10 @@ def plan(args: argparse.Namespace) -> None:
     for path in args.config or []:
         settings = merge(settings, read_yaml(path) or {})
     if args.settings:
-        settings = merge(settings, json.loads(args.settings))
+        try:
+            settings = merge(settings, json.loads(args.settings))
+        except ValueError as error:
+            raise UserError(f"--settings is not JSON: {error}") from None
     write_text(args.out, build_plan(settings).to_json())
 
 
@@ -100,7 +103,10 @@ def simulate(args: argparse.Namespace) -> None:
     from .simulate import simulate, write
     from .sweep import Plan
 
-    write(simulate(Plan.from_json(args.plan).figures[args.figure]), args.out)
+    figure = Plan.from_json(args.plan).figure(args.figure)
+    if figure["kind"] != "simulation":
+        raise UserError(f"{args.figure} is not a simulation: it is drawn from trained runs")
+    write(simulate(figure), args.out)
 
 
 def plot(args: argparse.Namespace) -> None:

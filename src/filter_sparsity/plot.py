@@ -94,9 +94,7 @@ def plot(plan: Plan, name: str, runs: Path, simulation: Path | None, out: Sequen
 
 def draw(plan: Plan, name: str, runs: Path, simulation: Path | None) -> Figure:
     """A figure of the plan, in the style that is set. Raises UserError if it is unknown or data are missing."""
-    if name not in plan.figures:
-        raise UserError(f"no figure is called {name!r}: there are {', '.join(plan.figures)}")
-    figure = plan.figures[name]
+    figure = plan.figure(name)
     if figure["kind"] == "simulation":
         if simulation is None:
             raise UserError(f"{name} is drawn from a simulation: give it with --simulation")

@@ -67,13 +67,19 @@ class Plan:
     def scale(self) -> str:
         return self.settings["scale"]
 
+    def table(self, name: str) -> dict[str, Any]:
+        if name not in self.tables:
+            raise UserError(f"no table is called {name!r}: there are {', '.join(self.tables)}")
+        return self.tables[name]
+
+    def figure(self, name: str) -> dict[str, Any]:
+        if name not in self.figures:
+            raise UserError(f"no figure is called {name!r}: there are {', '.join(self.figures)}")
+        return self.figures[name]
+
     def selected(self, name: str) -> list[str]:
         """Ids of the specs that a table or figure shows, each once, in its order."""
-        part = self.tables.get(name) or self.figures.get(name)
-        if part is None:
-            known = ", ".join([*self.tables, *self.figures])
-            raise UserError(f"no table or figure is called {name!r}: there are {known}")
-        return list(dict.fromkeys(spec_ids(part)))
+        return list(dict.fromkeys(spec_ids(self.tables.get(name) or self.figure(name))))
 
     def to_json(self) -> str:
         data = {**self.__dict__, "specs": {k: v.to_dict() for k, v in self.specs.items()}}
@@ -327,16 +333,25 @@ def _round(value: float) -> float:
 def _facts(experiments: dict[str, Any]) -> Iterator[dict[str, Any]]:
     """Every setting with a source, as lines of the page of method."""
 
-    def line(part: str, name: str, fact: dict[str, Any], value: Any) -> dict[str, Any]:
-        return {"part": part, "name": name, "value": value, "source": fact["source"], "note": fact.get("note", "")}
+    def line(part: str, name: str, fact: dict[str, Any], value: Any = None) -> dict[str, Any]:
+        value = fact["value"] if value is None else value
+        plain = name.replace("_", " ")
+        return {"part": part, "name": plain, "value": value, "source": fact["source"], "note": fact.get("note", "")}
 
     for name, fact in experiments["defaults"].items():
-        yield line("training", name.replace("_", " "), fact, fact["value"])
+        yield line("training", name, fact)
     for name, fact in experiments["conventions"].items():
-        yield line("conventions", name, fact, fact["value"])
+        yield line("conventions", name, fact)
     for network, facts in experiments["networks"].items():
         for name, fact in facts.items():
-            yield line(network, name.replace("_", " "), fact, fact["value"])
+            yield line(network, name, fact)
     for name, fact in experiments["optimizers"].items():
-        hyper = ", ".join(f"{k} {v}" for k, v in fact["hyperparameters"].items())
-        yield line("optimizers", name, fact, f"rate {fact['rate']:g}" + (f", {hyper}" if hyper else ""))
+        settings = {"rate": fact["rate"], **fact["hyperparameters"]}
+        yield line("optimizers", name, fact, [f"{k} {v}" for k, v in settings.items()])
+    for figure, facts in experiments["figures"].items():
+        for i, phase in enumerate(facts.get("phases", []), start=1):
+            said = f"gradients of deviation {phase['deviation']:g} for {phase['iterations']} iterations"
+            yield line(figure, f"phase {i}", phase, said)
+        for name, fact in facts.items():
+            if isinstance(fact, dict) and "value" in fact:
+                yield line(figure, name, fact)

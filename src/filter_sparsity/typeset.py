@@ -101,7 +101,7 @@ def render(template: Path, context: dict[str, Any]) -> str:
         undefined=jinja2.StrictUndefined,
         loader=jinja2.FileSystemLoader(template.parent),
     )
-    environment.filters["latex"] = latex
+    environment.filters.update(latex=latex, value=value, paper_number=paper_number)
     try:
         return environment.get_template(template.name).render(context)
     except jinja2.TemplateNotFound:
@@ -124,6 +124,21 @@ def with_spread(mean: float, sd: float, metric: str) -> str:
     return rf"{number(mean, metric)}\spread{{{number(sd, metric)}}}"
 
 
+def value(fact: Any) -> str:
+    """A setting as a person writes it."""
+    if isinstance(fact, bool):
+        return "yes" if fact else "no"
+    if isinstance(fact, list):
+        return ", ".join(value(item) for item in fact)
+    return short(fact) if isinstance(fact, int | float) else str(fact)
+
+
+def paper_number(name: str) -> int | None:
+    """3 for table3: where the supplement has a number, the report has the same."""
+    found = re.fullmatch(r"[a-z]+(\d+)", name)
+    return int(found[1]) if found else None
+
+
 def stacked(text: str) -> str:
     r"""Lines of a column's head, one above the other."""
     lines = r"\\".join(latex(line) for line in text.split("\n"))
@@ -144,7 +159,7 @@ def read_values(path: Path) -> pd.DataFrame:
 
 def table(plan: Plan, name: str, values: pd.DataFrame, template: Path) -> str:
     """A table as LaTeX, from its layout in the plan and the numbers that `aggregate` made."""
-    layout = plan.tables[name]
+    layout = plan.table(name)
     found = {
         (c["panel"], c["group"], c["row"], c["block"], c["metric"], c["layer"]): c for c in values.to_dict("records")
     }
@@ -187,7 +202,6 @@ def table(plan: Plan, name: str, values: pd.DataFrame, template: Path) -> str:
         "heads": heads(layout, wanted, first),
         "columns": [{"label": stacked(column_head(spec, plan, layout, m, layer))} for _, m, layer in wanted],
         "panels": panels,
-        "placement": "p" if len(wanted) > 12 else "htbp",
     }
     return render(template, context)
 
@@ -242,9 +256,9 @@ def changes(plan: Plan) -> list[str]:
     for data in plan.datasets.values():
         if data["stands_for"]:
             said.append(
-                f"In place of {data['stands_for'].upper()}: {data['name']}, {data['source']}; "
-                f"{data['classes']} classes, {data['train']:,} images to train on and {data['test']:,} to test on, "
-                f"{data['side']}x{data['side']} pixels, {data['channels']} channel{'s' if data['channels'] > 1 else ''}, "
+                f"In place of {data['stands_for'].upper()}: {data['name']}, {data['source']}; {data['classes']} "
+                f"classes, {data['train']:,} images to train on and {data['test']:,} to test on, {data['side']}x"
+                f"{data['side']} pixels, {data['channels']} channel{'s' if data['channels'] > 1 else ''}, "
                 f"{'with' if data['flip'] else 'without'} random flips."
             )
     if settings["width"] != 1:

@@ -48,7 +48,7 @@ def read_yaml(path: Path) -> Any:
 
 def validate(data: Any, schema: str, where: str) -> None:
     """Raise UserError naming the first key of `data` that `schemas/<schema>.schema.yaml` refuses."""
-    rules: dict[str, Any] = yaml.safe_load((SCHEMAS / f"{schema}.schema.yaml").read_text())
+    rules: Any = yaml.safe_load((SCHEMAS / f"{schema}.schema.yaml").read_text())
     plain = Draft202012Validator.TYPE_CHECKER
     finite = plain.redefine("number", lambda _, v: plain.is_type(v, "number") and math.isfinite(v))
     error = best_match(extend(Draft202012Validator, type_checker=finite)(rules).iter_errors(data))
@@ -68,8 +68,8 @@ def validate(data: Any, schema: str, where: str) -> None:
         both = error.validator_value["required"]
         said = " and ".join(f"{k} {error.instance[k]}" for k in both) + " are given: at most one of them is allowed"
     elif error.validator == "oneOf":  # by the one property that tells the alternatives apart
-        kinds = [rule["properties"]["kind"] for rule in error.validator_value]
-        known = [value for kind in kinds for value in kind.get("enum", [kind.get("const")])]
+        rules = [rule["properties"]["kind"] for rule in error.validator_value]
+        known = [value for rule in rules for value in rule.get("enum", [rule.get("const")])]
         said = f"kind is {dict(error.instance).get('kind')!r}: allowed are {', '.join(known)}"
     else:
         said = error.message

@@ -51,9 +51,7 @@ def test_the_order_of_the_source_leaves_no_trace(source, tmp_path):
 
 def test_the_order_of_the_classes_leaves_no_trace_in_the_digest(source, tmp_path):
     """Labels are hashed by name: the numbers that a source gave the classes do not matter."""
-    turned = Source(
-        ("c", "b", "a"), (source.train[0], 2 - source.train[1]), (source.test[0], 2 - source.test[1])
-    )
+    turned = Source(("c", "b", "a"), (source.train[0], 2 - source.train[1]), (source.test[0], 2 - source.test[1]))
     assert data.write("x", source, tmp_path / "a") == data.write("x", turned, tmp_path / "b")
 
 

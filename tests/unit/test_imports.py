@@ -10,7 +10,19 @@ import filter_sparsity
 
 SOURCE = Path(filter_sparsity.__file__).parent
 MODULES = sorted(path.stem for path in SOURCE.glob("*.py") if path.stem != "__init__")
-TORCH_FREE = ("errors", "paths", "spec", "sweep", "records", "sparsity", "sources", "data", "provenance", "cli")
+TORCH_FREE = (
+    "errors",
+    "paths",
+    "validation",
+    "spec",
+    "sweep",
+    "records",
+    "sparsity",
+    "sources",
+    "data",
+    "provenance",
+    "cli",
+)
 TORCH = {"models", "optim", "train", "extract", "prune", "vision"}
 
 

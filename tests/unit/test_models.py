@@ -8,7 +8,7 @@ from torch import nn
 
 from filter_sparsity.models import build
 from filter_sparsity.spec import Network
-from filter_sparsity.sweep import read_yaml
+from filter_sparsity.validation import read_yaml
 from filter_sparsity.vision import torchvision
 
 

@@ -8,7 +8,7 @@ import torch
 
 from filter_sparsity.models import build
 from filter_sparsity.optim import Update, decay, make_optimizer
-from filter_sparsity.sweep import read_yaml
+from filter_sparsity.validation import read_yaml
 
 
 # Each rule gives the step that is then multiplied by the learning rate. Constants: design facts of the paper

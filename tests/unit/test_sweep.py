@@ -5,7 +5,8 @@ from pathlib import Path
 import pytest
 
 from filter_sparsity.errors import UserError
-from filter_sparsity.sweep import Plan, build_plan, merge, read_datasets, read_yaml, spec_ids, validate
+from filter_sparsity.sweep import Plan, build_plan, merge, read_datasets, spec_ids
+from filter_sparsity.validation import read_yaml, validate
 
 TABLES = ("table1", "table2", "table3", "table4")
 USUAL = {"negative_slope": 0, "gamma_init": 1, "beta_init": 0, "gamma_lr_scale": 1, "beta_lr_scale": 1}

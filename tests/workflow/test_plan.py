@@ -1,0 +1,83 @@
+"""What Snakemake plans to do, without doing it."""
+
+from __future__ import annotations
+
+import re
+
+import pytest
+
+
+def jobs(done) -> dict[str, int]:
+    """The job counts that a dry run prints."""
+    assert done.returncode == 0, done.stderr
+    table = re.search(r"job +count\n-+ +-+\n(.*?)\n\n", done.stdout + done.stderr, re.DOTALL)
+    lines = table[1].splitlines() if table else []
+    return {name: int(count) for name, count in (line.split() for line in lines)}
+
+
+def test_quick_report_trains_each_spec_once(project):
+    planned = jobs(project.snakemake("-n", "report"))
+    assert planned["train"] == planned["extract"] == 37  # both seeds in one job
+    assert planned["aggregate"] == planned["typeset_table"] == 4
+    assert planned["plot"] == 3
+    assert planned["prepare"] == 2
+
+
+def test_paper_report_trains_each_spec_and_seed_alone(project):
+    planned = jobs(project.snakemake("-n", "report", "--configfile", "config/paper.yaml"))
+    assert planned["train"] == planned["extract"] == 3 * 37
+
+
+@pytest.mark.parametrize(
+    ("target", "trained"), [("table1", 8), ("table2", 8), ("table3", 5), ("table4", 18), ("figure1", 4), ("figure2", 2)]
+)
+def test_a_single_target_trains_only_what_it_shows(project, target, trained):
+    planned = jobs(project.snakemake("-n", target))
+    assert planned["train"] == trained
+    assert "typeset_report" not in planned
+
+
+def test_the_simulation_trains_nothing(project):
+    planned = jobs(project.snakemake("-n", "figure3"))
+    assert planned == {"plan": 1, "simulate": 1, "plot": 1, "figure3": 1, "total": 4}
+
+
+def test_tables_and_figures_need_no_latex(project):
+    planned = jobs(project.snakemake("-n", "tables", "figures"))
+    assert not [name for name in planned if name.startswith("compile")]
+
+
+def test_gpu_jobs_share_one_gpu_by_default(project):
+    done = project.snakemake("-n", "table1", "--configfile", "config/paper.yaml")
+    assert "gpu=1" in done.stdout + done.stderr
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["--config", "width=-1"], "width: -1 is less than or equal to the minimum of 0"),
+        (["--config", "widht=1"], "unknown key 'widht'; allowed are data_root, datasets, device"),
+        (["--config", "device=tpu"], "device: 'tpu' is not one of cpu, cuda, auto"),
+        (["--config", "scale=huge"], "seeds: none are given for the scale 'huge'"),
+        (["--config", "experiments=nowhere.yaml"], "cannot read nowhere.yaml: No such file or directory"),
+    ],
+)
+def test_bad_settings_are_one_line(project, arguments, said):
+    done = project.snakemake("-n", "report", *arguments)
+    assert done.returncode != 0
+    errors = [line for line in done.stderr.splitlines() if line.startswith("error: ")]
+    assert len(errors) == 1
+    assert said in errors[0]
+    assert "Traceback" not in done.stderr
+    assert not (project.folder / "results").exists()
+
+
+def test_an_unknown_table_is_refused(project):
+    done = project.snakemake("-n", "table9")
+    assert done.returncode != 0
+    assert "table9" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_lint_is_clean(project):
+    assert project.snakemake("--lint").returncode == 0

@@ -1,0 +1,204 @@
+"""A tiny run end to end through the real rules to a PDF, and what happens to it afterwards."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+
+import pandas as pd
+import pytest
+from pypdf import PdfReader
+from test_plan import jobs
+
+from filter_sparsity import records
+
+pytestmark = pytest.mark.latex
+
+
+def one_record(project):
+    return sorted(project.folder.glob("results/test/runs/*adam*/seed0/record.json"))[0]
+
+
+def change_record(project, change) -> None:
+    """Change a record and seal it again, as another measurement would have been."""
+    path = one_record(project)
+    record = json.loads(path.read_text())
+    del record["digest"]
+    change(record["measured"])
+    path.write_text(records.sealed(record))
+
+
+def test_the_pdf_holds_the_numbers_of_the_tables(finished):
+    results = finished.folder / "results" / "test"
+    text = "".join(page.extract_text() for page in PdfReader(results / "report.pdf").pages)
+    assert "not comparable with the paper" in text
+    values = pd.read_csv(results / "tables" / "table1.csv")
+    for loss in values.loc[values["metric"] == "test_loss", "mean"]:
+        assert f"{loss:.2f}" in text
+    for printed in ("13.5", "21.8"):  # the paper's, beside ours
+        assert printed in text
+    assert "Adam & co_%" in text
+    assert "1e-03 #1" in text
+
+
+def test_every_figure_and_table_is_there(finished):
+    results = finished.folder / "results" / "test"
+    for name in ("figure1", "figure2", "figure3"):
+        assert len(PdfReader(results / "figures" / f"{name}.pdf").pages) == 1
+        assert (results / "figures" / f"{name}.png").read_bytes().startswith(b"\x89PNG")
+    for name in ("table1", "table4"):
+        assert (results / "tables" / f"{name}.tex").exists()
+
+
+def test_provenance_and_logs_stand_beside_each_run(finished):
+    runs = list((finished.folder / "results" / "test" / "runs").glob("*/seed*"))
+    assert len(runs) == 6
+    for run in runs:
+        origin = json.loads((run / "provenance.json").read_text())
+        assert origin["wall_seconds"] > 0
+        assert origin["versions"]["torch"]
+        assert origin["spec_id"] == run.parent.name
+        assert "test error" in (run / "train.log").read_text()
+
+
+def test_nothing_is_left_to_do(finished):
+    done = finished.tiny("-n", "report")
+    assert done.returncode == 0
+    assert "Nothing to be done" in done.stdout + done.stderr
+
+
+def test_a_caption_changes_no_training(again):
+    experiments = again.experiments()
+    experiments["tables"]["table1"]["caption"] = "Another caption."
+    again.write_experiments(experiments)
+    planned = jobs(again.tiny("-n", "report"))
+    assert "train" not in planned
+    assert "extract" not in planned
+    assert planned["typeset_table"] >= 1
+
+
+def test_a_new_row_trains_one_spec(again):
+    experiments = again.experiments()
+    rows = experiments["tables"]["table1"]["panels"][0]["groups"][0]["rows"]
+    rows.append({"label": "L2: 5e-3", "l2": 5e-3})
+    again.write_experiments(experiments)
+    done = again.tiny("table1")
+    assert done.returncode == 0, done.stderr[-2000:]
+    assert jobs(done)["train"] == 1
+    values = pd.read_csv(again.folder / "results" / "test" / "tables" / "table1.csv")
+    assert values.loc[values["row"] == "L2: 5e-3", "paper"].isna().all()  # no number of the paper's for our own row
+    assert values.loc[values["row"] == "L2: 1e-3", "paper"].notna().all()
+
+
+def test_a_table_alone_is_a_pdf(again):
+    done = again.tiny("table4")
+    assert done.returncode == 0, done.stderr[-2000:]
+    assert "train" not in jobs(done)
+    text = PdfReader(again.folder / "results" / "test" / "tables" / "table4.pdf").pages[0].extract_text()
+    assert "Table 4" in text
+
+
+def test_check_agrees_with_itself_and_finds_a_difference(again):
+    reference = again.folder / "report" / "references" / "measured" / "test.csv"
+    missing = again.tiny("check")
+    assert missing.returncode != 0
+    assert "test.csv" in missing.stderr
+
+    assert again.tiny("store_reference").returncode == 0
+    assert len(pd.read_csv(reference)) > 50
+    good = again.tiny("check")
+    assert good.returncode == 0, good.stderr[-2000:]
+    assert "0 have no reference" in good.stdout
+
+    change_record(again, lambda m: m["sparsity_by_gamma"].update(C7=0.9))
+    bad = again.tiny("check")
+    assert bad.returncode != 0
+    assert "differs" in bad.stdout
+    found = pd.read_csv(again.folder / "results" / "test" / "check" / "check.csv")
+    differing = found[found["verdict"] == "differs"]
+    assert [*differing["layer"]] == ["C7"]
+    assert json.loads((again.folder / "results" / "test" / "check" / "check.json").read_text())["differs"] == 1
+
+
+def test_check_with_only_foreign_references_is_not_good(again):
+    reference = again.folder / "report" / "references" / "measured" / "test.csv"
+    assert again.tiny("store_reference").returncode == 0
+    frame = pd.read_csv(reference)
+    frame["spec_id"] += "0"
+    frame.to_csv(reference, index=False)
+    assert again.tiny("check").returncode != 0
+
+
+def refused(done, *words: str) -> None:
+    """One line that says what is wrong, no traceback."""
+    assert done.returncode != 0
+    assert "Traceback" not in done.stderr
+    errors = {line for line in done.stderr.splitlines() if line.startswith("error: ")}
+    assert len(errors) == 1, done.stderr[-2000:]
+    for word in words:
+        assert word in next(iter(errors))
+
+
+def test_a_hand_edited_record_is_refused(again):
+    path = one_record(again)
+    path.write_text(path.read_text().replace('"test_error": 0.', '"test_error": 0.0', 1))
+    refused(again.tiny("table1"), "record.json", "does not match its digest")
+
+
+def test_a_truncated_record_is_refused(again):
+    path = one_record(again)
+    path.write_text(path.read_text()[:200])
+    refused(again.tiny("table1"), "record.json", "cut short")
+
+
+def test_results_of_other_settings_are_refused(again):
+    runs = again.folder / "results" / "test" / "runs"
+    adam, sgd = sorted(runs.glob("*adam*"))[0], sorted(runs.glob("*sgd-l2_0.01*"))[0]
+    for name in ("record.json", "provenance.json"):
+        shutil.copy(sgd / "seed0" / name, adam / "seed0" / name)
+    refused(again.tiny("table1"), "is the record of", adam.name)
+
+
+def test_without_latex_everything_but_the_pdf_is_made(again, tmp_path):
+    tools = tmp_path / "bin"
+    tools.mkdir()
+    for name in ("bash", "sh", "env", "git", "cat", "uname", "dirname"):
+        if found := shutil.which(name):
+            (tools / name).symlink_to(found)
+    again.environment["PATH"] = str(tools)
+    for path in again.folder.glob("results/test/*.pdf"):
+        path.unlink()
+    for path in again.folder.glob("results/test/tables/*.tex"):
+        path.unlink()
+    assert again.tiny("tables", "figures").returncode == 0
+    refused(again.tiny("report"), "LaTeX is not installed", "apt-get install")
+    assert not (again.folder / "results" / "test" / "report.pdf").exists()
+
+
+def test_a_killed_run_is_made_again_by_the_same_command(project):
+    """kill -9 of Snakemake and its jobs while they train: the ordinary command goes on, and nothing is half-written."""
+    command = [sys.executable, "-m", "snakemake", "--cores", "2", "table4", "--configfile", "config/tiny_scale.yaml"]
+    running = subprocess.Popen(
+        command,
+        cwd=project.folder,
+        env=project.environment,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        start_new_session=True,
+    )
+    for _ in range(600):
+        if list(project.folder.glob("results/test/runs/*/seed0/train.log")):
+            break
+        time.sleep(0.1)
+    os.killpg(running.pid, signal.SIGKILL)
+    running.wait()
+    assert not (project.folder / "results" / "test" / "tables" / "table4.tex").exists()
+    assert project.tiny("--unlock").returncode == 0
+    done = project.tiny("table4")
+    assert done.returncode == 0, done.stderr[-2000:]
+    assert not list(project.folder.glob("results/**/*.part"))
