@@ -198,6 +198,7 @@ class _Resolver:
             "source": table["source"],
             "caption": table["caption"],
             "reference": table.get("reference"),
+            "row_head": table.get("row_head", ""),
             "metrics": table["metrics"],
             "layers": layers,
             "blocks": [block["label"] for block in blocks],

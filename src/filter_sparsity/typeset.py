@@ -118,10 +118,9 @@ def number(value: float | None, metric: str) -> str:
     return f"{scaled:.{DECIMALS.get(metric, 0)}f}"
 
 
-def with_spread(mean: float, sd: float, metric: str) -> str:
-    if pd.isna(sd):
-        return number(mean, metric)
-    return rf"{number(mean, metric)}\spread{{{number(sd, metric)}}}"
+def spread(sd: float, metric: str) -> str:
+    """The standard deviation over seeds; nothing where there is one seed."""
+    return "" if pd.isna(sd) else rf"\spread{{{number(sd, metric)}}}"
 
 
 def value(fact: Any) -> str:
@@ -147,14 +146,15 @@ def stacked(text: str) -> str:
 
 def read_values(path: Path) -> pd.DataFrame:
     """The numbers of a table, as `aggregate` wrote them."""
+    labels = dict.fromkeys(("panel", "group", "row", "block", "metric", "layer", "spec_id"), str)  # 1e-02 is a label
     try:
-        frame = pd.read_csv(path)
+        empty = dict.fromkeys(("mean", "sd", "paper"), "")
+        frame = pd.read_csv(path, dtype=labels, keep_default_na=False, na_values=empty)
     except (OSError, ValueError) as error:
         raise UserError(f"cannot read {path}: {' '.join(str(error).split())}") from None
     if list(frame.columns) != list(COLUMNS):
         raise UserError(f"{path} is not a table's values: delete it and aggregate again")
-    text = dict.fromkeys(("panel", "group", "row", "block", "layer"), "")
-    return frame.fillna(text)
+    return frame
 
 
 def table(plan: Plan, name: str, values: pd.DataFrame, template: Path) -> str:
@@ -181,7 +181,8 @@ def table(plan: Plan, name: str, values: pd.DataFrame, template: Path) -> str:
                         "printed": any(pd.notna(c["paper"]) for c in own),
                         "cells": [
                             {
-                                "ours": with_spread(c["mean"], c["sd"], c["metric"]),
+                                "ours": number(c["mean"], c["metric"]),
+                                "spread": spread(c["sd"], c["metric"]),
                                 "paper": number(c["paper"], c["metric"]),
                             }
                             for c in own
@@ -197,6 +198,7 @@ def table(plan: Plan, name: str, values: pd.DataFrame, template: Path) -> str:
         "caption": f"{layout['caption']} {'' if plan.scale == 'paper' else ' '.join(scale_in_short(plan))}",
         "note": f"{over_seeds(values['n'])} Gray: the paper's number ({layout['source']}).",
         "grouped": grouped,
+        "row_head": layout["row_head"],
         "width": first - 1 + len(wanted),
         "column_format": "r" * len(wanted),
         "heads": heads(layout, wanted, first),

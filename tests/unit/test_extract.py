@@ -107,6 +107,18 @@ def test_dead_features_are_those_made_dead(by_hand, data):
     assert line["universality"] == 1  # a constant activates every image
 
 
+def test_features_are_measured_on_the_training_images(make_spec, make_model, data, plain):
+    spec = make_spec()
+    model = make_model(spec, channels=3, side=8)
+    _, features = measure(spec, model, data)
+    outputs, _ = hooked(*plain(spec, model), Images(data, "train", CPU, flip=False).images)
+    largest = np.concatenate([output.max((0, 2, 3)) for output in outputs])
+    np.testing.assert_allclose([f["largest_activation"] for f in features], largest, rtol=1e-4)
+    highest = np.concatenate([output.max((2, 3)) for output in outputs], axis=1)
+    shares = (highest / highest.max(0) > 1e-3).mean(0)  # main paper: of the feature's largest response
+    assert [f["universality"] for f in features] == pytest.approx(shares)
+
+
 def test_errors_and_losses_are_those_of_the_independent_network(by_hand, data, plain):
     spec, model = by_hand
     measured, _ = measure(spec, model, data)
