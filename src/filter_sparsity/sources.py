@@ -32,7 +32,7 @@ def digits(root: Path) -> Source:
 
 
 def digit_pairs(root: Path) -> Source:
-    """Two scans side by side, classes 00 to 99, on a 16x16 canvas; 30 pairs of a class to train on, 10 to test on.
+    """Two scans side by side, each pixel drawn two high, classes 00 to 99; 30 pairs of a class to train on, 10 to test.
 
     Training pairs are drawn from the training scans of `digits` only, test pairs from its test scans only. No pair
     stands in a split twice.
@@ -46,8 +46,8 @@ def digit_pairs(root: Path) -> Source:
             left, right = (np.flatnonzero(labels == d) for d in divmod(number, 10))
             chosen = draw.choice(len(left) * len(right), per_class, replace=False)
             canvas = np.zeros((per_class, 1, 16, 16), np.uint8)
-            canvas[:, 0, 4:12, :8] = scans[left[chosen // len(right)]]
-            canvas[:, 0, 4:12, 8:] = scans[right[chosen % len(right)]]
+            canvas[:, 0, :, :8] = scans[left[chosen // len(right)]].repeat(2, axis=1)
+            canvas[:, 0, :, 8:] = scans[right[chosen % len(right)]].repeat(2, axis=1)
             images.append(canvas)
             classes.append(np.full(per_class, number))
         return np.concatenate(images), np.concatenate(classes)

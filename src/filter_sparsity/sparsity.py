@@ -30,9 +30,7 @@ def universality(spatial_max: np.ndarray) -> np.ndarray:
     An image activates a feature if its spatial maximum, divided by the feature's maximum over all images, exceeds 1e-3.
     A feature whose maximum is not positive is activated by none. Selectivity is 1 - universality. (Section 2)
     """
-    largest = spatial_max.max(axis=0)
-    active = spatial_max > UNIVERSALITY_THRESHOLD * largest
-    return np.where(largest > 0, active.mean(axis=0), 0.0)
+    return (spatial_max > UNIVERSALITY_THRESHOLD * spatial_max.max(axis=0)).mean(axis=0)
 
 
 def total(shares: Sequence[float], filters: Sequence[int]) -> float:

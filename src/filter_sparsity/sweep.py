@@ -79,7 +79,10 @@ class Plan:
 
     def selected(self, name: str) -> list[str]:
         """Ids of the specs that a table or figure shows, each once, in its order."""
-        return list(dict.fromkeys(spec_ids(self.tables.get(name) or self.figure(name))))
+        parts = {**self.tables, **self.figures}
+        if name not in parts:
+            raise UserError(f"no table or figure is called {name!r}: there are {', '.join(parts)}")
+        return list(dict.fromkeys(spec_ids(parts[name])))
 
     def to_json(self) -> str:
         data = {**self.__dict__, "specs": {k: v.to_dict() for k, v in self.specs.items()}}
@@ -293,16 +296,13 @@ class _Resolver:
         return self.experiments[part][name]
 
     def _network(self, name: str, facts: dict[str, Any]) -> Network:
-        def scaled(widths: list[int]) -> tuple[int, ...]:
-            return tuple(max(1, round(width * self.settings["width"])) for width in widths)
-
         return Network(
             name=name,
-            filters=scaled(facts["filters"]["value"]),
+            filters=tuple(max(1, round(f * self.settings["width"])) for f in facts["filters"]["value"]),
             kernels=tuple(facts["kernels"]["value"]),
             pool_after=tuple(facts["pool_after"]["value"]),
             conv_bias=facts["conv_bias"]["value"],
-            hidden=scaled(facts["hidden"]["value"]),
+            hidden=tuple(facts["hidden"]["value"]),
         )
 
     def _phases(self, epochs: list[int], steps_per_epoch: int) -> tuple[int, ...]:

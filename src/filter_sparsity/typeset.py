@@ -264,7 +264,7 @@ def changes(plan: Plan) -> list[str]:
                 f"{'with' if data['flip'] else 'without'} random flips."
             )
     if settings["width"] != 1:
-        said.append(f"Every layer has {short(settings['width'])} of its published width.")
+        said.append(f"Every convolution has {short(settings['width'])} of its published width.")
     if settings["steps"] is not None:
         said.append(f"A training has {settings['steps']:,} iterations; the phases of the schedule keep their shares.")
     used = sorted({spec.optimizer for spec in plan.specs.values()})

@@ -124,7 +124,7 @@ def test_multipliers_and_width_scale_every_spec(paper_settings, paper_plan):
     assert len(scaled.specs) == 37
     for big, small in zip(paper_plan.specs.values(), scaled.specs.values(), strict=True):
         assert small.network.filters == (8, 16, 16, 32, 32, 64, 64)
-        assert small.network.hidden == (32,)
+        assert small.network.hidden == (256,)  # the width is of the convolutions
         assert small.strength == pytest.approx(10 * big.strength, rel=1e-12)
         assert small.rate == pytest.approx(3 * big.rate, rel=1e-12)
     row = rows_of(scaled.tables["table1"])[0]
@@ -142,12 +142,33 @@ def test_a_strength_multiplied_is_the_same_spec_as_the_strength_written_out(pape
     assert same == [True, False, False, False, True, True, False, False]
 
 
+@pytest.mark.parametrize(
+    ("around", "own"), [("l2: 1e-4", "wd: 2e-4"), ("wd: 1e-4", "l2: 2e-4"), ("wd: 1e-4", "wd: 2e-4")]
+)
+def test_a_row_s_regularizer_replaces_that_of_its_table(paper_settings, tmp_path, around, own):
+    path = tmp_path / "experiments.yaml"
+    text = Path(paper_settings["experiments"]).read_text()
+    changes = {"optimizer: adam, l2: 1e-4}\n    metrics": f"optimizer: adam, {around}}}\n    metrics",
+               '"LR scale for γ: 0.1", gamma': f'"LR scale for γ: 0.1", {own}, gamma'}  # fmt: skip
+    for old, new in changes.items():
+        assert text.count(old) == 1
+        text = text.replace(old, new)
+    path.write_text(text)
+    plan = build_plan(paper_settings | {"experiments": str(path)})
+    *others, changed, _ = (plan.specs[i] for i in plan.selected("table3"))
+    assert (changed.regularizer, changed.strength) == (own[:2], 2e-4)
+    assert {(s.regularizer, s.strength) for s in others} == {(around[:2], 1e-4)}
+
+
 def test_stand_ins_replace_the_data_and_nothing_else(paper_settings, paper_plan):
     stand_ins = {"cifar10": "digits", "cifar100": "digit_pairs"}
     plan = build_plan(paper_settings | {"stand_ins": stand_ins})
     assert [s.dataset for s in plan.specs.values()] == [stand_ins[s.dataset] for s in paper_plan.specs.values()]
     assert {s.flip for s in plan.specs.values()} == {False}
     assert set(plan.datasets) == {"digits", "digit_pairs"}
+    # 1,442 and 3,000 training images are 36 and 75 whole batches of 40 an epoch
+    phases = {(s.dataset, s.phase_steps) for s in plan.specs.values()}
+    assert phases == {("digits", (250 * 36, 75 * 36)), ("digit_pairs", (250 * 75, 75 * 75))}
     row = rows_of(plan.tables["table1"])[0]
     assert row["published"][""]["dataset"] == "cifar10"
 
@@ -180,6 +201,12 @@ def test_yaml_numbers_with_exponents_are_numbers(tmp_path, text, value):
     path.write_text(f"key: {text}\n")
     assert read_yaml(path) == {"key": value}
     assert type(read_yaml(path)["key"]) is type(value)
+
+
+def test_a_key_given_twice_is_refused(tmp_path):
+    (tmp_path / "a.yaml").write_text("l2: 1e-3\nl2: 1e-4\n")
+    with pytest.raises(UserError, match="'l2' is given twice"):
+        read_yaml(tmp_path / "a.yaml")
 
 
 def test_the_configuration_files_are_valid(root):
@@ -311,8 +338,12 @@ def test_a_plan_that_is_none_is_refused_in_one_line(paper_plan, tmp_path, damage
     assert "\n" not in str(error.value)
 
 
-def test_an_unknown_table_is_told_with_those_that_are(paper_plan):
+@pytest.mark.parametrize(
+    ("kind", "known"), [("table", "table1, table2, table3, table4"), ("figure", "figure1, figure2, figure3")]
+)
+def test_an_unknown_table_or_figure_is_told_with_those_that_are(paper_plan, kind, known):
     with pytest.raises(UserError) as error:
+        getattr(paper_plan, kind)("table9")
+    assert str(error.value) == f"no {kind} is called 'table9': there are {known}"
+    with pytest.raises(UserError, match="'table9'"):
         paper_plan.selected("table9")
-    assert "'table9'" in str(error.value)
-    assert "table1, table2, table3, table4, figure1, figure2, figure3" in str(error.value)
