@@ -18,12 +18,23 @@ from .validation import read_yaml
 KEYS = ["spec_id", "metric", "layer"]
 
 
-def store(plan: Plan, runs: Path) -> pd.DataFrame:
-    """What is stored of a finished campaign: mean, standard deviation and n of every measurement of every spec."""
-    frame = records.over_seeds(records.tidy(read_records(plan, plan.specs, runs)))
+def store(plan: Plan, runs: Path) -> tuple[pd.DataFrame, dict[str, Any]]:
+    """What is stored of a finished campaign: mean, standard deviation and n of every measurement, and where it is from.
+
+    Raises UserError if there is one seed only.
+    """
+    campaign = read_records(plan, plan.specs, runs)
+    frame = records.over_seeds(records.tidy(campaign))
     if frame["n"].min() < 2:
         raise UserError("references need 2 seeds or more: their spread is what fresh results are judged by")
-    return frame
+    origins = [record["provenance"] for record in campaign]
+    origin: dict[str, Any] = {"scale": plan.scale, "seeds": plan.seeds, "specs": len(plan.specs)}
+    for key in ("commit", "device", "data_digest"):
+        origin[key] = sorted({o[key] for o in origins})
+    origin["versions"] = [dict(v) for v in sorted({tuple(o["versions"].items()) for o in origins})]
+    origin["last"] = max(o["date"] for o in origins)
+    origin["training_seconds"] = round(sum(o["wall_seconds"] for o in origins))
+    return frame, origin
 
 
 def compare(plan: Plan, runs: Path, reference: Path, tolerances: Path) -> pd.DataFrame:

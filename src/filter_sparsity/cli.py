@@ -153,8 +153,9 @@ def store(args: argparse.Namespace) -> None:
     from .check import store
     from .sweep import Plan
 
-    frame = store(Plan.from_json(args.plan), args.runs)
+    frame, origin = store(Plan.from_json(args.plan), args.runs)
     write_text(args.out, frame.to_csv(index=False, float_format="%.6g", lineterminator="\n"))
+    write_text(args.out.with_suffix(".json"), json.dumps(origin, indent=1) + "\n")
     print(f"{args.out}: {len(frame)} measurements of {frame['spec_id'].nunique()} specs")
 
 

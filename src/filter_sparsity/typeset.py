@@ -303,6 +303,7 @@ def report(plan: Plan, runs: Path, template: Path) -> str:
             {**data, "digest": next((o["data_digest"] for o in origins if o["dataset"] == name), "")}
             for name, data in plan.datasets.items()
         ],
+        "folded": folded([record["measured"] for record in records]),
         "commits": tally(o["commit"] for o in origins),
         "devices": tally(o["device"] for o in origins),
         "versions": tally(", ".join(f"{k} {v}" for k, v in o["versions"].items()) for o in origins),
@@ -318,6 +319,14 @@ def report(plan: Plan, runs: Path, template: Path) -> str:
         ],
     }
     return render(template, context)
+
+
+def folded(measured: list[dict[str, Any]]) -> str:
+    """How much it matters what becomes of the constants that removed features gave to the next layer."""
+    points = [100 * abs(m["pruned_test_error"] - m["pruned_test_error_folded"]) for m in measured]
+    differing = sum(p > 0 for p in points)
+    most = f", by {max(points):.1f} points at most" if differing else ""
+    return f"That changes the pruned test error of {differing} of {len(points)} runs{most}."
 
 
 def shows(plan: Plan, spec: str) -> list[str]:

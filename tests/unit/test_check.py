@@ -35,10 +35,17 @@ def runs(tmp_path):
         for seed, own in enumerate(seeds):
             folder = of_run(tmp_path / "runs", spec_id, seed)
             folder.mkdir(parents=True)
-            record = {"spec_id": spec_id, "seed": seed, "measured": own}
+            record = {"spec_id": spec_id, "seed": seed, "measured": own, "provenance": ORIGIN}
             (folder / "record.json").write_text(records.sealed(record))
     (tmp_path / "tolerances.yaml").write_text(yaml.safe_dump(TOLERANCES))
     return tmp_path / "runs"
+
+
+ORIGIN = {"commit": "c", "device": "d", "data_digest": "e", "versions": {"torch": "2"}, "date": "x", "wall_seconds": 1}
+
+
+def stored_of(runs) -> pd.DataFrame:
+    return check.store(Plan(), runs)[0]
 
 
 def compared(runs, stored: pd.DataFrame) -> pd.DataFrame:
@@ -47,7 +54,7 @@ def compared(runs, stored: pd.DataFrame) -> pd.DataFrame:
 
 
 def test_stored_means_and_deviations_are_those_of_the_seeds(runs):
-    stored = check.store(Plan(), runs).set_index(["spec_id", "metric"])
+    stored = stored_of(runs).set_index(["spec_id", "metric"])
     assert stored.loc[("a", "test_error"), "mean"] == pytest.approx(0.11)
     assert stored.loc[("a", "test_error"), "sd"] == pytest.approx(0.02 / math.sqrt(2))
     assert stored.loc[("a", "sparsity_by_gamma"), "sd"] == pytest.approx(0.2 / math.sqrt(2))
@@ -56,7 +63,7 @@ def test_stored_means_and_deviations_are_those_of_the_seeds(runs):
 
 def test_tolerance_by_hand(runs):
     """Deviations 0.1414 and 0, pooled 0.1; 3 standard errors of two means of 2 seeds each are 3 deviations."""
-    found = compared(runs, check.store(Plan(), runs)).set_index(["spec_id", "metric"])
+    found = compared(runs, stored_of(runs)).set_index(["spec_id", "metric"])
     assert found.loc[("a", "sparsity_by_gamma"), "tolerance"] == pytest.approx(3 * 0.2 / math.sqrt(2))
     assert found.loc[("b", "sparsity_by_gamma"), "tolerance"] == pytest.approx(3 * 0.1)
     assert (found["verdict"] == "agrees").all()
@@ -64,14 +71,14 @@ def test_tolerance_by_hand(runs):
 
 @pytest.mark.parametrize(("shift", "verdict"), [(0.29, "agrees"), (0.31, "differs"), (-0.31, "differs")])
 def test_a_shift_beyond_tolerance_differs(runs, shift, verdict):
-    stored = check.store(Plan(), runs)
+    stored = stored_of(runs)
     stored.loc[(stored["spec_id"] == "b") & (stored["metric"] == "sparsity_by_gamma"), "mean"] += shift
     found = compared(runs, stored).set_index(["spec_id", "metric"])
     assert found.loc[("b", "sparsity_by_gamma"), "verdict"] == verdict
 
 
 def test_the_judgement_names_what_differs(runs):
-    stored = check.store(Plan(), runs)
+    stored = stored_of(runs)
     stored.loc[stored["spec_id"] == "b", "mean"] += 1
     path = runs.parent / "check.json"
     path.write_text(check.as_json(compared(runs, stored), "test"))
@@ -82,7 +89,7 @@ def test_the_judgement_names_what_differs(runs):
 
 
 def test_a_spec_without_reference_is_said_and_not_judged(runs):
-    stored = check.store(Plan(), runs)
+    stored = stored_of(runs)
     path = runs.parent / "check.json"
     path.write_text(check.as_json(compared(runs, stored[stored["spec_id"] == "a"]), "test"))
     text, good = check.judge(path)
@@ -91,11 +98,18 @@ def test_a_spec_without_reference_is_said_and_not_judged(runs):
 
 
 def test_nothing_compared_is_not_good(runs):
-    stored = check.store(Plan(), runs)
+    stored = stored_of(runs)
     stored["spec_id"] += "-other"
     path = runs.parent / "check.json"
     path.write_text(check.as_json(compared(runs, stored), "test"))
     assert not check.judge(path)[1]
+
+
+def test_a_reference_says_where_it_is_from(runs):
+    origin = check.store(Plan(), runs)[1]
+    assert origin["commit"] == ["c"]
+    assert origin["seeds"] == (0, 1)
+    assert origin["training_seconds"] == 4
 
 
 def test_one_seed_is_no_reference(runs):
