@@ -35,7 +35,7 @@ report: setup latex
 	$(BIN)/snakemake --cores $(CORES) report
 
 test: setup latex
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n auto --dist loadfile
 
 check: setup
 	$(BIN)/snakemake --cores $(CORES) check

@@ -75,10 +75,17 @@ def whole(path: Path) -> Iterator[Path]:
         with beside.open("rb") as file:
             os.fsync(file.fileno())
         beside.replace(path)
+    except OSError as error:
+        error.filename = str(path)  # what the user knows; a full disk names no file by itself
+        raise
     finally:
         beside.unlink(missing_ok=True)
 
 
 def write_text(path: Path, text: str) -> None:
+    write_bytes(path, text.encode())
+
+
+def write_bytes(path: Path, data: bytes) -> None:
     with whole(path) as beside:
-        beside.write_text(text)
+        beside.write_bytes(data)

@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import torch
-from safetensors.torch import save_file
+from safetensors.torch import save
 from torch import Tensor
 from torch.nn import functional as F
 
@@ -23,7 +23,7 @@ from .data import Prepared
 from .errors import UserError
 from .models import ConvNet, build
 from .optim import Update
-from .paths import TRAINED, whole, write_text
+from .paths import TRAINED, write_bytes, write_text
 from .spec import Spec
 
 EVALUATION_BATCH = 1000
@@ -180,10 +180,8 @@ def train_run(spec: Spec, seed: int, data: Prepared, folder: Path, device: torch
         "wall_seconds": round(time.time() - began, 2),
     }
     weights, kept, losses, source = (folder / name for name in TRAINED)
-    with whole(weights) as beside:
-        save_file(state, beside, identity)
-    with whole(kept) as beside:
-        save_file(affine.tensors(spec.network.layers), beside, identity)
+    write_bytes(weights, save(state, identity))
+    write_bytes(kept, save(affine.tensors(spec.network.layers), identity))
     write_text(losses, table.getvalue())
     write_text(source, json.dumps(origin, indent=1) + "\n")
 

@@ -90,6 +90,7 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> Project:
     project = copy(tmp_path_factory.mktemp("finished"))
     done = project.tiny("report")
     assert done.returncode == 0, done.stderr[-3000:]
+    assert "Provided resources: gpu" in done.stderr + done.stdout  # profiles/default: trainings share one GPU
     return project
 
 
