@@ -195,7 +195,7 @@ def table(plan: Plan, name: str, values: pd.DataFrame, template: Path) -> str:
     first = 3 if grouped else 2
     context = {
         "name": name,
-        "caption": f"{layout['caption']} {'' if plan.scale == 'paper' else ' '.join(scale_in_short(plan))}",
+        "caption": f"{layout['caption']} {scale_in_short(plan)}",
         "note": f"{over_seeds(values['n'])} Gray: the paper's number ({layout['source']}).",
         "grouped": grouped,
         "row_head": layout["row_head"],
@@ -244,12 +244,12 @@ def over_seeds(counts: pd.Series) -> str:
     return f"Mean ± standard deviation over n = {least if least == most else f'{least} to {most}'} seeds."
 
 
-def scale_in_short(plan: Plan) -> list[str]:
-    """The sentence that stands under everything that is not at the published settings."""
-    data = ", ".join(
-        f"{d['name']} for {d['stands_for']}" if d["stands_for"] else d["name"] for d in plan.datasets.values()
-    )
-    return [f"Scale {plan.scale} ({data}): not comparable with the paper's numbers."]
+def scale_in_short(plan: Plan) -> str:
+    """The sentence under every table that is not at the published settings; empty at them."""
+    if not changes(plan):
+        return ""
+    used = (f"{d['name']} for {d['stands_for']}" if d["stands_for"] else d["name"] for d in plan.datasets.values())
+    return f"Scale {plan.scale} ({', '.join(used)}): not comparable with the paper's numbers."
 
 
 def changes(plan: Plan) -> list[str]:
@@ -288,7 +288,6 @@ def report(plan: Plan, runs: Path, template: Path) -> str:
     where = {spec: [name for name in (*plan.tables, *plan.figures) if name in shows(plan, spec)] for spec in plan.specs}
     context = {
         "scale": plan.scale,
-        "short": " ".join(scale_in_short(plan)) if changes(plan) else "",
         "changes": changes(plan),
         "seeds": len(plan.seeds),
         "specs": len(plan.specs),
