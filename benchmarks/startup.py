@@ -2,7 +2,7 @@
 
     python benchmarks/startup.py SECONDS       # SECONDS: what `make report` took from scratch, after installation
 
-Times every verb on next to no work (a training of 2 steps of the smallest network), three times, on an idle machine, and
+Times each verb on next to no work (a training of 2 steps of the smallest network), three times, on an idle machine, and
 multiplies the medians by the number of jobs of the quick report. Writes benchmarks/startup.json.
 """
 
