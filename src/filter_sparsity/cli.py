@@ -17,7 +17,6 @@ if TYPE_CHECKING:
     import torch
 
     from .spec import Spec
-    from .sweep import Plan
 
 
 def plan(args: argparse.Namespace) -> None:
@@ -60,10 +59,9 @@ def _device(name: str, threads: int) -> torch.device:
 def train(args: argparse.Namespace) -> None:
     device = _device(args.device, args.threads)
     from .data import read
-    from .sweep import Plan
     from .train import train_run
 
-    spec = _spec(Plan.from_json(args.plan), args.spec)
+    spec = _spec(args)
     data = read(args.data)
     for seed in args.seed:
         train_run(spec, seed, data, of_run(args.runs, spec.id, seed), device, args.history_points)
@@ -73,9 +71,8 @@ def extract(args: argparse.Namespace) -> None:
     device = _device(args.device, args.threads)
     from .data import read
     from .extract import extract_run, summary
-    from .sweep import Plan
 
-    spec = _spec(Plan.from_json(args.plan), args.spec)
+    spec = _spec(args)
     data = read(args.data)
     for seed in args.seed:
         folder = of_run(args.runs, spec.id, seed)
@@ -159,10 +156,20 @@ def store(args: argparse.Namespace) -> None:
     print(f"{args.out}: {len(frame)} measurements of {frame['spec_id'].nunique()} specs")
 
 
-def _spec(plan: Plan, spec_id: str) -> Spec:
-    if spec_id not in plan.specs:
-        raise UserError(f"the plan has no spec {spec_id!r}")
-    return plan.specs[spec_id]
+def _spec(args: argparse.Namespace) -> Spec:
+    """The spec that `--spec` gives in full, or names in the plan."""
+    from .spec import Spec
+    from .sweep import Plan
+
+    if args.plan is None:
+        try:
+            return Spec.from_dict(json.loads(args.spec))
+        except ValueError:
+            raise UserError(f"--spec {args.spec!r} is not a spec in JSON: to name one, give its --plan, too") from None
+    specs = Plan.from_json(args.plan).specs
+    if args.spec not in specs:
+        raise UserError(f"the plan has no spec {args.spec!r}")
+    return specs[args.spec]
 
 
 def parser() -> argparse.ArgumentParser:
@@ -175,8 +182,8 @@ def parser() -> argparse.ArgumentParser:
         return added
 
     def of_runs(added: argparse.ArgumentParser) -> None:
-        added.add_argument("--plan", type=Path, required=True)
-        added.add_argument("--spec", required=True, metavar="ID")
+        added.add_argument("--spec", required=True, help="its settings as JSON, or its id in the plan")
+        added.add_argument("--plan", type=Path)
         added.add_argument("--seed", type=int, nargs="+", required=True)
         added.add_argument("--data", type=Path, required=True, help="the prepared dataset")
         added.add_argument("--runs", type=Path, required=True, help="folder of the runs")

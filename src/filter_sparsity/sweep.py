@@ -348,11 +348,12 @@ def _facts(experiments: dict[str, Any]) -> Iterator[dict[str, Any]]:
             yield line(network, name, fact)
     for name, fact in experiments["optimizers"].items():
         settings = {"rate": fact["rate"], **fact["hyperparameters"]}
-        yield line("optimizers", name, fact, [f"{k} {v}" for k, v in settings.items()])
+        said = [k if v is True else f"{k} {tuple(v) if isinstance(v, list) else v}" for k, v in settings.items()]
+        yield line("optimizers", name, fact, said)
     for figure, facts in experiments["figures"].items():
         for i, phase in enumerate(facts.get("phases", []), start=1):
-            said = f"gradients of deviation {phase['deviation']:g} for {phase['iterations']} iterations"
-            yield line(figure, f"phase {i}", phase, said)
+            drawn = f"gradients of deviation {phase['deviation']:g} for {phase['iterations']} iterations"
+            yield line(figure, f"phase {i}", phase, drawn)
         for name, fact in facts.items():
             if isinstance(fact, dict) and "value" in fact:
                 yield line(figure, name, fact)

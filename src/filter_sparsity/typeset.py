@@ -44,6 +44,7 @@ INSTALL = (
 
 _SPECIAL = {
     **{c: f"\\{c}" for c in "&%$#_{}"},
+    " %": r"~\%",
     "\\": r"\textbackslash{}",
     "~": r"\textasciitilde{}",
     "^": r"\textasciicircum{}",
@@ -61,7 +62,7 @@ _SPECIAL = {
     "…": r"\dots{}",
     "–": "--",
 }
-_TOKEN = re.compile(r"([γβλθ])_(\w+)|10\^\{(-?\d+)\}|(.)", re.DOTALL)
+_TOKEN = re.compile(r"([γβλθ])_(\w+)|10\^\{(-?\d+)\}|( %|.)", re.DOTALL)
 
 
 def latex(text: Any) -> str:
@@ -195,7 +196,7 @@ def table(plan: Plan, name: str, values: pd.DataFrame, template: Path) -> str:
     first = 3 if grouped else 2
     context = {
         "name": name,
-        "caption": f"{layout['caption']} {scale_in_short(plan)}",
+        "caption": f"{layout['caption']} {scale_in_short(plan, name)}",
         "note": f"{over_seeds(values['n'])} Gray: the paper's number ({layout['source']}).",
         "grouped": grouped,
         "row_head": layout["row_head"],
@@ -244,11 +245,12 @@ def over_seeds(counts: pd.Series) -> str:
     return f"Mean ± standard deviation over n = {least if least == most else f'{least} to {most}'} seeds."
 
 
-def scale_in_short(plan: Plan) -> str:
+def scale_in_short(plan: Plan, name: str) -> str:
     """The sentence under every table that is not at the published settings; empty at them."""
     if not changes(plan):
         return ""
-    used = (f"{d['name']} for {d['stands_for']}" if d["stands_for"] else d["name"] for d in plan.datasets.values())
+    data = [plan.datasets[name] for name in dict.fromkeys(plan.specs[spec].dataset for spec in plan.selected(name))]
+    used = (f"{d['name']} for {d['stands_for']}" if d["stands_for"] else d["name"] for d in data)
     return f"Scale {plan.scale} ({', '.join(used)}): not comparable with the paper's numbers."
 
 

@@ -104,7 +104,7 @@ def test_one_seed_has_no_spread():
 @pytest.mark.parametrize(
     ("text", "typeset"),
     [
-        ("50 % & more_", r"50 \% \& more\_"),
+        ("50 % & more_", r"50~\% \& more\_"),
         ("γ_init = 1, β", r"$\gamma_{\mathrm{init}}$ = 1, $\beta$"),
         ("|γ| < 10^{-3}", r"\textbar{}$\gamma$\textbar{} \textless{} $10^{-3}$"),
         ("a\\b{c}~^#$", r"a\textbackslash{}b\{c\}\textasciitilde{}\textasciicircum{}\#\$"),

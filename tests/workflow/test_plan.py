@@ -68,7 +68,7 @@ def test_bad_settings_are_one_line(project, arguments, said):
 def test_an_unknown_table_is_refused(project):
     done = project.snakemake("-n", "table9")
     assert done.returncode != 0
-    assert "table9" in done.stderr
+    assert "table9" in done.stdout + done.stderr
     assert "Traceback" not in done.stderr
 
 

@@ -82,6 +82,16 @@ def test_a_caption_changes_no_training(again):
     assert planned["typeset_table"] >= 1
 
 
+def test_runs_without_a_plan_are_not_trained_again(again):
+    """As when they were copied from another machine."""
+    (again.folder / "results" / "test" / "plan.json").unlink()
+    shutil.rmtree(again.folder / ".snakemake")
+    planned = jobs(again.tiny("-n", "report"))
+    assert planned["plan"] == 1
+    assert "train" not in planned
+    assert "extract" not in planned
+
+
 def test_a_new_row_trains_one_spec(again):
     experiments = again.experiments()
     rows = experiments["tables"]["table1"]["panels"][0]["groups"][0]["rows"]

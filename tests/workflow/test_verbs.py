@@ -54,6 +54,8 @@ def test_the_same_seed_gives_the_same_bytes(planned):
     ("command", "words"),
     [
         ("prepare mnist --root o --out x", ["no source for the dataset 'mnist'", "digits"]),
+        ("train --spec nothing --seed 0 --data digits.safetensors --runs runs", ["not a spec in JSON", "--plan"]),
+        ("train --spec {} --seed 0 --data digits.safetensors --runs runs", ["not a spec", "network"]),
         ("train --plan plan.json --spec nothing --seed 0 --data digits.safetensors --runs runs", ["no spec 'nothing'"]),
         (
             "typeset --plan plan.json --table table9 --values v --template report/table.tex.j2 --out x",

@@ -14,7 +14,8 @@ def seeds_of(wildcards):
 
 
 def data_of(wildcards):
-    return paths.prepared(PLAN.specs[wildcards.spec].dataset)
+    """Data made anew, from whatever form, are the same data or are refused by their digest: that trains nothing again."""
+    return ancient(paths.prepared(PLAN.specs[wildcards.spec].dataset))
 
 
 def every_run(file):

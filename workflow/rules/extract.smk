@@ -4,7 +4,6 @@
 rule extract:
     input:
         of_run(paths.TRAINED),
-        plan=ancient(paths.plan(SCALE)),
         data=data_of,
     output:
         of_run(paths.MEASURED),
@@ -13,11 +12,12 @@ rule extract:
     resources:
         gpu=int(config["device"] != "cpu"),
     params:
+        spec=lambda w: json.dumps(PLAN.specs[w.spec].to_dict()),
         seeds=seeds_of,
         runs=paths.runs(SCALE),
         device=config["device"],
     message:
         "extract {wildcards.spec} seed {params.seeds}"
     shell:
-        "filter-sparsity extract --plan {input.plan:q} --spec {wildcards.spec} --seed {params.seeds} --data {input.data:q}"
+        "filter-sparsity extract --spec {params.spec:q} --seed {params.seeds} --data {input.data:q}"
         " --runs {params.runs:q} --device {params.device} --threads {threads} > {log:q} 2>&1"

@@ -1,6 +1,5 @@
-# The plan: every spec of this scale in full, and which runs each table and figure selects. Jobs read it, not the
-# configuration. A run takes it as `ancient`: its settings are named by the spec id in its path, so a new plan alone
-# never trains anything again.
+# The plan: every spec of this scale in full, and which runs each table and figure selects. What makes tables and figures
+# reads it, not the configuration. Runs do not depend on it: a training is given its spec, and nothing else can change it.
 
 
 rule plan:

@@ -3,7 +3,6 @@
 
 rule train:
     input:
-        plan=ancient(paths.plan(SCALE)),
         data=data_of,
     output:
         of_run(paths.TRAINED),
@@ -12,6 +11,7 @@ rule train:
     resources:
         gpu=int(config["device"] != "cpu"),
     params:
+        spec=lambda w: json.dumps(PLAN.specs[w.spec].to_dict()),
         seeds=seeds_of,
         runs=paths.runs(SCALE),
         device=config["device"],
@@ -19,6 +19,6 @@ rule train:
     message:
         "train {wildcards.spec} seed {params.seeds}"
     shell:
-        "filter-sparsity train --plan {input.plan:q} --spec {wildcards.spec} --seed {params.seeds} --data {input.data:q}"
+        "filter-sparsity train --spec {params.spec:q} --seed {params.seeds} --data {input.data:q}"
         " --runs {params.runs:q} --device {params.device} --threads {threads}"
         " --history-points {params.history_points}"
