@@ -38,7 +38,7 @@ def plan(args: argparse.Namespace) -> None:
 def prepare(args: argparse.Namespace) -> None:
     from .data import prepare
 
-    digest = prepare(args.dataset, args.root, args.out)
+    digest = prepare(args.dataset, args.root, args.out, args.digest, args.mirror)
     print(f"{args.dataset}: content digest {digest}")
 
 
@@ -195,6 +195,8 @@ def parser() -> argparse.ArgumentParser:
     p = verb(prepare, "Bring a dataset into the prepared form that training reads.")
     p.add_argument("dataset")
     p.add_argument("--root", type=Path, required=True, help="where original data lie or are downloaded to")
+    p.add_argument("--mirror", default="", help="another address of the archive")
+    p.add_argument("--digest", default="", help="what the content must be, as in config/datasets.tsv")
     p.add_argument("--out", type=Path, required=True)
 
     p = verb(train, "Train a spec with one or more seeds.")

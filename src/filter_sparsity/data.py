@@ -9,18 +9,20 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from safetensors import SafetensorError, safe_open
-from safetensors.numpy import save_file
 
 from .errors import UserError
 from .paths import whole
-from .sources import SOURCES, Source
+from .sources import DOWNLOADS, SOURCES, Source
 
 SPLITS = ("train", "test")
+CHUNK = 1000  # images that are counted or written at once
 
 
 @dataclass(frozen=True)
@@ -34,16 +36,26 @@ class Prepared:
     labels: dict[str, np.ndarray]  # by split, int64 (N,)
 
 
-def prepare(name: str, root: Path, out: Path) -> str:
-    """Bring a dataset into prepared form at `out`; returns its digest. Raises UserError for an unknown name."""
+def prepare(name: str, root: Path, out: Path, digest: str = "", mirror: str = "") -> str:
+    """Bring a dataset into prepared form at `out`; returns its digest.
+
+    Original data are looked for in `root`; those that may be downloaded are, from `mirror` if one is given. Raises
+    UserError for an unknown name, for data that are not whole, and for others than those of `digest`.
+    """
     if name not in SOURCES:
         raise UserError(f"there is no source for the dataset {name!r}: there are {', '.join(SOURCES)}")
-    return write(name, SOURCES[name](root), out)
+    if name in DOWNLOADS:
+        DOWNLOADS[name](root, mirror)
+    return write(name, SOURCES[name](root), out, digest)
 
 
-def write(name: str, source: Source, out: Path) -> str:
-    """Store a source's images in canonical order: by hash, so that the order of the source leaves no trace."""
-    arrays, digest = {}, hashlib.sha256()
+def write(name: str, source: Source, out: Path, expected: str = "") -> str:
+    """Store a source's images in canonical order: by hash, so that the order of the source leaves no trace.
+
+    Beside the source, this needs memory for little more than `CHUNK` images. Raises UserError, and writes nothing, if
+    the content has not the digest that was expected.
+    """
+    orders, digest = {}, hashlib.sha256()
     for split in SPLITS:
         images, labels = getattr(source, split)
         if not (images.dtype == np.uint8 and images.ndim == 4 and len(images) == len(labels) > 0):
@@ -55,10 +67,12 @@ def write(name: str, source: Source, out: Path) -> str:
         order = sorted(range(len(hashes)), key=hashes.__getitem__)
         for i in order:
             digest.update(hashes[i])
-        arrays[f"{split}_images"] = np.ascontiguousarray(images[order])
-        arrays[f"{split}_labels"] = labels[order].astype(np.int64)
-    pixels = arrays["train_images"].transpose(1, 0, 2, 3).reshape(images.shape[1], -1)
-    levels = np.stack([np.bincount(channel, minlength=256) for channel in pixels]) / pixels.shape[1]
+        orders[split] = np.array(order)
+    if expected and digest.hexdigest() != expected:
+        raise UserError(
+            f"this is not the same data as {name}: its content digest is {digest.hexdigest()}, not {expected}"
+        )
+    levels = _levels(source.train[0])
     mean = levels @ np.arange(256) / 255
     deviation = np.sqrt(levels @ (np.arange(256) / 255) ** 2 - mean**2)
     metadata = {
@@ -68,9 +82,36 @@ def write(name: str, source: Source, out: Path) -> str:
         "mean": mean.tolist(),
         "deviation": deviation.tolist(),
     }
-    with whole(out) as beside:  # one entry of metadata, since safetensors writes several in random order
-        save_file(arrays, beside, {"prepared": json.dumps(metadata)})
+    # One entry of metadata, since safetensors writes several in random order. Wider numbers come first in such a file.
+    arrays = {f"{split}_labels": getattr(source, split)[1][orders[split]].astype(np.int64) for split in sorted(SPLITS)}
+    shapes = {f"{split}_images": getattr(source, split)[0].shape for split in sorted(SPLITS)}
+    header: dict[str, Any] = {"__metadata__": {"prepared": json.dumps(metadata)}}
+    end = 0
+    for key, dtype, shape, size in (
+        *((key, "I64", array.shape, array.nbytes) for key, array in arrays.items()),
+        *((key, "U8", shape, math.prod(shape)) for key, shape in shapes.items()),
+    ):
+        header[key] = {"dtype": dtype, "shape": shape, "data_offsets": (end, end := end + size)}
+    text = json.dumps(header, separators=(",", ":"), ensure_ascii=False).encode()
+    text += b" " * (-len(text) % 8)
+    with whole(out) as beside, beside.open("wb") as file:
+        file.write(len(text).to_bytes(8, "little") + text)
+        for array in arrays.values():
+            file.write(array.tobytes())
+        for split in sorted(SPLITS):
+            images = getattr(source, split)[0]
+            for start in range(0, len(images), CHUNK):
+                file.write(images[orders[split][start : start + CHUNK]].tobytes())
     return digest.hexdigest()
+
+
+def _levels(images: np.ndarray) -> np.ndarray:
+    """Of each channel, the share of pixels at each of the 256 levels (channels, 256)."""
+    counts = np.zeros((images.shape[1], 256), np.int64)
+    for start in range(0, len(images), CHUNK):
+        for channel, pixels in enumerate(images[start : start + CHUNK].transpose(1, 0, 2, 3)):
+            counts[channel] += np.bincount(pixels.ravel(), minlength=256)
+    return counts / (images.size // images.shape[1])
 
 
 def read(path: Path) -> Prepared:

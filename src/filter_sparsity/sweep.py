@@ -24,15 +24,26 @@ class Dataset:
 
     name: str
     stands_for: str
+    version: str
     classes: int
     train: int
     test: int
     channels: int
     side: int
     flip: bool
+    obtain: str  # ships (in a package), downloaded (by us), by hand (by the user)
     source: str
+    checksum: str  # of the archive
+    bytes: str  # of the archive
+    digest: str  # of the prepared content, where somebody has seen it
+    found_as: str  # names below data_root, any of which means that the original data are there
+    get: str  # what a user does to have it
     licence: str
     citation: str
+
+    def found(self, root: Path) -> str:
+        """The first of its names that is below the folder of original data; empty if there is none."""
+        return next((name for name in self.found_as.split() if (root / name).exists()), "")
 
 
 def read_datasets(path: Path) -> dict[str, Dataset]:

@@ -1,0 +1,26 @@
+"""Where the images of each dataset come from: one function per source, from the folder of original data to `Source`."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+from . import cifar, tiny_imagenet
+from .base import Source
+from .digits import digit_pairs, digits
+
+__all__ = ["DOWNLOADS", "SOURCES", "Source"]
+
+SOURCES: dict[str, Callable[[Path], Source]] = {
+    "digits": digits,
+    "digit_pairs": digit_pairs,
+    "cifar10": cifar.cifar10,
+    "cifar100": cifar.cifar100,
+    "tiny_imagenet": tiny_imagenet.tiny_imagenet,
+}
+
+# Original data that this project may fetch by itself: folder and mirror (or "") -> nothing, if they are there.
+DOWNLOADS: dict[str, Callable[[Path, str], None]] = {
+    "cifar10": cifar.fetch_cifar10,
+    "cifar100": cifar.fetch_cifar100,
+}
