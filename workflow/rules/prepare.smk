@@ -1,6 +1,19 @@
 # Datasets in the form that training reads. They are the same at every scale.
 
 
+rule datasets:
+    log:
+        paths.log(SCALE, "datasets"),
+    params:
+        table=config["datasets"],
+        root=config["data_root"] or paths.ORIGINAL,
+        prepared=paths.prepared("any").parent,
+    message:
+        "datasets: what is there, what is missing, and how to get it"
+    shell:
+        "filter-sparsity datasets --table {params.table:q} --root {params.root:q} --prepared {params.prepared:q} 2> {log:q}"
+
+
 rule prepare:
     output:
         paths.prepared("{dataset}"),
