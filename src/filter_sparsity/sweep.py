@@ -225,7 +225,7 @@ class _Resolver:
             first = self.specs[next(spec_ids(panels))]
             layers = [*first.network.layers, "total"]
         used = [self.datasets[self.specs[i].dataset] for i in spec_ids(panels)]
-        missing = [d for d in dict.fromkeys(used) if d.obtain == "by hand" and d.name not in self.settings["by_hand"]]
+        missing = [d for d in dict.fromkeys(used) if not self._there(d)]
         if missing:
             panels, self.specs = [], before
         return {
@@ -320,7 +320,11 @@ class _Resolver:
                     full.get(kind, 0) * multiplier(self.settings["strength_multiplier"], full["optimizer"])
                 ),
                 batch_size=batch,
-                phase_steps=self._phases(full["phase_epochs"], dataset.train // full.get("schedule_batch", batch)),
+                phase_steps=self._phases(
+                    full["phase_epochs"],
+                    dataset.train // full.get("schedule_batch", batch),
+                    self.settings["steps"] if self._there(dataset) else None,  # what is not run cannot be too short
+                ),
                 rate_decay=full["rate_decay"],
             )
         except UserError as error:
@@ -343,16 +347,16 @@ class _Resolver:
             hidden=tuple(facts["hidden"]["value"]),
         )
 
-    def _phases(self, epochs: list[int], steps_per_epoch: int) -> tuple[int, ...]:
-        """Published epochs as steps; where the scale sets a number of steps, each phase keeps its share of it."""
+    def _there(self, dataset: Dataset) -> bool:
+        return dataset.obtain != "by hand" or dataset.name in self.settings["by_hand"]
+
+    def _phases(self, epochs: list[int], steps_per_epoch: int, wanted: int | None) -> tuple[int, ...]:
+        """Published epochs as steps; where the scale wants a number of steps, each phase keeps its share of it."""
         published = [e * steps_per_epoch for e in epochs]
-        if self.settings["steps"] is None:
+        if wanted is None:
             return tuple(published)
-        total, wanted = sum(published), self.settings["steps"]
+        total = sum(published)
         ends = [round(wanted * sum(published[: i + 1]) / total) for i in range(len(published))]
-        ends = [
-            min(max(end, i + 1), wanted - len(ends) + i + 1) for i, end in enumerate(ends)
-        ]  # no phase without a step
         return tuple(b - a for a, b in zip([0, *ends], ends, strict=False))
 
 

@@ -56,7 +56,7 @@ def test_gpu_jobs_share_one_gpu_by_default(project):
     ("arguments", "said"),
     [
         (["--config", "width=-1"], "width: -1 is less than or equal to the minimum of 0"),
-        (["--config", "widht=1"], "unknown key 'widht'; allowed are data_root, datasets, device"),
+        (["--config", "widht=1"], "unknown key 'widht'; allowed are by_hand, data_root, datasets, device"),
         (["--config", "device=tpu"], "device: 'tpu' is not one of cpu, cuda, auto"),
         (["--config", "scale=huge"], "seeds: none are given for the scale 'huge'"),
         (["--config", "experiments=nowhere.yaml"], "cannot read nowhere.yaml: No such file or directory"),
