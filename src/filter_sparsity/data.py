@@ -2,7 +2,8 @@
 
 A prepared file is a safetensors file with `train_images`, `test_images` (uint8, (N, channels, height, width)) and
 `train_labels`, `test_labels` (int64, (N,)), and with the class names, the channels' mean and deviation over the
-training images (in [0, 1]) and the content digest as metadata.
+training images (in [0, 1]) and the content digest as metadata. Of a dataset that is too large for that, it has
+`train_files` and `test_files` (lines of UTF-8, as bytes) instead of images, and where they are.
 """
 
 from __future__ import annotations
@@ -16,10 +17,11 @@ from typing import Any
 
 import numpy as np
 from safetensors import SafetensorError, safe_open
+from safetensors.numpy import save_file
 
 from .errors import UserError
 from .paths import whole
-from .sources import DOWNLOADS, SOURCES, Source
+from .sources import DOWNLOADS, INDEXED, SOURCES, Files, Source
 
 SPLITS = ("train", "test")
 CHUNK = 1000  # images that are counted or written at once
@@ -35,6 +37,30 @@ class Prepared:
     images: dict[str, np.ndarray]  # by split, uint8 (N, channels, height, width)
     labels: dict[str, np.ndarray]  # by split, int64 (N,)
 
+    @property
+    def channels(self) -> int:
+        return self.images["train"].shape[1]
+
+    @property
+    def side(self) -> int:
+        return self.images["train"].shape[2]
+
+
+@dataclass(frozen=True)
+class Index:
+    """A dataset whose images stay in their files until they are needed."""
+
+    name: str
+    classes: tuple[str, ...]
+    mean: tuple[float, ...]
+    deviation: tuple[float, ...]
+    digest: str  # of the files' names, classes and sizes
+    root: Path
+    side: int  # of the crops
+    files: dict[str, list[str]]  # by split, below `root`
+    labels: dict[str, np.ndarray]  # by split, int64 (N,)
+    channels: int = 3
+
 
 def prepare(name: str, root: Path, out: Path, digest: str = "", mirror: str = "") -> str:
     """Bring a dataset into prepared form at `out`; returns its digest.
@@ -42,8 +68,11 @@ def prepare(name: str, root: Path, out: Path, digest: str = "", mirror: str = ""
     Original data are looked for in `root`; those that may be downloaded are, from `mirror` if one is given. Raises
     UserError for an unknown name, for data that are not whole, and for others than those of `digest`.
     """
+    if name in INDEXED:
+        return write_index(name, INDEXED[name](root), out, digest)
     if name not in SOURCES:
-        raise UserError(f"there is no source for the dataset {name!r}: there are {', '.join(SOURCES)}")
+        known = ", ".join([*SOURCES, *INDEXED])
+        raise UserError(f"there is no source for the dataset {name!r}: there are {known}")
     if name in DOWNLOADS:
         DOWNLOADS[name](root, mirror)
     return write(name, SOURCES[name](root), out, digest)
@@ -105,6 +134,26 @@ def write(name: str, source: Source, out: Path, expected: str = "") -> str:
     return digest.hexdigest()
 
 
+def write_index(name: str, source: Files, out: Path, expected: str = "") -> str:
+    """Store where a source's images are. Raises UserError if the digest is not the one that was expected."""
+    arrays, lines = {}, []
+    for split in SPLITS:
+        files, labels = getattr(source, split)
+        for file, label in zip(files, labels, strict=True):
+            size = (source.root / file).stat().st_size
+            lines.append(f"{split} {source.classes[label]} {Path(file).name} {size}\n")
+        arrays[f"{split}_files"] = np.frombuffer("\n".join(files).encode(), np.uint8)
+        arrays[f"{split}_labels"] = labels
+    digest = hashlib.sha256("".join(sorted(lines)).encode()).hexdigest()
+    if expected and digest != expected:
+        raise UserError(f"this is not the same data as {name}: the digest of its files is {digest}, not {expected}")
+    metadata: dict[str, Any] = {"name": name, "digest": digest, "classes": source.classes, "mean": source.mean}
+    metadata |= {"deviation": source.deviation, "root": str(source.root), "side": source.side}
+    with whole(out) as beside:
+        save_file(arrays, beside, {"prepared": json.dumps(metadata)})
+    return digest
+
+
 def _levels(images: np.ndarray) -> np.ndarray:
     """Of each channel, the share of pixels at each of the 256 levels (channels, 256)."""
     counts = np.zeros((images.shape[1], 256), np.int64)
@@ -114,12 +163,26 @@ def _levels(images: np.ndarray) -> np.ndarray:
     return counts / (images.size // images.shape[1])
 
 
-def read(path: Path) -> Prepared:
+def read(path: Path) -> Prepared | Index:
     """A prepared dataset. Raises UserError if the file is missing or is not whole."""
     try:
         with safe_open(path, "numpy") as file:
             arrays = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118
             metadata = json.loads(file.metadata()["prepared"])
+        labels = {split: arrays[f"{split}_labels"] for split in SPLITS}
+        if "root" in metadata:
+            lines = {split: arrays[f"{split}_files"].tobytes().decode().split("\n") for split in SPLITS}
+            return Index(
+                name=metadata["name"],
+                classes=tuple(metadata["classes"]),
+                mean=tuple(metadata["mean"]),
+                deviation=tuple(metadata["deviation"]),
+                digest=metadata["digest"],
+                root=Path(metadata["root"]),
+                side=metadata["side"],
+                files=lines,
+                labels=labels,
+            )
         return Prepared(
             name=metadata["name"],
             classes=tuple(metadata["classes"]),
@@ -127,7 +190,7 @@ def read(path: Path) -> Prepared:
             deviation=tuple(metadata["deviation"]),
             digest=metadata["digest"],
             images={split: arrays[f"{split}_images"] for split in SPLITS},
-            labels={split: arrays[f"{split}_labels"] for split in SPLITS},
+            labels=labels,
         )
     except FileNotFoundError:
         raise UserError(f"{path} is not there: make it with `filter-sparsity prepare`") from None

@@ -24,7 +24,7 @@ TORCH_FREE = (
     "provenance",
     "cli",
 )
-TORCH = {"models", "optim", "train", "extract", "prune", "vision"}
+TORCH = {"models", "stream", "optim", "train", "extract", "prune", "vision"}
 
 
 def imported(module):

@@ -6,10 +6,11 @@ from collections.abc import Callable
 from pathlib import Path
 
 from . import cifar, tiny_imagenet
-from .base import Source
+from .base import Files, Source
 from .digits import digit_pairs, digits
+from .imagenet import imagenet
 
-__all__ = ["DOWNLOADS", "SOURCES", "Source"]
+__all__ = ["DOWNLOADS", "INDEXED", "SOURCES", "Files", "Source"]
 
 SOURCES: dict[str, Callable[[Path], Source]] = {
     "digits": digits,
@@ -18,6 +19,9 @@ SOURCES: dict[str, Callable[[Path], Source]] = {
     "cifar100": cifar.cifar100,
     "tiny_imagenet": tiny_imagenet.tiny_imagenet,
 }
+
+# Datasets that are never whole in memory: what is prepared is an index of their files.
+INDEXED: dict[str, Callable[[Path], Files]] = {"imagenet": imagenet}
 
 # Original data that this project may fetch by itself: folder and mirror (or "") -> nothing, if they are there.
 DOWNLOADS: dict[str, Callable[[Path, str], None]] = {

@@ -34,7 +34,7 @@ def decode(files: Sequence[str], side: int, folder: Path, what: str, archive: Pa
         tasks = (chunks, repeat(side), repeat(folder), repeat(archive))
         done = 0
         for decoded in pool.map(_decode, *tasks) if pool else map(_decode, *tasks):
-            images[done : done + len(decoded)] = decoded.transpose(0, 3, 1, 2)
+            images[done : done + len(decoded)] = decoded
             done += len(decoded)
             progress.update(len(decoded))
     return images
@@ -55,17 +55,19 @@ def _workers(tasks: int) -> Iterator[Executor | None]:
 
 
 def _decode(files: Sequence[str], side: int, folder: Path, archive: Path | None) -> np.ndarray:
-    """RGB images uint8 (N, side, side, 3)."""
-    images = np.empty((len(files), side, side, 3), np.uint8)
+    """RGB images uint8 (N, 3, side, side)."""
+    images = np.empty((len(files), 3, side, side), np.uint8)
     members = zipfile.ZipFile(archive) if archive else None
     for i, file in enumerate(files):
         name = f"{archive}: {file}" if archive else f"{folder / file}"
         try:
-            with Image.open(io.BytesIO(members.read(file)) if members else folder / file) as image:
+            content = members.read(file) if members else (folder / file).read_bytes()
+            with Image.open(io.BytesIO(content), formats=("JPEG", "PNG")) as image:
                 if image.size != (side, side):
                     width, height = image.size
                     raise UserError(f"{name} has {width}x{height} pixels: every image has {side}x{side}")
-                images[i] = np.asarray(image if image.mode == "RGB" else image.convert("RGB"))
+                pixels = image.tobytes() if image.mode == "RGB" else image.convert("RGB").tobytes()
+                images[i] = np.frombuffer(pixels, np.uint8).reshape(side, side, 3).transpose(2, 0, 1)
         except FileNotFoundError:
             raise UserError(f"{name} is not there") from None
         except (OSError, SyntaxError, ValueError, KeyError, zipfile.BadZipFile) as error:
