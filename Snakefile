@@ -17,7 +17,7 @@ configfile: "config/config.yaml"
 
 
 try:
-    PLAN = build_plan(config)
+    PLAN = build_plan(config)  # its settings say which data were there
 except UserError as error:
     raise SystemExit(f"error: {error}") from None
 

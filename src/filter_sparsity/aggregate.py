@@ -24,7 +24,7 @@ def read_records(plan: Plan, spec_ids: Iterable[str], runs: Path) -> list[dict[s
     return [
         records.read(of_run(runs, spec_id, seed) / "record.json", spec_id, seed)
         for spec_id in spec_ids
-        for seed in plan.seeds
+        for seed in plan.seeds_of(spec_id)
     ]
 
 

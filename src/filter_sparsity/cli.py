@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from .errors import UserError
-from .paths import of_run, write_text
+from .paths import ORIGINAL, of_run, write_text
 
 if TYPE_CHECKING:
     import torch
@@ -34,10 +34,28 @@ def plan(args: argparse.Namespace) -> None:
     write_text(args.out, build_plan(settings).to_json())
 
 
+def datasets(args: argparse.Namespace) -> None:
+    from .sweep import read_datasets
+
+    for name, line in read_datasets(args.table).items():
+        found = line.found(args.root)
+        if (args.prepared / f"{name}.safetensors").exists():
+            state = "prepared"
+        elif line.obtain == "ships":
+            state = "ships in a package"
+        else:
+            state = f"there: {args.root / found}" if found else f"missing: {line.get}"
+        size = f"{int(line.bytes) / 1e6:,.0f} MB" if line.bytes else "-"
+        print(f"{name}: {state}")
+        print(f"    {line.train:,} + {line.test:,} images, {line.classes} classes, version {line.version}; {size}")
+        print(f"    source: {line.source} {line.checksum}".rstrip())
+        print(f"    licence: {line.licence}; cite: {line.citation}")
+
+
 def prepare(args: argparse.Namespace) -> None:
     from .data import prepare
 
-    digest = prepare(args.dataset, args.root, args.out)
+    digest = prepare(args.dataset, args.root, args.out, args.digest, args.mirror)
     print(f"{args.dataset}: content digest {digest}")
 
 
@@ -199,9 +217,16 @@ def parser() -> argparse.ArgumentParser:
     p.add_argument("--settings", help="further settings as JSON")
     p.add_argument("--out", type=Path, required=True)
 
+    p = verb(datasets, "List the datasets: which are there, which are missing, and how to get them.")
+    p.add_argument("--table", type=Path, default=Path("config/datasets.tsv"))
+    p.add_argument("--root", type=Path, default=ORIGINAL, help="where original data lie")
+    p.add_argument("--prepared", type=Path, default=ORIGINAL.parent, help="folder of prepared data")
+
     p = verb(prepare, "Bring a dataset into the prepared form that training reads.")
     p.add_argument("dataset")
     p.add_argument("--root", type=Path, required=True, help="where original data lie or are downloaded to")
+    p.add_argument("--mirror", default="", help="another address of the archive")
+    p.add_argument("--digest", default="", help="what the content must be, as in config/datasets.tsv")
     p.add_argument("--out", type=Path, required=True)
 
     p = verb(train, "Train a spec with one or more seeds.")

@@ -2,15 +2,18 @@
 
 A prepared file is a safetensors file with `train_images`, `test_images` (uint8, (N, channels, height, width)) and
 `train_labels`, `test_labels` (int64, (N,)), and with the class names, the channels' mean and deviation over the
-training images (in [0, 1]) and the content digest as metadata.
+training images (in [0, 1]) and the content digest as metadata. Of a dataset that is too large for that, it has
+`train_files` and `test_files` (lines of UTF-8, as bytes) instead of images, and where they are.
 """
 
 from __future__ import annotations
 
 import hashlib
 import json
+import math
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from safetensors import SafetensorError, safe_open
@@ -18,9 +21,10 @@ from safetensors.numpy import save_file
 
 from .errors import UserError
 from .paths import whole
-from .sources import SOURCES, Source
+from .sources import DOWNLOADS, INDEXED, SOURCES, Files, Source
 
 SPLITS = ("train", "test")
+CHUNK = 1000  # images that are counted or written at once
 
 
 @dataclass(frozen=True)
@@ -33,17 +37,54 @@ class Prepared:
     images: dict[str, np.ndarray]  # by split, uint8 (N, channels, height, width)
     labels: dict[str, np.ndarray]  # by split, int64 (N,)
 
+    @property
+    def channels(self) -> int:
+        return self.images["train"].shape[1]
 
-def prepare(name: str, root: Path, out: Path) -> str:
-    """Bring a dataset into prepared form at `out`; returns its digest. Raises UserError for an unknown name."""
+    @property
+    def side(self) -> int:
+        return self.images["train"].shape[2]
+
+
+@dataclass(frozen=True)
+class Index:
+    """A dataset whose images stay in their files until they are needed."""
+
+    name: str
+    classes: tuple[str, ...]
+    mean: tuple[float, ...]
+    deviation: tuple[float, ...]
+    digest: str  # of the files' names, classes and sizes
+    root: Path
+    side: int  # of the crops
+    files: dict[str, list[str]]  # by split, below `root`
+    labels: dict[str, np.ndarray]  # by split, int64 (N,)
+    channels: int = 3
+
+
+def prepare(name: str, root: Path, out: Path, digest: str = "", mirror: str = "") -> str:
+    """Bring a dataset into prepared form at `out`; returns its digest.
+
+    Original data are looked for in `root`; those that may be downloaded are, from `mirror` if one is given. Raises
+    UserError for an unknown name, for data that are not whole, and for others than those of `digest`.
+    """
+    if name in INDEXED:
+        return write_index(name, INDEXED[name](root), out, digest)
     if name not in SOURCES:
-        raise UserError(f"there is no source for the dataset {name!r}: there are {', '.join(SOURCES)}")
-    return write(name, SOURCES[name](root), out)
+        known = ", ".join([*SOURCES, *INDEXED])
+        raise UserError(f"there is no source for the dataset {name!r}: there are {known}")
+    if name in DOWNLOADS:
+        DOWNLOADS[name](root, mirror)
+    return write(name, SOURCES[name](root), out, digest)
 
 
-def write(name: str, source: Source, out: Path) -> str:
-    """Store a source's images in canonical order: by hash, so that the order of the source leaves no trace."""
-    arrays, digest = {}, hashlib.sha256()
+def write(name: str, source: Source, out: Path, expected: str = "") -> str:
+    """Store a source's images in canonical order: by hash, so that the order of the source leaves no trace.
+
+    Beside the source, this needs memory for little more than `CHUNK` images. Raises UserError, and writes nothing, if
+    the content has not the digest that was expected.
+    """
+    orders, digest = {}, hashlib.sha256()
     for split in SPLITS:
         images, labels = getattr(source, split)
         if not (images.dtype == np.uint8 and images.ndim == 4 and len(images) == len(labels) > 0):
@@ -55,10 +96,12 @@ def write(name: str, source: Source, out: Path) -> str:
         order = sorted(range(len(hashes)), key=hashes.__getitem__)
         for i in order:
             digest.update(hashes[i])
-        arrays[f"{split}_images"] = np.ascontiguousarray(images[order])
-        arrays[f"{split}_labels"] = labels[order].astype(np.int64)
-    pixels = arrays["train_images"].transpose(1, 0, 2, 3).reshape(images.shape[1], -1)
-    levels = np.stack([np.bincount(channel, minlength=256) for channel in pixels]) / pixels.shape[1]
+        orders[split] = np.array(order)
+    if expected and digest.hexdigest() != expected:
+        raise UserError(
+            f"this is not the same data as {name}: its content digest is {digest.hexdigest()}, not {expected}"
+        )
+    levels = _levels(source.train[0])
     mean = levels @ np.arange(256) / 255
     deviation = np.sqrt(levels @ (np.arange(256) / 255) ** 2 - mean**2)
     metadata = {
@@ -68,17 +111,78 @@ def write(name: str, source: Source, out: Path) -> str:
         "mean": mean.tolist(),
         "deviation": deviation.tolist(),
     }
-    with whole(out) as beside:  # one entry of metadata, since safetensors writes several in random order
-        save_file(arrays, beside, {"prepared": json.dumps(metadata)})
+    # One entry of metadata, since safetensors writes several in random order. Wider numbers come first in such a file.
+    arrays = {f"{split}_labels": getattr(source, split)[1][orders[split]].astype(np.int64) for split in sorted(SPLITS)}
+    shapes = {f"{split}_images": getattr(source, split)[0].shape for split in sorted(SPLITS)}
+    header: dict[str, Any] = {"__metadata__": {"prepared": json.dumps(metadata)}}
+    end = 0
+    for key, dtype, shape, size in (
+        *((key, "I64", array.shape, array.nbytes) for key, array in arrays.items()),
+        *((key, "U8", shape, math.prod(shape)) for key, shape in shapes.items()),
+    ):
+        header[key] = {"dtype": dtype, "shape": shape, "data_offsets": (end, end := end + size)}
+    text = json.dumps(header, separators=(",", ":"), ensure_ascii=False).encode()
+    text += b" " * (-len(text) % 8)
+    with whole(out) as beside, beside.open("wb") as file:
+        file.write(len(text).to_bytes(8, "little") + text)
+        for array in arrays.values():
+            file.write(array.tobytes())
+        for split in sorted(SPLITS):
+            images = getattr(source, split)[0]
+            for start in range(0, len(images), CHUNK):
+                file.write(images[orders[split][start : start + CHUNK]].tobytes())
     return digest.hexdigest()
 
 
-def read(path: Path) -> Prepared:
+def write_index(name: str, source: Files, out: Path, expected: str = "") -> str:
+    """Store where a source's images are. Raises UserError if the digest is not the one that was expected."""
+    arrays, lines = {}, []
+    for split in SPLITS:
+        files, labels = getattr(source, split)
+        for file, label in zip(files, labels, strict=True):
+            size = (source.root / file).stat().st_size
+            lines.append(f"{split} {source.classes[label]} {Path(file).name} {size}\n")
+        arrays[f"{split}_files"] = np.frombuffer("\n".join(files).encode(), np.uint8)
+        arrays[f"{split}_labels"] = labels
+    digest = hashlib.sha256("".join(sorted(lines)).encode()).hexdigest()
+    if expected and digest != expected:
+        raise UserError(f"this is not the same data as {name}: the digest of its files is {digest}, not {expected}")
+    metadata: dict[str, Any] = {"name": name, "digest": digest, "classes": source.classes, "mean": source.mean}
+    metadata |= {"deviation": source.deviation, "root": str(source.root), "side": source.side}
+    with whole(out) as beside:
+        save_file(arrays, beside, {"prepared": json.dumps(metadata)})
+    return digest
+
+
+def _levels(images: np.ndarray) -> np.ndarray:
+    """Of each channel, the share of pixels at each of the 256 levels (channels, 256)."""
+    counts = np.zeros((images.shape[1], 256), np.int64)
+    for start in range(0, len(images), CHUNK):
+        for channel, pixels in enumerate(images[start : start + CHUNK].transpose(1, 0, 2, 3)):
+            counts[channel] += np.bincount(pixels.ravel(), minlength=256)
+    return counts / (images.size // images.shape[1])
+
+
+def read(path: Path) -> Prepared | Index:
     """A prepared dataset. Raises UserError if the file is missing or is not whole."""
     try:
         with safe_open(path, "numpy") as file:
             arrays = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118
             metadata = json.loads(file.metadata()["prepared"])
+        labels = {split: arrays[f"{split}_labels"] for split in SPLITS}
+        if "root" in metadata:
+            lines = {split: arrays[f"{split}_files"].tobytes().decode().split("\n") for split in SPLITS}
+            return Index(
+                name=metadata["name"],
+                classes=tuple(metadata["classes"]),
+                mean=tuple(metadata["mean"]),
+                deviation=tuple(metadata["deviation"]),
+                digest=metadata["digest"],
+                root=Path(metadata["root"]),
+                side=metadata["side"],
+                files=lines,
+                labels=labels,
+            )
         return Prepared(
             name=metadata["name"],
             classes=tuple(metadata["classes"]),
@@ -86,7 +190,7 @@ def read(path: Path) -> Prepared:
             deviation=tuple(metadata["deviation"]),
             digest=metadata["digest"],
             images={split: arrays[f"{split}_images"] for split in SPLITS},
-            labels={split: arrays[f"{split}_labels"] for split in SPLITS},
+            labels=labels,
         )
     except FileNotFoundError:
         raise UserError(f"{path} is not there: make it with `filter-sparsity prepare`") from None

@@ -13,17 +13,18 @@ import torch
 from safetensors import SafetensorError, safe_open
 
 from . import records, sparsity
-from .data import Prepared
+from .data import Index, Prepared
 from .errors import UserError
 from .models import ConvNet, build
 from .paths import write_text
 from .prune import remove
 from .spec import Spec
-from .train import EVALUATION_BATCH, Images, evaluate
+from .stream import Stream
+from .train import Images, evaluate, opened
 
 
 @torch.inference_mode()
-def responses(model: ConvNet, data: Images) -> tuple[list[np.ndarray], list[np.ndarray]]:
+def responses(model: ConvNet, data: Images | Stream) -> tuple[list[np.ndarray], list[np.ndarray]]:
     """Of each layer, spatial maxima (images, filters) and largest absolute activations (filters,), before pooling.
 
     Over the unflipped images, with the running statistics.
@@ -31,8 +32,7 @@ def responses(model: ConvNet, data: Images) -> tuple[list[np.ndarray], list[np.n
     model.eval()
     maxima: list[list[torch.Tensor]] = [[] for _ in model.convs]
     largest = [torch.zeros(norm.num_features, device=norm.weight.device) for norm in model.norms]
-    for start in range(0, len(data), EVALUATION_BATCH):
-        x = data.images[start : min(start + EVALUATION_BATCH, len(data))]
+    for x, _ in data.batches():
         for i, (conv, norm) in enumerate(zip(model.convs, model.norms, strict=True)):
             x = model.activation(norm(conv(x)))
             highest, lowest = x.amax((2, 3)), x.amin((2, 3))
@@ -42,7 +42,7 @@ def responses(model: ConvNet, data: Images) -> tuple[list[np.ndarray], list[np.n
     return [torch.cat(m).numpy() for m in maxima], [v.cpu().numpy() for v in largest]
 
 
-def measure(spec: Spec, model: ConvNet, data: Prepared) -> tuple[dict[str, Any], list[dict[str, Any]]]:
+def measure(spec: Spec, model: ConvNet, data: Prepared | Index) -> tuple[dict[str, Any], list[dict[str, Any]]]:
     """The record's measurements, and a line for every feature. Sparsities have a value per layer and a total.
 
     Pruned are the features with |gamma| < 1e-3 (captions of Tables 1-3). `pruned_test_error` is that of the network
@@ -50,7 +50,7 @@ def measure(spec: Spec, model: ConvNet, data: Prepared) -> tuple[dict[str, Any],
     layer (see `prune.remove`).
     """
     device = next(model.parameters()).device
-    images, tests = (Images(data, split, device, flip=False) for split in ("train", "test"))
+    images, tests = (opened(data, split, device, flip=False) for split in ("train", "test"))
     maxima, largest = responses(model, images)
     gammas = [norm.weight.detach().cpu().numpy() for norm in model.norms]
     betas = [norm.bias.detach().cpu().numpy() for norm in model.norms]
@@ -65,7 +65,6 @@ def measure(spec: Spec, model: ConvNet, data: Prepared) -> tuple[dict[str, Any],
 
     gone = [torch.from_numpy(d).to(device) for d in by_gamma]
     pruned_shares = [float(d.mean()) for d in by_gamma]
-    channels = data.images["train"].shape[1]
     network = spec.network
     test_loss, test_error = evaluate(model, tests)
     measured = {
@@ -73,7 +72,9 @@ def measure(spec: Spec, model: ConvNet, data: Prepared) -> tuple[dict[str, Any],
         "test_error": test_error,
         "sparsity_by_gamma": shares(by_gamma),
         "sparsity_by_activation": shares(by_activation),
-        "params_pruned": sparsity.params_pruned(pruned_shares, filters, network.kernels, channels, network.conv_bias),
+        "params_pruned": sparsity.params_pruned(
+            pruned_shares, filters, network.kernels, data.channels, network.conv_bias
+        ),
         "pruned_test_error": evaluate(remove(model, gone), tests)[1],
         "pruned_test_error_folded": evaluate(remove(model, gone, fold=True), tests)[1],
     }
@@ -85,10 +86,9 @@ def measure(spec: Spec, model: ConvNet, data: Prepared) -> tuple[dict[str, Any],
     return measured, features
 
 
-def load(spec: Spec, seed: int, weights: Path, data: Prepared, device: torch.device) -> ConvNet:
+def load(spec: Spec, seed: int, weights: Path, data: Prepared | Index, device: torch.device) -> ConvNet:
     """The trained network of a run. Raises UserError if the file is damaged or another run's."""
-    images = data.images["train"]
-    model = build(spec, images.shape[1], images.shape[2], len(data.classes))
+    model = build(spec, data.channels, data.side, len(data.classes))
     try:
         with safe_open(weights, "pt") as file:
             run = (file.metadata() or {}).get("run")
@@ -106,7 +106,7 @@ def load(spec: Spec, seed: int, weights: Path, data: Prepared, device: torch.dev
     return model.to(device)
 
 
-def extract_run(spec: Spec, seed: int, data: Prepared, folder: Path, device: torch.device) -> None:
+def extract_run(spec: Spec, seed: int, data: Prepared | Index, folder: Path, device: torch.device) -> None:
     """Write `record.json` and `features.csv` of a trained run. Raises UserError if the run is not what it should be."""
     model = load(spec, seed, folder / "weights.safetensors", data, device)
     origin = records.read_provenance(folder / "provenance.json", spec.id, seed)

@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 RESULTS = Path("results")
+ORIGINAL = RESULTS / "data" / "original"  # datasets as their authors give them, unless `data_root` says where
 REFERENCES = Path("report/references")
 PUBLISHED = REFERENCES / "paper"  # the paper's tables
 

@@ -125,7 +125,7 @@ def _affine(plan: Plan, figure: dict[str, Any], runs: Path) -> Figure:
     rows = [(layer, kind) for layer in figure["layers"] for kind in ("gamma", "beta")]
     drawn, axes = _canvas(0.5 + 1.3 * len(rows), len(rows), len(specs), sharex="col", sharey="row")
     for column, (spec, curve) in enumerate(zip(specs, figure["curves"], strict=True)):
-        kept = _pooled(spec, plan.seeds, runs)
+        kept = _pooled(spec, plan.seeds_of(spec.id), runs)
         for ax, (layer, kind) in zip(axes[:, column], rows, strict=True):
             _fan(ax, kept["step"], kept[f"{kind}_{layer}"], COLORS.get(spec.optimizer, OTHER))
             for drop in itertools.accumulate(spec.phase_steps[:-1]):
@@ -190,7 +190,7 @@ def _universality(plan: Plan, figure: dict[str, Any], runs: Path) -> Figure:
         else:
             style = {"color": color, "linewidth": 1.1, "linestyle": (":", "-", "--")[number % 3]}
         label = f"{curve['label']}: {REGULARIZERS[spec.regularizer]}, {_strength(spec.strength)}"
-        shares = _histograms(spec, plan.seeds, runs, edges)
+        shares = _histograms(spec, plan.seeds_of(spec.id), runs, edges)
         for ax, layer in zip(axes.flat, layers, strict=False):
             ax.stairs(10 * shares[layer], edges, label=label, **style)
     for ax, layer in zip(axes.flat, layers, strict=False):

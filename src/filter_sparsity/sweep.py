@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from . import paths
 from .errors import UserError
 from .spec import Network, Spec
 from .validation import read_yaml, validate
@@ -24,15 +25,26 @@ class Dataset:
 
     name: str
     stands_for: str
+    version: str
     classes: int
     train: int
     test: int
     channels: int
     side: int
     flip: bool
+    obtain: str  # ships (in a package), downloaded (by us), by hand (by the user)
     source: str
+    checksum: str  # of the archive
+    bytes: str  # of the archive
+    digest: str  # of the prepared content, where somebody has seen it
+    found_as: str  # names below data_root, any of which means that the original data are there
+    get: str  # what a user does to have it
     licence: str
     citation: str
+
+    def found(self, root: Path) -> str:
+        """The first of its names that is below the folder of original data; empty if there is none."""
+        return next((name for name in self.found_as.split() if (root / name).exists()), "")
 
 
 def read_datasets(path: Path) -> dict[str, Dataset]:
@@ -62,6 +74,10 @@ class Plan:
     datasets: dict[str, dict[str, Any]]  # those the specs use, as in datasets.tsv
     facts: list[dict[str, Any]]  # every setting with its source, for the page of method
     notes: list[str] = field(default_factory=list)
+    seeds_by_dataset: dict[str, list[int]] = field(default_factory=dict)  # of datasets with seeds of their own
+
+    def seeds_of(self, spec_id: str) -> list[int]:
+        return self.seeds_by_dataset.get(self.specs[spec_id].dataset, self.seeds)
 
     @property
     def scale(self) -> str:
@@ -141,7 +157,12 @@ def build_plan(settings: dict[str, Any]) -> Plan:
     if scale not in experiments["seeds"]:
         known = ", ".join(experiments["seeds"])
         raise UserError(f"{path}: seeds: none are given for the scale {scale!r}: there are {known}")
-    resolver = _Resolver(experiments, settings, read_datasets(Path(settings["datasets"])), str(path))
+    datasets = read_datasets(Path(settings["datasets"]))
+    if settings.get("by_hand") is None:
+        root = Path(settings["data_root"] or paths.ORIGINAL)
+        there = [name for name, d in datasets.items() if d.found(root) or paths.prepared(name).exists()]
+        settings = {**settings, "by_hand": [name for name in there if datasets[name].obtain == "by hand"]}
+    resolver = _Resolver(experiments, settings, datasets, str(path))
     tables = {name: resolver.table(name, table) for name, table in experiments["tables"].items()}
     figures = {name: resolver.figure(name, figure) for name, figure in experiments["figures"].items()}
     used = dict.fromkeys(spec.dataset for spec in resolver.specs.values())
@@ -155,6 +176,7 @@ def build_plan(settings: dict[str, Any]) -> Plan:
         datasets={name: resolver.datasets[name].__dict__ for name in used},
         facts=list(_facts(experiments)),
         notes=experiments.get("notes", []),
+        seeds_by_dataset={name: resolver.seeds[name] for name in used if name in resolver.seeds},
     )
 
 
@@ -171,12 +193,17 @@ class _Resolver:
     ) -> None:
         self.experiments, self.settings, self.datasets, self.where = experiments, settings, datasets, where
         self.specs: dict[str, Spec] = {}
+        self.seeds: dict[str, list[int]] = {}  # of datasets with seeds of their own at this scale
         for key in ("rate_multiplier", "strength_multiplier"):
             for optimizer in settings[key] if isinstance(settings[key], dict) else []:
                 self._known("optimizers", optimizer, f"the configuration's {key}")
 
     def table(self, name: str, table: dict[str, Any]) -> dict[str, Any]:
-        """The table with, in each row, its published settings and, by block, the id of its spec."""
+        """The table with, in each row, its published settings and, by block, the id of its spec.
+
+        A table whose data are not there has no panels and selects nothing: `needs` says which, and how to get them.
+        """
+        before = dict(self.specs)
         blocks = table.get("blocks", [{"label": "", "settings": {}}])
         panels = []
         for p, panel in enumerate(table["panels"]):
@@ -197,7 +224,12 @@ class _Resolver:
         if not table.get("totals_only"):
             first = self.specs[next(spec_ids(panels))]
             layers = [*first.network.layers, "total"]
+        used = [self.datasets[self.specs[i].dataset] for i in spec_ids(panels)]
+        missing = [d for d in dict.fromkeys(used) if not self._there(d)]
+        if missing:
+            panels, self.specs = [], before
         return {
+            "needs": [f"{d.name} ({d.get})" for d in missing],
             "source": table["source"],
             "caption": table["caption"],
             "reference": table.get("reference"),
@@ -262,6 +294,12 @@ class _Resolver:
             raise UserError(
                 f"{self.where}: {where}.batch_size: {batch} is more than the {dataset.train} training images of {name}"
             )
+        own = self.experiments.get("datasets", {}).get(full["dataset"], {})
+        if seeds := own.get("seeds", {}).get(self.settings["scale"]):
+            if self.settings["pack_seeds"]:
+                raise UserError(f"{self.where}: datasets.{full['dataset']}.seeds: not at a scale with pack_seeds")
+            self.seeds[name] = seeds
+        network = {**network, "hidden": own.get("hidden", {}).get(full["network"], network["hidden"])}
         kind = next((k for k in ("l2", "wd") if k in full), "none")
         try:
             spec = Spec(
@@ -282,7 +320,11 @@ class _Resolver:
                     full.get(kind, 0) * multiplier(self.settings["strength_multiplier"], full["optimizer"])
                 ),
                 batch_size=batch,
-                phase_steps=self._phases(full["phase_epochs"], dataset.train // batch),
+                phase_steps=self._phases(
+                    full["phase_epochs"],
+                    dataset.train // full.get("schedule_batch", batch),
+                    self.settings["steps"] if self._there(dataset) else None,  # what is not run cannot be too short
+                ),
                 rate_decay=full["rate_decay"],
             )
         except UserError as error:
@@ -305,12 +347,15 @@ class _Resolver:
             hidden=tuple(facts["hidden"]["value"]),
         )
 
-    def _phases(self, epochs: list[int], steps_per_epoch: int) -> tuple[int, ...]:
-        """Published epochs as steps; where the scale sets a number of steps, each phase keeps its share of it."""
+    def _there(self, dataset: Dataset) -> bool:
+        return dataset.obtain != "by hand" or dataset.name in self.settings["by_hand"]
+
+    def _phases(self, epochs: list[int], steps_per_epoch: int, wanted: int | None) -> tuple[int, ...]:
+        """Published epochs as steps; where the scale wants a number of steps, each phase keeps its share of it."""
         published = [e * steps_per_epoch for e in epochs]
-        if self.settings["steps"] is None:
+        if wanted is None:
             return tuple(published)
-        total, wanted = sum(published), self.settings["steps"]
+        total = sum(published)
         ends = [round(wanted * sum(published[: i + 1]) / total) for i in range(len(published))]
         return tuple(b - a for a, b in zip([0, *ends], ends, strict=False))
 
@@ -346,6 +391,9 @@ def _facts(experiments: dict[str, Any]) -> Iterator[dict[str, Any]]:
     for network, facts in experiments["networks"].items():
         for name, fact in facts.items():
             yield line(network, name, fact)
+    for dataset, facts in experiments.get("datasets", {}).items():
+        for network, fact in facts.get("hidden", {}).items():
+            yield line(dataset.replace("_", " "), f"hidden of {network}", fact)
     for name, fact in experiments["optimizers"].items():
         settings = {"rate": fact["rate"], **fact["hyperparameters"]}
         said = [k if v is True else f"{k} {tuple(v) if isinstance(v, list) else v}" for k, v in settings.items()]

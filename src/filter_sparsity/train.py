@@ -19,12 +19,13 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from . import provenance
-from .data import Prepared
+from .data import Index, Prepared
 from .errors import UserError
 from .models import ConvNet, build
 from .optim import Update
 from .paths import TRAINED, write_bytes, write_text
 from .spec import Spec
+from .stream import Stream
 
 EVALUATION_BATCH = 1000
 CONSOLE_SECONDS = 10.0  # between lines on a console that is not a terminal
@@ -88,15 +89,25 @@ class Images:
         for chosen in order[: len(self) // batch * batch].split(batch):
             yield self.images[chosen + flips[chosen] * len(self)], self.labels[chosen]
 
+    def batches(self) -> Iterator[tuple[Tensor, Tensor]]:
+        """All images in their order, unflipped."""
+        for start in range(0, len(self), EVALUATION_BATCH):
+            labels = self.labels[start : start + EVALUATION_BATCH]
+            yield self.images[start : start + len(labels)], labels
+
+
+def opened(data: Prepared | Index, split: str, device: torch.device, flip: bool) -> Images | Stream:
+    """A split to go through: on the device, or read from its files as it is needed."""
+    return Stream(data, split, device, flip) if isinstance(data, Index) else Images(data, split, device, flip)
+
 
 @torch.inference_mode()
-def evaluate(model: ConvNet, data: Images) -> tuple[float, float]:
+def evaluate(model: ConvNet, data: Images | Stream) -> tuple[float, float]:
     """Mean cross-entropy and error (a fraction) over the unflipped images, with the running statistics."""
     model.eval()
     loss, wrong = 0.0, 0
-    for start in range(0, len(data), EVALUATION_BATCH):
-        labels = data.labels[start : start + EVALUATION_BATCH]
-        logits = model(data.images[start : start + len(labels)])
+    for images, labels in data.batches():
+        logits = model(images)
         loss += F.cross_entropy(logits, labels, reduction="sum").item()
         wrong += int((logits.argmax(1) != labels).sum())
     model.train()
@@ -106,7 +117,7 @@ def evaluate(model: ConvNet, data: Images) -> tuple[float, float]:
 def train(
     spec: Spec,
     seed: int,
-    data: Prepared,
+    data: Prepared | Index,
     device: torch.device,
     history_points: int,
     report: Callable[[Epoch, int], None] = lambda epoch, epochs: None,
@@ -117,15 +128,15 @@ def train(
     same batches. `report` is called with each epoch and the number of epochs. Raises UserError if the loss is not
     finite, or if the data do not fit the spec.
     """
-    images = data.images["train"]
-    if spec.batch_size > len(images):
-        raise UserError(f"the mini-batch of {spec.batch_size} is more than the {len(images)} images of {data.name}")
+    count = len(data.labels["train"])
+    if spec.batch_size > count:
+        raise UserError(f"the mini-batch of {spec.batch_size} is more than the {count} images of {data.name}")
     torch.manual_seed(seed)
-    model = build(spec, images.shape[1], images.shape[2], len(data.classes)).to(device)
+    model = build(spec, data.channels, data.side, len(data.classes)).to(device)
     generator = torch.Generator().manual_seed(seed)
-    train_images = Images(data, "train", device, spec.flip)
-    test_images = Images(data, "test", device, flip=False)
-    per_epoch = len(images) // spec.batch_size
+    train_images = opened(data, "train", device, spec.flip)
+    test_images = opened(data, "test", device, flip=False)
+    per_epoch = count // spec.batch_size
     epochs = math.ceil(spec.steps / per_epoch)
     phase_at = {step: phase for phase, step in enumerate([0, *itertools.accumulate(spec.phase_steps)][:-1])}
     keep_at = {round(spec.steps * i / history_points) for i in range(history_points + 1)}
@@ -155,7 +166,9 @@ def train(
     return model, history, affine
 
 
-def train_run(spec: Spec, seed: int, data: Prepared, folder: Path, device: torch.device, history_points: int) -> None:
+def train_run(
+    spec: Spec, seed: int, data: Prepared | Index, folder: Path, device: torch.device, history_points: int
+) -> None:
     """Train and write the run's folder: weights, histories of losses and of gammas and betas, and where they come from.
 
     Nothing is written unless the training is whole.

@@ -161,6 +161,8 @@ def read_values(path: Path) -> pd.DataFrame:
 def table(plan: Plan, name: str, values: pd.DataFrame, template: Path) -> str:
     """A table as LaTeX, from its layout in the plan and the numbers that `aggregate` made."""
     layout = plan.table(name)
+    if layout["needs"]:
+        return render(template, {"name": name, "caption": layout["caption"], "needs": layout["needs"]})
     found = {
         (c["panel"], c["group"], c["row"], c["block"], c["metric"], c["layer"]): c for c in values.to_dict("records")
     }
@@ -196,6 +198,7 @@ def table(plan: Plan, name: str, values: pd.DataFrame, template: Path) -> str:
     first = 3 if grouped else 2
     context = {
         "name": name,
+        "needs": [],
         "caption": f"{layout['caption']} {scale_in_short(plan, name)}",
         "note": f"{over_seeds(values['n'])} Gray: the paper's number ({layout['source']}).",
         "grouped": grouped,
@@ -291,7 +294,8 @@ def report(plan: Plan, runs: Path, template: Path) -> str:
     context = {
         "scale": plan.scale,
         "changes": changes(plan),
-        "seeds": len(plan.seeds),
+        "seeds": number_of_seeds(plan),
+        "networks": sum(len(plan.seeds_of(spec)) for spec in plan.specs),
         "specs": len(plan.specs),
         "tables": list(plan.tables),
         "figures": {name: figure["caption"] for name, figure in plan.figures.items()},
@@ -320,6 +324,13 @@ def report(plan: Plan, runs: Path, template: Path) -> str:
         ],
     }
     return render(template, context)
+
+
+def number_of_seeds(plan: Plan) -> str:
+    """3 seeds, or 1 to 3 seeds where datasets have their own number."""
+    counts = [len(plan.seeds_of(spec)) for spec in plan.specs]
+    least, most = min(counts), max(counts)
+    return f"{least}{f' to {most}' if most > least else ''} seed{'s' if most > 1 else ''}"
 
 
 def folded(measured: list[dict[str, Any]]) -> str:

@@ -22,6 +22,9 @@ class Plan:
     specs = ("a", "b")
     seeds = (0, 1)
 
+    def seeds_of(self, spec_id):
+        return self.seeds
+
 
 def measured(error: float, gamma: float) -> dict:
     return {"test_error": error, "sparsity_by_gamma": {"total": gamma}}

@@ -9,7 +9,8 @@ import pytest
 import filter_sparsity
 
 SOURCE = Path(filter_sparsity.__file__).parent
-MODULES = sorted(path.stem for path in SOURCE.glob("*.py") if path.stem != "__init__")
+MODULES = sorted(path.stem for path in SOURCE.iterdir() if path.suffix == ".py" or path.name == "sources")
+MODULES.remove("__init__")
 TORCH_FREE = (
     "errors",
     "paths",
@@ -23,15 +24,17 @@ TORCH_FREE = (
     "provenance",
     "cli",
 )
-TORCH = {"models", "optim", "train", "extract", "prune", "vision"}
+TORCH = {"models", "stream", "optim", "train", "extract", "prune", "vision"}
 
 
 def imported(module):
     """Modules of the package that a module imports as it is imported itself."""
+    files = [SOURCE / f"{module}.py"] if (SOURCE / f"{module}.py").exists() else (SOURCE / module).glob("*.py")
     names = set()
-    for node in ast.parse((SOURCE / f"{module}.py").read_text()).body:
-        if isinstance(node, ast.ImportFrom) and node.level == 1:
-            names |= {node.module} if node.module else {alias.name for alias in node.names}
+    for path in files:
+        for node in ast.parse(path.read_text()).body:
+            if isinstance(node, ast.ImportFrom) and node.level == len(path.relative_to(SOURCE).parts):
+                names |= {node.module} if node.module else {alias.name for alias in node.names}
     return names & set(MODULES)
 
 

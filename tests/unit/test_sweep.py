@@ -339,7 +339,8 @@ def test_a_plan_that_is_none_is_refused_in_one_line(paper_plan, tmp_path, damage
 
 
 @pytest.mark.parametrize(
-    ("kind", "known"), [("table", "table1, table2, table3, table4"), ("figure", "figure1, figure2, figure3")]
+    ("kind", "known"),
+    [("table", "table1, table2, table3, table4, tiny_imagenet, imagenet"), ("figure", "figure1, figure2, figure3")],
 )
 def test_an_unknown_table_or_figure_is_told_with_those_that_are(paper_plan, kind, known):
     with pytest.raises(UserError) as error:
@@ -347,3 +348,77 @@ def test_an_unknown_table_or_figure_is_told_with_those_that_are(paper_plan, kind
     assert str(error.value) == f"no {kind} is called 'table9': there are {known}"
     with pytest.raises(UserError, match="'table9'"):
         paper_plan.selected("table9")
+
+
+def at_hand(paper_settings, *names):
+    return build_plan(paper_settings | {"by_hand": list(names)})
+
+
+def test_a_table_whose_data_are_not_there_says_so_and_trains_nothing(paper_plan, paper_settings):
+    for name in ("tiny_imagenet", "imagenet"):
+        (need,) = paper_plan.tables[name]["needs"]
+        assert need.startswith(f"{name} (")
+        assert paper_plan.selected(name) == []
+        assert len(at_hand(paper_settings, name).specs) > len(paper_plan.specs)
+    assert all(not table["needs"] for name, table in paper_plan.tables.items() if name in TABLES)
+
+
+def test_a_mistake_in_a_table_that_is_not_run_is_told_all_the_same(paper_settings, tmp_path):
+    text = Path(paper_settings["experiments"]).read_text()
+    assert text.count("settings: {network: vgg11, ") == 1
+    path = tmp_path / "experiments.yaml"
+    path.write_text(text.replace("settings: {network: vgg11, ", "settings: {network: vgg12, "))
+    with pytest.raises(UserError, match="'vgg12' is not one of the networks"):
+        build_plan(paper_settings | {"experiments": str(path)})
+
+
+def test_data_got_by_hand_are_found_in_data_root(paper_settings, tmp_path):
+    settings = paper_settings | {"data_root": str(tmp_path)}
+    assert build_plan(settings).settings["by_hand"] == []
+    (tmp_path / "tiny-imagenet-200.zip").touch()
+    plan = build_plan(settings)
+    assert plan.settings["by_hand"] == ["tiny_imagenet"]
+    assert build_plan(plan.settings) == plan  # what the rule `plan` is given
+
+
+def test_tiny_imagenet_is_as_published(paper_settings):
+    plan = at_hand(paper_settings, "tiny_imagenet")
+    specs = [plan.specs[i] for i in plan.selected("tiny_imagenet")]
+    assert [(s.network.name, s.batch_size) for s in specs] == [
+        (n, b) for n in ("basicnet", "vgg16") for b in (20, 40, 80, 160)
+    ]
+    # 250, 75 and 75 epochs of 100,000 / 40 batches, whatever the mini-batch
+    assert {s.phase_steps for s in specs} == {(625_000, 187_500, 187_500)}
+    assert {(s.optimizer, s.rate, s.rate_decay) for s in specs} == {("adam", 1e-3, 0.1)}
+    assert {tuple(plan.seeds_of(s.id)) for s in specs} == {(0, 1)}
+    assert all(plan.seeds_of(i) == [0, 1, 2] for i in plan.selected("table1"))
+
+
+def test_imagenet_is_as_published(paper_settings):
+    plan = at_hand(paper_settings, "imagenet")
+    specs = [plan.specs[i] for i in plan.selected("imagenet")]
+    n = 1_281_167
+    assert [(s.network.name, s.batch_size, s.phase_steps) for s in specs] == [
+        *(("basicnet", b, (15 * (n // 64), 15 * (n // 64), 10 * (n // 64))) for b in (32, 64, 128)),
+        ("vgg11", 60, (30 * (n // 60), 20 * (n // 60), 10 * (n // 60))),
+        ("vgg16", 40, (20 * (n // 40), 20 * (n // 40), 10 * (n // 40))),
+    ]
+    assert {(s.algorithm, s.rate) for s in specs} == {("Adam", 1e-4)}
+    assert {tuple(plan.seeds_of(s.id)) for s in specs} == {(0,)}
+
+
+def test_own_seeds_are_refused_where_one_job_has_all_seeds(paper_settings):
+    with pytest.raises(UserError, match=r"datasets.tiny_imagenet.seeds: not at a scale with pack_seeds\Z"):
+        at_hand(paper_settings | {"pack_seeds": True}, "tiny_imagenet")
+
+
+def test_the_published_specs_keep_their_ids(paper_plan, root):
+    """Results lie in folders of these names: the digest of all ids, in order."""
+    import hashlib
+
+    settings = {**read_yaml(root / "config/config.yaml")}
+    settings |= {key: str(root / settings[key]) for key in ("experiments", "datasets")}
+    digests = [
+        hashlib.sha256(" ".join(plan.specs).encode()).hexdigest()[:12] for plan in (paper_plan, build_plan(settings))
+    ]
+    assert digests == ["9da8156d60ff", "3233f08f3d19"]

@@ -99,3 +99,16 @@ def test_cuda_where_there_is_none(planned):
         pytest.skip("this machine has a CUDA device")
     project, spec = planned
     refused(project.verb(*training(spec, "--device", "cuda")), "no CUDA device")
+
+
+def test_datasets_says_what_is_there_and_how_to_get_the_rest(planned):
+    project, _ = planned
+    (project.folder / "mine").mkdir()
+    (project.folder / "mine" / "tiny-imagenet-200.zip").touch()
+    done = project.verb("datasets", "--root", "mine", "--prepared", ".")
+    assert done.returncode == 0, done.stderr
+    states = dict(line.split(": ", 1) for line in done.stdout.splitlines() if not line.startswith(" "))
+    assert states["digits"] == "prepared"
+    assert states["digit_pairs"] == "ships in a package"
+    assert states["tiny_imagenet"] == "there: mine/tiny-imagenet-200.zip"
+    assert states["imagenet"].startswith("missing: after registration")

@@ -20,12 +20,12 @@ def data_of(wildcards):
 
 def every_run(file):
     """A file of every run of this scale."""
-    return [paths.run(SCALE, spec, seed) / file for spec in PLAN.specs for seed in PLAN.seeds]
+    return [paths.run(SCALE, spec, seed) / file for spec in PLAN.specs for seed in PLAN.seeds_of(spec)]
 
 
 def selected(name, file):
     """A file of every run that a table or figure shows."""
-    return [paths.run(SCALE, spec, seed) / file for spec in PLAN.selected(name) for seed in PLAN.seeds]
+    return [paths.run(SCALE, spec, seed) / file for spec in PLAN.selected(name) for seed in PLAN.seeds_of(spec)]
 
 
 def needed_by(wildcards):

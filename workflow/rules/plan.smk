@@ -11,7 +11,7 @@ rule plan:
     log:
         paths.log(SCALE, "plan"),
     params:
-        settings=json.dumps(config, sort_keys=True),
+        settings=json.dumps(PLAN.settings, sort_keys=True),
     message:
         "plan: every spec and what selects it"
     shell:

@@ -1,23 +1,12 @@
-"""Where the images of each dataset come from: one function per source, all giving `Source`."""
+"""Scanned digits that ship in scikit-learn, and pairs of them: stand-ins for CIFAR where there is little time."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
-from .errors import UserError
-
-
-@dataclass(frozen=True)
-class Source:
-    """Images uint8 (N, channels, height, width) and labels int64 (N,) of each split; labels index `classes`."""
-
-    classes: tuple[str, ...]
-    train: tuple[np.ndarray, np.ndarray]
-    test: tuple[np.ndarray, np.ndarray]
+from .base import Source
 
 
 def digits(root: Path) -> Source:
@@ -70,30 +59,3 @@ def _scans() -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     for digit in range(10):
         test[np.flatnonzero(labels == digit)[4::5]] = True
     return scans, labels, test
-
-
-def _cifar(name: str) -> Callable[[Path], Source]:
-    def load(root: Path) -> Source:
-        """The official archive below `root`, downloaded and checked by torchvision if it is not there."""
-        from .vision import torchvision
-
-        torchvision()
-        from torchvision import datasets
-
-        kind = getattr(datasets, name)
-        try:
-            splits = [kind(str(root), train=train, download=True) for train in (True, False)]
-        except (OSError, RuntimeError) as error:
-            raise UserError(f"{name} is not in {root} and could not be downloaded: {error}") from None
-        train, test = ((s.data.transpose(0, 3, 1, 2), np.asarray(s.targets, np.int64)) for s in splits)
-        return Source(classes=tuple(splits[0].classes), train=train, test=test)
-
-    return load
-
-
-SOURCES: dict[str, Callable[[Path], Source]] = {
-    "digits": digits,
-    "digit_pairs": digit_pairs,
-    "cifar10": _cifar("CIFAR10"),
-    "cifar100": _cifar("CIFAR100"),
-}

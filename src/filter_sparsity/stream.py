@@ -1,0 +1,99 @@
+"""Images that are decoded as they are needed, by worker processes: what `train.Images` is for data held in memory."""
+
+from __future__ import annotations
+
+import functools
+import os
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from PIL import Image
+from torch import Tensor
+from torch.utils.data import DataLoader, Dataset
+
+from .data import Index
+from .errors import UserError
+from .vision import torchvision
+
+EVALUATION_BATCH = 100
+RESIZED = 256 / 224  # of the crop's side: the shorter side of a test image before its centre is cut out
+
+
+class Stream:
+    """A split of an indexed dataset, normalised on the device; training crops are random, others are the centre.
+
+    Order, crops and flips are functions of the generator alone, whatever the number of workers.
+    """
+
+    def __init__(
+        self, data: Index, split: str, device: torch.device, flip: bool, workers: int = len(os.sched_getaffinity(0))
+    ) -> None:
+        self.files = _Files(data.root, data.files[split], data.labels[split], data.side, flip)
+        self.mean, self.deviation = (torch.tensor(v, device=device)[:, None, None] for v in (data.mean, data.deviation))
+        self.device, self.workers = device, workers
+
+    def __len__(self) -> int:
+        return len(self.files.labels)
+
+    def epoch(self, batch: int, generator: torch.Generator) -> Iterator[tuple[Tensor, Tensor]]:
+        """Shuffled whole batches of one pass; the rest is left out."""
+        order = torch.randperm(len(self), generator=generator)
+        seeds = torch.randint(2**62, (len(self),), generator=generator)
+        whole = len(self) // batch * batch
+        yield from self._load(list(zip(order[:whole].tolist(), seeds[:whole].tolist(), strict=True)), batch)
+
+    def batches(self) -> Iterator[tuple[Tensor, Tensor]]:
+        """All images in their order, neither flipped nor cropped by chance."""
+        yield from self._load([(i, None) for i in range(len(self))], EVALUATION_BATCH)
+
+    def _load(self, items: Sequence[tuple[int, int | None]], batch: int) -> Iterator[tuple[Tensor, Tensor]]:
+        lists: list[Any] = [items[start : start + batch] for start in range(0, len(items), batch)]
+        loader: Any = DataLoader(
+            self.files,
+            batch_sampler=lists,
+            num_workers=self.workers,
+            pin_memory=self.device.type == "cuda",
+            generator=torch.Generator(),  # the workers' seeds, which nothing here uses
+        )
+        try:
+            for images, labels in loader:
+                pixels = images.to(self.device, non_blocking=True).float() / 255
+                normalised = ((pixels - self.mean) / self.deviation).contiguous(memory_format=torch.channels_last)
+                yield normalised, labels.to(self.device, non_blocking=True)
+        except UserError as error:  # from a worker it comes with the worker's traceback
+            raise UserError(str(error).rpartition("UserError: ")[2].strip()) from None
+
+
+class _Files(Dataset):
+    """Item (i, seed): image i, cropped and flipped as the seed says, or its centre where the seed is None."""
+
+    def __init__(self, root: Path, files: Sequence[str], labels: np.ndarray, side: int, flip: bool) -> None:
+        self.root, self.labels, self.side, self.flip = root, labels, side, flip
+        self.files = np.array(files)  # one object, so that workers do not copy a million of them
+
+    def __getitem__(self, item: tuple[int, int | None]) -> tuple[Tensor, int]:
+        index, seed = item
+        path = self.root / str(self.files[index])
+        try:
+            with Image.open(path) as file:
+                image = file.convert("RGB")
+        except (OSError, SyntaxError, ValueError) as error:
+            raise UserError(f"{path} cannot be read as an image: {' '.join(str(error).split())}") from None
+        with torch.random.fork_rng(devices=[]):
+            if seed is not None:
+                torch.manual_seed(seed)
+            image = _crop(self.side, seed is not None, self.flip)(image)
+        return torch.from_numpy(np.array(image)).permute(2, 0, 1), int(self.labels[index])
+
+
+@functools.cache
+def _crop(side: int, random: bool, flip: bool) -> Callable[[Image.Image], Image.Image]:
+    torchvision()
+    from torchvision import transforms
+
+    if not random:
+        return transforms.Compose([transforms.Resize(round(side * RESIZED)), transforms.CenterCrop(side)])
+    return transforms.Compose([transforms.RandomResizedCrop(side), transforms.RandomHorizontalFlip(0.5 * flip)])

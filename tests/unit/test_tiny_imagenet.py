@@ -1,0 +1,166 @@
+"""Tiny-ImageNet in the layout of the official zip, in miniature."""
+
+from __future__ import annotations
+
+import zipfile
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from filter_sparsity import data
+from filter_sparsity.errors import UserError
+from filter_sparsity.sources import images
+from filter_sparsity.sources.download import md5
+from filter_sparsity.sources.tiny_imagenet import FOLDER, MD5, URL, tiny_imagenet
+from filter_sparsity.sweep import read_datasets
+
+ROOT = Path(__file__).parents[2]
+WNIDS = ["n03", "n01", "n02"]  # as the official list, not in order
+
+
+@pytest.fixture
+def folder(tmp_path):
+    """Three classes of five images to train on, two of each to test on; the first of each class is grayscale."""
+    draw = np.random.default_rng(0)
+    folder = tmp_path / "original" / FOLDER
+
+    def picture(path, gray):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        pixels = draw.integers(0, 256, (64, 64) if gray else (64, 64, 3), dtype=np.uint8)
+        Image.fromarray(pixels).save(path, "JPEG", quality=95)
+
+    annotations = []
+    for wnid in WNIDS:
+        for i in range(5):
+            picture(folder / "train" / wnid / "images" / f"{wnid}_{i}.JPEG", gray=i == 0)
+        (folder / "train" / wnid / f"{wnid}_boxes.txt").write_text("")
+        for i in range(2):
+            name = f"val_{len(annotations)}.JPEG"
+            picture(folder / "val" / "images" / name, gray=i == 0)
+            annotations.append(f"{name}\t{wnid}\t0\t0\t63\t63\n")
+    (folder / "wnids.txt").write_text("".join(f"{wnid}\n" for wnid in WNIDS))
+    (folder / "words.txt").write_text("n01\tsomething\n")
+    (folder / "val" / "val_annotations.txt").write_text("".join(annotations))
+    return folder
+
+
+def zipped(folder, root, extra=()):
+    """The folder as a zip in `root`; gives `root` and the zip's md5."""
+    root.mkdir(parents=True)
+    path = root / f"{FOLDER}.zip"
+    with zipfile.ZipFile(path, "w") as archive:
+        for file in sorted(folder.rglob("*")):
+            archive.write(file, file.relative_to(folder.parent))
+        for name in extra:
+            archive.writestr(name, "")
+    return root, md5(path)
+
+
+def refused(root, checksum=MD5):
+    with pytest.raises(UserError) as error:
+        tiny_imagenet(root, checksum)
+    assert "\n" not in str(error.value)
+    return str(error.value)
+
+
+def test_the_images_are_those_of_the_files(folder):
+    source = tiny_imagenet(folder.parent)
+    assert source.classes == ("n01", "n02", "n03")
+    assert np.bincount(source.train[1]).tolist() == [5, 5, 5]
+    assert np.bincount(source.test[1]).tolist() == [2, 2, 2]
+    ours = {image.tobytes(): source.classes[label] for image, label in zip(*source.train, strict=True)}
+    for path in folder.glob("train/*/images/*"):
+        with Image.open(path) as image:
+            assert ours[np.asarray(image.convert("RGB")).transpose(2, 0, 1).tobytes()] == path.parts[-3]
+
+
+def test_grayscale_becomes_three_equal_channels(folder):
+    source = tiny_imagenet(folder.parent)
+    gray = [image for image in source.train[0] if (image[0] == image[1]).all() and (image[1] == image[2]).all()]
+    assert len(gray) == 3
+
+
+def test_zip_and_folder_give_the_same_file(folder, tmp_path):
+    root, checksum = zipped(folder, tmp_path / "zip")
+    data.write("x", tiny_imagenet(folder.parent), tmp_path / "a")
+    data.write("x", tiny_imagenet(root, checksum), tmp_path / "b")
+    assert (tmp_path / "a").read_bytes() == (tmp_path / "b").read_bytes()
+    assert [path.name for path in root.iterdir()] == [f"{FOLDER}.zip"]  # nothing was extracted
+
+
+def test_many_workers_give_what_one_gives(folder, tmp_path, monkeypatch):
+    alone = tiny_imagenet(folder.parent)
+    root, checksum = zipped(folder, tmp_path / "zip")
+    monkeypatch.setattr(images, "CHUNK", 2)  # more tasks than cores
+    for source in (tiny_imagenet(folder.parent), tiny_imagenet(root, checksum)):
+        assert (source.train[0] == alone.train[0]).all()
+        assert (source.test[0] == alone.test[0]).all()
+
+
+def test_an_error_in_a_worker_is_one_line(folder, monkeypatch):
+    monkeypatch.setattr(images, "CHUNK", 2)
+    path = folder / "train" / "n02" / "images" / "n02_3.JPEG"
+    path.write_bytes(path.read_bytes()[:500])
+    assert f"{path} cannot be read as an image" in refused(folder.parent)
+
+
+def test_another_zip_is_refused(folder, tmp_path):
+    root, _ = zipped(folder, tmp_path / "zip")
+    assert "cut short or another file" in refused(root)
+
+
+@pytest.mark.parametrize("keep", [0, 5000])
+def test_a_cut_zip_is_refused_even_if_its_checksum_is_asked_for(folder, tmp_path, keep):
+    root, _ = zipped(folder, tmp_path / "zip")
+    path = root / f"{FOLDER}.zip"
+    path.write_bytes(path.read_bytes()[:keep])
+    assert "is not a zip" in refused(root, md5(path))
+
+
+@pytest.mark.parametrize("name", ["../outside", f"{FOLDER}/../../outside", "/outside", "outside"])
+def test_members_that_point_outside_are_refused(folder, tmp_path, name):
+    root, checksum = zipped(folder, tmp_path / "zip", [name])
+    assert "lies outside" in refused(root, checksum)
+    assert not list(tmp_path.rglob("outside"))
+
+
+def test_a_name_that_is_there_twice_is_refused(folder, tmp_path):
+    with pytest.warns(UserWarning, match="Duplicate"):
+        root, checksum = zipped(folder, tmp_path / "zip", [f"{FOLDER}/wnids.txt"])
+    assert "is there twice" in refused(root, checksum)
+
+
+def test_nothing_there_says_how_to_get_it(tmp_path):
+    assert f"download {URL}" in refused(tmp_path)
+
+
+def append(path, text):
+    path.write_text(path.read_text() + text)
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        (lambda f: append(f / "wnids.txt", "n04\n"), "train/n04/images has no JPEG images"),
+        (lambda f: append(f / "wnids.txt", "n01\n"), "names n01 twice"),
+        (lambda f: (f / "wnids.txt").write_text("n01\nn02\n"), "n03 has images but is not in wnids.txt"),
+        (lambda f: (f / "val/images/val_2.JPEG").unlink(), "names val/images/val_2.JPEG, which is not there"),
+        (lambda f: append(f / "val/val_annotations.txt", "val_1.JPEG\tn03\t0\t0\t1\t1\n"), "names val_1.JPEG twice"),
+        (lambda f: append(f / "val/val_annotations.txt", "val_1.JPEG\tn09\t0\t0\t1\t1\n"), "the class 'n09'"),
+        (lambda f: append(f / "val/val_annotations.txt", "nonsense\n"), "gives nonsense the class ''"),
+        (lambda f: (f / "val/val_annotations.txt").write_text(""), "val_annotations.txt is empty"),
+        (lambda f: (f / "val/val_annotations.txt").unlink(), "val/val_annotations.txt is not there"),
+        (lambda f: (f / "train/n01/images/n01_1.JPEG").write_text("x"), "n01_1.JPEG cannot be read as an image"),
+        (lambda f: Image.new("L", (64, 63)).save(f / "train/n01/images/n01_1.JPEG"), "has 64x63 pixels: every image"),
+    ],
+)
+def test_a_damaged_folder_is_refused_by_name(folder, change, said):
+    change(folder)
+    assert said in refused(folder.parent)
+
+
+def test_the_table_of_datasets_says_the_same():
+    line = read_datasets(ROOT / "config/datasets.tsv")["tiny_imagenet"]
+    assert (line.source, line.checksum, line.classes, line.side) == (URL, f"md5:{MD5}", 200, 64)
