@@ -35,10 +35,24 @@ def plan(args: argparse.Namespace) -> None:
     write_text(args.out, build_plan(settings).to_json())
 
 
+def render(args: argparse.Namespace) -> None:
+    from .compose import MODELS
+    from .render import Settings, cores, render, write
+
+    try:
+        settings = Settings.from_dict(json.loads(args.settings))
+    except ValueError as error:
+        raise UserError(f"--settings is not JSON: {error}") from None
+    if args.family not in MODELS:
+        raise UserError(f"there are no models of {args.family!r}: there are {', '.join(MODELS)}")
+    models = MODELS[args.family](args.root, settings.classes)
+    write(render(args.family, models, settings, args.jobs or cores()), args.out)
+
+
 def prepare(args: argparse.Namespace) -> None:
     from .data import prepare
 
-    digest = prepare(args.dataset, args.root, args.out)
+    digest = prepare(args.dataset, args.root, args.out, args.rendered)
     print(f"{args.dataset}: content digest {digest}")
 
 
@@ -192,9 +206,17 @@ def parser() -> argparse.ArgumentParser:
     p.add_argument("--settings", help="further settings as JSON")
     p.add_argument("--out", type=Path, required=True)
 
+    p = verb(render, "Render the objects of a family, which its plain and its cluttered dataset share.")
+    p.add_argument("family")
+    p.add_argument("--settings", required=True, help="the family's settings, from a plan, as JSON")
+    p.add_argument("--root", type=Path, required=True, help="where original data lie")
+    p.add_argument("--jobs", type=int, help="processes; as many as there are processors")
+    p.add_argument("--out", type=Path, required=True)
+
     p = verb(prepare, "Bring a dataset into the prepared form that training reads.")
     p.add_argument("dataset")
     p.add_argument("--root", type=Path, required=True, help="where original data lie or are downloaded to")
+    p.add_argument("--rendered", type=Path, help="the renders that the dataset is composed of")
     p.add_argument("--out", type=Path, required=True)
 
     p = verb(train, "Train a spec with one or more seeds.")

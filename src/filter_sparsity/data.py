@@ -17,7 +17,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save_file
 
 from .errors import UserError
-from .paths import whole
+from .paths import renders_of, whole
 from .sources import SOURCES, Source
 
 SPLITS = ("train", "test")
@@ -34,11 +34,14 @@ class Prepared:
     labels: dict[str, np.ndarray]  # by split, int64 (N,)
 
 
-def prepare(name: str, root: Path, out: Path) -> str:
-    """Bring a dataset into prepared form at `out`; returns its digest. Raises UserError for an unknown name."""
+def prepare(name: str, root: Path, out: Path, rendered: Path | None = None) -> str:
+    """Bring a dataset into prepared form at `out`; returns its digest. Raises UserError for an unknown name.
+
+    `rendered` are the stored renders that it is composed of, where it is.
+    """
     if name not in SOURCES:
         raise UserError(f"there is no source for the dataset {name!r}: there are {', '.join(SOURCES)}")
-    return write(name, SOURCES[name](root), out)
+    return write(name, SOURCES[name](root, rendered) if renders_of(name) else SOURCES[name](root), out)
 
 
 def write(name: str, source: Source, out: Path) -> str:

@@ -14,10 +14,23 @@ PUBLISHED = REFERENCES / "paper"  # the paper's tables
 TRAINED = ("weights.safetensors", "affine.safetensors", "history.csv", "provenance.json")  # what `train` leaves
 MEASURED = ("record.json", "features.csv")  # what `extract` leaves
 
+COMPOSED = ("plain", "cluttered")  # <family>_<one of these> is a dataset composed of the family's renders
+
 
 def prepared(dataset: str) -> Path:
     """Prepared data are the same at every scale."""
     return RESULTS / "data" / f"{dataset}.safetensors"
+
+
+def renders_of(dataset: str) -> str | None:
+    """The family of renders that a dataset is composed of, if it is."""
+    family, _, kind = dataset.rpartition("_")
+    return family if family and kind in COMPOSED else None
+
+
+def rendered(family: str) -> Path:
+    """Renders without backgrounds, the same at every scale."""
+    return RESULTS / "data" / "renders" / f"{family}.safetensors"
 
 
 def plan(scale: str) -> Path:

@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from .errors import UserError
+from .paths import COMPOSED
 
 
 @dataclass(frozen=True)
@@ -91,9 +92,20 @@ def _cifar(name: str) -> Callable[[Path], Source]:
     return load
 
 
-SOURCES: dict[str, Callable[[Path], Source]] = {
+def _composed(name: str) -> Callable[..., Source]:
+    def load(root: Path, rendered: Path | None = None) -> Source:
+        """Stored renders over their backgrounds."""
+        from .compose import load
+
+        return load(name, root, rendered)
+
+    return load
+
+
+SOURCES: dict[str, Callable[..., Source]] = {
     "digits": digits,
     "digit_pairs": digit_pairs,
     "cifar10": _cifar("CIFAR10"),
     "cifar100": _cifar("CIFAR100"),
+    **{f"{family}_{kind}": _composed(f"{family}_{kind}") for family in ("shapes", "objectnet3d") for kind in COMPOSED},
 }
