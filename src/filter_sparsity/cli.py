@@ -127,7 +127,7 @@ def plot(args: argparse.Namespace) -> None:
     from .plot import plot
     from .sweep import Plan
 
-    plot(Plan.from_json(args.plan), args.figure, args.runs, args.simulation, args.out)
+    plot(Plan.from_json(args.plan), args.figure, args.runs, args.simulation, args.out, args.data)
 
 
 def report(args: argparse.Namespace) -> None:
@@ -241,6 +241,7 @@ def parser() -> argparse.ArgumentParser:
     p = verb(plot, "Draw a figure.")
     with_plan(p, "--figure", "--runs")
     p.add_argument("--simulation", type=Path)
+    p.add_argument("--data", type=Path, help="folder of the prepared datasets")
     p.add_argument("--out", type=Path, nargs="+", required=True, help="files; their endings say the formats")
 
     p = verb(report, "Typeset the report around its tables and figures as LaTeX.")

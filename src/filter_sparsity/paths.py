@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 RESULTS = Path("results")
+DATA = RESULTS / "data"
 REFERENCES = Path("report/references")
 PUBLISHED = REFERENCES / "paper"  # the paper's tables
 
@@ -19,7 +20,12 @@ COMPOSED = ("plain", "cluttered")  # <family>_<one of these> is a dataset compos
 
 def prepared(dataset: str) -> Path:
     """Prepared data are the same at every scale."""
-    return RESULTS / "data" / f"{dataset}.safetensors"
+    return of_data(DATA, dataset)
+
+
+def of_data(folder: Path, dataset: str) -> Path:
+    """A prepared dataset below a folder of them."""
+    return folder / f"{dataset}.safetensors"
 
 
 def renders_of(dataset: str) -> str | None:
@@ -30,7 +36,7 @@ def renders_of(dataset: str) -> str | None:
 
 def rendered(family: str) -> Path:
     """Renders without backgrounds, the same at every scale."""
-    return RESULTS / "data" / "renders" / f"{family}.safetensors"
+    return of_data(DATA / "renders", family)
 
 
 def plan(scale: str) -> Path:

@@ -36,8 +36,8 @@ VARIANT = "scalar_rgb"
 FIELD_OF_VIEW = 30.0  # degrees
 MARGIN = 1.08  # of the bounding sphere in view
 REFLECTANCE = 0.55  # of the one gray, diffuse material
-SKY = 0.3  # radiance from everywhere
-SUN = ((-0.5, -0.8, -1.0), 2.6)  # direction and irradiance of the one lamp, which stands still
+SKY = 0.25  # radiance from everywhere
+LAMPS = (((-0.5, -0.8, -1.0), 2.4), ((0.9, 0.5, -0.35), 0.9))  # direction and irradiance; they stand still
 
 
 @dataclass(frozen=True)
@@ -166,17 +166,19 @@ def make_scene(vertices: np.ndarray, faces: np.ndarray, side: int) -> Any:
     parameters["vertex_positions"] = vertices.ravel()
     parameters["faces"] = faces.ravel()
     parameters.update()
-    direction, irradiance = SUN
     return mi.load_dict(
         {
             "type": "scene",
             "integrator": {"type": "path", "max_depth": 2, "hide_emitters": True, "block_size": side},
             "object": mesh,
             "sky": {"type": "constant", "radiance": {"type": "rgb", "value": SKY}},
-            "sun": {
-                "type": "directional",
-                "direction": direction,
-                "irradiance": {"type": "rgb", "value": irradiance},
+            **{
+                f"lamp{number}": {
+                    "type": "directional",
+                    "direction": direction,
+                    "irradiance": {"type": "rgb", "value": irradiance},
+                }
+                for number, (direction, irradiance) in enumerate(LAMPS)
             },
         }
     )

@@ -8,12 +8,13 @@ from __future__ import annotations
 import csv
 import json
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from .errors import UserError
+from .paths import COMPOSED, renders_of
 from .spec import Network, Spec
 from .validation import read_yaml, validate
 
@@ -62,6 +63,7 @@ class Plan:
     datasets: dict[str, dict[str, Any]]  # those the specs use, as in datasets.tsv
     facts: list[dict[str, Any]]  # every setting with its source, for the page of method
     notes: list[str] = field(default_factory=list)
+    renders: dict[str, dict[str, Any]] = field(default_factory=dict)  # settings of the families that are used
 
     @property
     def scale(self) -> str:
@@ -144,7 +146,8 @@ def build_plan(settings: dict[str, Any]) -> Plan:
     resolver = _Resolver(experiments, settings, read_datasets(Path(settings["datasets"])), str(path))
     tables = {name: resolver.table(name, table) for name, table in experiments["tables"].items()}
     figures = {name: resolver.figure(name, figure) for name, figure in experiments["figures"].items()}
-    used = dict.fromkeys(spec.dataset for spec in resolver.specs.values())
+    shown = [f[kind] for f in figures.values() if f["kind"] == "gallery" for kind in COMPOSED]
+    used = dict.fromkeys([*(spec.dataset for spec in resolver.specs.values()), *shown])
     return Plan(
         settings=settings,
         seeds=experiments["seeds"][scale],
@@ -155,6 +158,7 @@ def build_plan(settings: dict[str, Any]) -> Plan:
         datasets={name: resolver.datasets[name].__dict__ for name in used},
         facts=list(_facts(experiments)),
         notes=experiments.get("notes", []),
+        renders=resolver.renders(used),
     )
 
 
@@ -219,6 +223,9 @@ class _Resolver:
                 for panel in figure["panels"]
             ]
             return {**figure, **plain, "panels": panels}
+        if figure["kind"] == "gallery":
+            shown = {kind: self.dataset(figure[kind], f"figures.{name}.{kind}").name for kind in COMPOSED}
+            return {**figure, **shown}
         curves = []
         for i, curve in enumerate(figure["curves"]):
             own = {k: v for k, v in curve.items() if k != "label"}
@@ -252,11 +259,8 @@ class _Resolver:
                 raise UserError(f"{self.where}: {where}: no {key} is given, here or around it")
         optimizer = self._known("optimizers", full["optimizer"], f"{where}.optimizer")
         network = self._known("networks", full["network"], f"{where}.network")
-        name = (self.settings["stand_ins"] or {}).get(full["dataset"], full["dataset"])
-        if name not in self.datasets:
-            known = ", ".join(self.datasets)
-            raise UserError(f"{self.where}: {where}.dataset: {name!r} is not in {self.settings['datasets']}: {known}")
-        dataset = self.datasets[name]
+        dataset = self.dataset(full["dataset"], f"{where}.dataset")
+        name = dataset.name
         batch = full["batch_size"]
         if batch > dataset.train:
             raise UserError(
@@ -288,6 +292,34 @@ class _Resolver:
         except UserError as error:
             raise UserError(f"{self.where}: {where}: {error}") from None
         return self.specs.setdefault(spec.id, spec).id
+
+    def dataset(self, published: str, where: str) -> Dataset:
+        """What this scale has for a published dataset."""
+        name = (self.settings["stand_ins"] or {}).get(published, published)
+        if name not in self.datasets:
+            known = ", ".join(self.datasets)
+            raise UserError(f"{self.where}: {where}: {name!r} is not in {self.settings['datasets']}: {known}")
+        return self.datasets[name]
+
+    def renders(self, datasets: Iterable[str]) -> dict[str, dict[str, Any]]:
+        """The settings of the families of renders that some datasets are composed of, which must say the same."""
+        families = {}
+        for name in datasets:
+            if family := renders_of(name):
+                where = f"{self.where}: renders.{family}"
+                if family not in self.experiments.get("renders", {}):
+                    raise UserError(f"{where}: {name} is composed of these renders, but they are not there")
+                settings = {k: fact["value"] for k, fact in self.experiments["renders"][family].items()}
+                classes, (train, test) = len(settings["classes"]), settings["images"]
+                said = (classes, classes * train, classes * test, settings["side"])
+                line = self.datasets[name]
+                if said != (line.classes, line.train, line.test, line.side):
+                    raise UserError(
+                        f"{where}: {said[0]} classes, {said[1]} and {said[2]} images of side {said[3]} are not what "
+                        f"{self.settings['datasets']} says of {name}"
+                    )
+                families[family] = settings
+        return families
 
     def _known(self, part: str, name: Any, where: str) -> dict[str, Any]:
         if name not in self.experiments[part]:
@@ -349,6 +381,9 @@ def _facts(experiments: dict[str, Any]) -> Iterator[dict[str, Any]]:
     for name, fact in experiments["optimizers"].items():
         settings = {"rate": fact["rate"], **fact["hyperparameters"]}
         yield line("optimizers", name, fact, [f"{k} {v}" for k, v in settings.items()])
+    for family, facts in experiments.get("renders", {}).items():
+        for name, fact in facts.items():
+            yield line(f"renders of {family}", name, fact)
     for figure, facts in experiments["figures"].items():
         for i, phase in enumerate(facts.get("phases", []), start=1):
             said = f"gradients of deviation {phase['deviation']:g} for {phase['iterations']} iterations"

@@ -196,7 +196,7 @@ def table(plan: Plan, name: str, values: pd.DataFrame, template: Path) -> str:
     context = {
         "name": name,
         "caption": f"{layout['caption']} {'' if plan.scale == 'paper' else ' '.join(scale_in_short(plan))}",
-        "note": f"{over_seeds(values['n'])} Gray: the paper's number ({layout['source']}).",
+        "note": f"{over_seeds(values['n'])} {printed_by_paper(layout, values)}",
         "grouped": grouped,
         "row_head": layout["row_head"],
         "width": first - 1 + len(wanted),
@@ -206,6 +206,13 @@ def table(plan: Plan, name: str, values: pd.DataFrame, template: Path) -> str:
         "panels": panels,
     }
     return render(template, context)
+
+
+def printed_by_paper(layout: dict[str, Any], values: pd.DataFrame) -> str:
+    """Where the gray numbers are from, if there are any."""
+    if values["paper"].isna().all():
+        return f"The paper prints no numbers of this ({layout['source']})."
+    return f"Gray: the paper's number ({layout['source']})."
 
 
 def heads(layout: dict[str, Any], wanted: list[tuple[str, str, str]], first: int) -> list[dict[str, Any]]:

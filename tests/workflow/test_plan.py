@@ -17,19 +17,29 @@ def jobs(done) -> dict[str, int]:
 
 def test_quick_report_trains_each_spec_once(project):
     planned = jobs(project.snakemake("-n", "report"))
-    assert planned["train"] == planned["extract"] == 37  # both seeds in one job
-    assert planned["aggregate"] == planned["typeset_table"] == 4
-    assert planned["plot"] == 3
-    assert planned["prepare"] == 2
+    assert planned["train"] == planned["extract"] == 41  # both seeds in one job
+    assert planned["aggregate"] == planned["typeset_table"] == 5
+    assert planned["plot"] == 4
+    assert planned["prepare"] == 4
+    assert planned["render"] == 1  # for the plain and the cluttered dataset
 
 
 def test_paper_report_trains_each_spec_and_seed_alone(project):
     planned = jobs(project.snakemake("-n", "report", "--configfile", "config/paper.yaml"))
-    assert planned["train"] == planned["extract"] == 3 * 37
+    assert planned["train"] == planned["extract"] == 3 * 41
 
 
 @pytest.mark.parametrize(
-    ("target", "trained"), [("table1", 8), ("table2", 8), ("table3", 5), ("table4", 18), ("figure1", 4), ("figure2", 2)]
+    ("target", "trained"),
+    [
+        ("table1", 8),
+        ("table2", 8),
+        ("table3", 5),
+        ("table4", 18),
+        ("task_difficulty", 4),
+        ("figure1", 4),
+        ("figure2", 2),
+    ],
 )
 def test_a_single_target_trains_only_what_it_shows(project, target, trained):
     planned = jobs(project.snakemake("-n", target))
@@ -40,6 +50,11 @@ def test_a_single_target_trains_only_what_it_shows(project, target, trained):
 def test_the_simulation_trains_nothing(project):
     planned = jobs(project.snakemake("-n", "figure3"))
     assert planned == {"plan": 1, "simulate": 1, "plot": 1, "figure3": 1, "total": 4}
+
+
+def test_the_gallery_trains_nothing_and_renders_once(project):
+    planned = jobs(project.snakemake("-n", "figure4"))
+    assert planned == {"plan": 1, "render": 1, "prepare": 2, "plot": 1, "figure4": 1, "total": 6}
 
 
 def test_tables_and_figures_need_no_latex(project):

@@ -1,6 +1,7 @@
 # Which files of which runs: what the rules of the stages have in common.
 
 SEEDS = PLAN.seeds if config["pack_seeds"] else ["{seed}"]  # of one job
+ROOT = config["data_root"] or paths.DATA / "original"
 FIGURE_NEEDS = {"affine": "affine.safetensors", "universality": "features.csv"}
 
 
@@ -15,6 +16,12 @@ def seeds_of(wildcards):
 
 def data_of(wildcards):
     return paths.prepared(PLAN.specs[wildcards.spec].dataset)
+
+
+def renders_for(wildcards):
+    """The renders that a dataset is composed of, where it is."""
+    family = paths.renders_of(wildcards.dataset)
+    return [paths.rendered(family)] if family else []
 
 
 def every_run(file):
@@ -32,4 +39,6 @@ def needed_by(wildcards):
     kind = PLAN.figures[wildcards.figure]["kind"]
     if kind == "simulation":
         return paths.simulation(SCALE, wildcards.figure)
+    if kind == "gallery":
+        return [paths.prepared(PLAN.figures[wildcards.figure][part]) for part in paths.COMPOSED]
     return selected(wildcards.figure, FIGURE_NEEDS[kind])

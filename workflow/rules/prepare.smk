@@ -1,14 +1,34 @@
 # Datasets in the form that training reads. They are the same at every scale.
 
 
+# The slow part of a family, which its plain and its cluttered dataset share.
+rule render:
+    output:
+        paths.rendered("{family}"),
+    log:
+        paths.log(SCALE, "render-{family}"),
+    threads: workflow.cores
+    params:
+        settings=lambda w: json.dumps(PLAN.renders[w.family], sort_keys=True),
+        root=ROOT,
+    message:
+        "render {wildcards.family}"
+    shell:
+        "filter-sparsity render {wildcards.family:q} --settings {params.settings:q} --root {params.root:q}"
+        " --jobs {threads} --out {output:q} > {log:q}"
+
+
 rule prepare:
+    input:
+        renders_for,
     output:
         paths.prepared("{dataset}"),
     log:
         paths.log(SCALE, "prepare-{dataset}"),
     params:
-        root=config["data_root"] or paths.RESULTS / "data" / "original",
+        root=ROOT,
+        rendered=lambda w, input: f"--rendered {input}" if input else "",
     message:
         "prepare {wildcards.dataset}"
     shell:
-        "filter-sparsity prepare {wildcards.dataset} --root {params.root:q} --out {output:q} > {log:q} 2>&1"
+        "filter-sparsity prepare {wildcards.dataset} --root {params.root:q} {params.rendered} --out {output:q} > {log:q} 2>&1"
