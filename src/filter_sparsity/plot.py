@@ -267,6 +267,7 @@ def _simulation(figure: dict[str, Any], path: Path) -> Figure:
 
 
 COLUMNS = 10  # classes side by side
+TRIED = 20  # images of a class, until one is found in both datasets
 
 
 def _gallery(plan: Plan, figure: dict[str, Any], prepared: Path) -> Figure:
@@ -307,13 +308,16 @@ def _gallery(plan: Plan, figure: dict[str, Any], prepared: Path) -> Figure:
 
 
 def _twins(plain: data.Prepared, cluttered: data.Prepared, label: int) -> tuple[np.ndarray, np.ndarray] | None:
-    """The first training image of a class (channels, side, side), and the cluttered one that shows the same render.
+    """A training image of a class (channels, side, side), and the cluttered one that shows the same render.
 
-    Prepared images have no order, so it is found by its pixels: inside the object they agree. None if none does.
+    Prepared images have no order, so it is found by its pixels: inside the object they agree. A thin object may have
+    few pixels to itself, so the first image with enough of them is taken. None if there is none among `TRIED`.
     """
-    image = plain.images["train"][plain.labels["train"] == label][0]
     others = cluttered.images["train"][cluttered.labels["train"] == label]
-    inside = (image != image[:, :1, :1]).any(axis=0)  # a corner is never of the object
-    equal = (others == image).all(axis=1)[:, inside].mean(axis=1)  # less than 1 for the blended edge
-    best = int(equal.argmax())
-    return (image, others[best]) if equal[best] > 0.2 else None
+    for image in plain.images["train"][plain.labels["train"] == label][:TRIED]:
+        inside = (image != image[:, :1, :1]).any(axis=0)  # a corner is never of the object
+        equal = (others == image).all(axis=1)[:, inside].mean(axis=1)  # less than 1 for the blended edge
+        best = int(equal.argmax())
+        if equal[best] > 0.2:
+            return image, others[best]
+    return None

@@ -59,7 +59,7 @@ def copy(folder: Path) -> Project:
     (folder / "config" / "tiny_scale.yaml").write_text(yaml.safe_dump(TINY))
     project.write_experiments(tiny_experiments())
     datasets = (folder / "config" / "datasets.tsv").read_text()
-    (folder / "config" / "tiny.tsv").write_text(datasets.replace("\t1200\t300\t3\t32\t", "\t60\t30\t3\t16\t"))
+    (folder / "config" / "tiny.tsv").write_text(datasets.replace("\t1200\t300\t3\t32\t", "\t60\t30\t3\t32\t"))
     return project
 
 
@@ -80,7 +80,6 @@ def tiny_experiments() -> dict:
         full["figures"][name].update(settings={"dataset": "cifar10"}, curves=[adam, sgd])
     full["figures"]["figure3"]["phases"][1]["iterations"] = 50
     full["renders"]["shapes"]["images"]["value"] = [2, 1]
-    full["renders"]["shapes"]["side"]["value"] = 16
     return {**full, "tables": {"table1": table, "table4": table4}}
 
 
