@@ -138,7 +138,8 @@ def normalised(mesh: Trimesh, where: str) -> tuple[np.ndarray, np.ndarray]:
     vertices, faces = np.asarray(mesh.vertices, np.float64), np.asarray(mesh.faces)
     if len(faces) == 0:
         raise UserError(f"{where}: the mesh has no faces")
-    vertices, faces = vertices[np.unique(faces)], np.unique(faces, return_inverse=True)[1].reshape(faces.shape)
+    used, number = np.unique(faces, return_inverse=True)  # stray vertices are not in view
+    vertices, faces = vertices[used], number.reshape(faces.shape)
     if not np.isfinite(vertices).all():
         raise UserError(f"{where}: a vertex is not a finite number")
     low, high = vertices.min(axis=0), vertices.max(axis=0)

@@ -19,7 +19,7 @@ from .render import Models, generator
 if TYPE_CHECKING:
     from trimesh import Trimesh
 
-PER_CLASS = 10  # models of a class, about as many as ObjectNet3D has
+PER_CLASS = 6  # models of a class
 SECTIONS = 40  # of whatever is round
 Draw = np.random.Generator
 
