@@ -28,6 +28,7 @@ wildcard_constraints:
     spec="|".join(PLAN.specs),
     seed=r"\d+",
     dataset="|".join(PLAN.datasets),
+    family="|".join(PLAN.renders) or "none",
     table="|".join(PLAN.tables) or "none",
     figure="|".join(PLAN.figures) or "none",
 

@@ -52,10 +52,24 @@ def datasets(args: argparse.Namespace) -> None:
         print(f"    licence: {line.licence}; cite: {line.citation}")
 
 
+def render(args: argparse.Namespace) -> None:
+    from .compose import MODELS
+    from .render import Settings, cores, render, write
+
+    try:
+        settings = Settings.from_dict(json.loads(args.settings))
+    except ValueError as error:
+        raise UserError(f"--settings is not JSON: {error}") from None
+    if args.family not in MODELS:
+        raise UserError(f"there are no models of {args.family!r}: there are {', '.join(MODELS)}")
+    models = MODELS[args.family](args.root, settings.classes)
+    write(render(args.family, models, settings, args.jobs or cores()), args.out)
+
+
 def prepare(args: argparse.Namespace) -> None:
     from .data import prepare
 
-    digest = prepare(args.dataset, args.root, args.out, args.digest, args.mirror)
+    digest = prepare(args.dataset, args.root, args.out, args.digest, args.mirror, args.rendered)
     print(f"{args.dataset}: content digest {digest}")
 
 
@@ -128,7 +142,7 @@ def plot(args: argparse.Namespace) -> None:
     from .plot import plot
     from .sweep import Plan
 
-    plot(Plan.from_json(args.plan), args.figure, args.runs, args.simulation, args.out)
+    plot(Plan.from_json(args.plan), args.figure, args.runs, args.simulation, args.out, args.data)
 
 
 def report(args: argparse.Namespace) -> None:
@@ -222,11 +236,19 @@ def parser() -> argparse.ArgumentParser:
     p.add_argument("--root", type=Path, default=ORIGINAL, help="where original data lie")
     p.add_argument("--prepared", type=Path, default=ORIGINAL.parent, help="folder of prepared data")
 
+    p = verb(render, "Render the objects of a family, which its plain and its cluttered dataset share.")
+    p.add_argument("family")
+    p.add_argument("--settings", required=True, help="the family's settings, from a plan, as JSON")
+    p.add_argument("--root", type=Path, required=True, help="where original data lie")
+    p.add_argument("--jobs", type=int, help="processes; as many as there are processors")
+    p.add_argument("--out", type=Path, required=True)
+
     p = verb(prepare, "Bring a dataset into the prepared form that training reads.")
     p.add_argument("dataset")
     p.add_argument("--root", type=Path, required=True, help="where original data lie or are downloaded to")
     p.add_argument("--mirror", default="", help="another address of the archive")
     p.add_argument("--digest", default="", help="what the content must be, as in config/datasets.tsv")
+    p.add_argument("--rendered", type=Path, help="the renders that the dataset is composed of")
     p.add_argument("--out", type=Path, required=True)
 
     p = verb(train, "Train a spec with one or more seeds.")
@@ -251,6 +273,7 @@ def parser() -> argparse.ArgumentParser:
     p = verb(plot, "Draw a figure.")
     with_plan(p, "--figure", "--runs")
     p.add_argument("--simulation", type=Path)
+    p.add_argument("--data", type=Path, help="folder of the prepared datasets")
     p.add_argument("--out", type=Path, nargs="+", required=True, help="files; their endings say the formats")
 
     p = verb(report, "Typeset the report around its tables and figures as LaTeX.")

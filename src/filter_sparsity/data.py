@@ -20,7 +20,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save_file
 
 from .errors import UserError
-from .paths import whole
+from .paths import renders_of, whole
 from .sources import DOWNLOADS, INDEXED, SOURCES, Files, Source
 
 SPLITS = ("train", "test")
@@ -62,11 +62,12 @@ class Index:
     channels: int = 3
 
 
-def prepare(name: str, root: Path, out: Path, digest: str = "", mirror: str = "") -> str:
+def prepare(name: str, root: Path, out: Path, digest: str = "", mirror: str = "", rendered: Path | None = None) -> str:
     """Bring a dataset into prepared form at `out`; returns its digest.
 
     Original data are looked for in `root`; those that may be downloaded are, from `mirror` if one is given. Raises
-    UserError for an unknown name, for data that are not whole, and for others than those of `digest`.
+    UserError for an unknown name, for data that are not whole, and for others than those of `digest`. `rendered` are
+    the stored renders that a dataset is composed of, where it is.
     """
     if name in INDEXED:
         return write_index(name, INDEXED[name](root), out, digest)
@@ -75,7 +76,8 @@ def prepare(name: str, root: Path, out: Path, digest: str = "", mirror: str = ""
         raise UserError(f"there is no source for the dataset {name!r}: there are {known}")
     if name in DOWNLOADS:
         DOWNLOADS[name](root, mirror)
-    return write(name, SOURCES[name](root), out, digest)
+    source = SOURCES[name](root, rendered) if renders_of(name) else SOURCES[name](root)
+    return write(name, source, out, digest)
 
 
 def write(name: str, source: Source, out: Path, expected: str = "") -> str:

@@ -8,17 +8,36 @@ from contextlib import contextmanager
 from pathlib import Path
 
 RESULTS = Path("results")
-ORIGINAL = RESULTS / "data" / "original"  # datasets as their authors give them, unless `data_root` says where
+DATA = RESULTS / "data"
+ORIGINAL = DATA / "original"  # datasets as their authors give them, unless `data_root` says where
 REFERENCES = Path("report/references")
 PUBLISHED = REFERENCES / "paper"  # the paper's tables
 
 TRAINED = ("weights.safetensors", "affine.safetensors", "history.csv", "provenance.json")  # what `train` leaves
 MEASURED = ("record.json", "features.csv")  # what `extract` leaves
 
+COMPOSED = ("plain", "cluttered")  # <family>_<one of these> is a dataset composed of the family's renders
+
 
 def prepared(dataset: str) -> Path:
     """Prepared data are the same at every scale."""
-    return RESULTS / "data" / f"{dataset}.safetensors"
+    return of_data(DATA, dataset)
+
+
+def of_data(folder: Path, dataset: str) -> Path:
+    """A prepared dataset below a folder of them."""
+    return folder / f"{dataset}.safetensors"
+
+
+def renders_of(dataset: str) -> str | None:
+    """The family of renders that a dataset is composed of, if it is."""
+    family, _, kind = dataset.rpartition("_")
+    return family if family and kind in COMPOSED else None
+
+
+def rendered(family: str) -> Path:
+    """Renders without backgrounds, the same at every scale."""
+    return of_data(DATA / "renders", family)
 
 
 def plan(scale: str) -> Path:

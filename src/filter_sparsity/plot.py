@@ -1,4 +1,4 @@
-"""Figures 1, 2 and 3, from what runs and the simulation wrote. Torch-free."""
+"""Figures 1 to 4, from what runs and the simulation wrote, and from prepared datasets. Torch-free."""
 
 from __future__ import annotations
 
@@ -20,9 +20,9 @@ from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 from matplotlib.ticker import EngFormatter, MaxNLocator
 
-from . import records
+from . import data, records
 from .errors import UserError
-from .paths import whole
+from .paths import of_data, whole
 from .spec import Spec
 from .sweep import Plan
 
@@ -75,14 +75,18 @@ def _strength(value: float) -> str:
     return rf"$\lambda = {power(value)}$"
 
 
-def plot(plan: Plan, name: str, runs: Path, simulation: Path | None, out: Sequence[Path]) -> None:
-    """Draw a figure of the plan from the runs, or from the simulation's CSV, into each of `out` (.pdf, .png).
+def plot(
+    plan: Plan, name: str, runs: Path, simulation: Path | None, out: Sequence[Path], prepared: Path | None = None
+) -> None:
+    """Draw a figure of the plan from the runs, the simulation's CSV, or the folder `prepared` of datasets.
+
+    It is drawn into each of `out` (.pdf, .png).
 
     The same data give the same bytes. Raises UserError as `draw` does.
     """
     with mpl.rc_context():
         sns.set_theme(context="paper", style="ticks", rc=STYLE)
-        drawn = draw(plan, name, runs, simulation)
+        drawn = draw(plan, name, runs, simulation, prepared)
         drawn.draw_without_rendering()
         drawn.set_layout_engine("none")  # laid out once, so all files are alike
         for path in out:
@@ -92,13 +96,17 @@ def plot(plan: Plan, name: str, runs: Path, simulation: Path | None, out: Sequen
                 drawn.savefig(beside, format=ending, metadata=undated)
 
 
-def draw(plan: Plan, name: str, runs: Path, simulation: Path | None) -> Figure:
+def draw(plan: Plan, name: str, runs: Path, simulation: Path | None, prepared: Path | None = None) -> Figure:
     """A figure of the plan, in the style that is set. Raises UserError if it is unknown or data are missing."""
     figure = plan.figure(name)
     if figure["kind"] == "simulation":
         if simulation is None:
             raise UserError(f"{name} is drawn from a simulation: give it with --simulation")
         return _simulation(figure, simulation)
+    if figure["kind"] == "gallery":
+        if prepared is None:
+            raise UserError(f"{name} is drawn from prepared datasets: give their folder with --data")
+        return _gallery(plan, figure, prepared)
     drawn = {"affine": _affine, "universality": _universality}[figure["kind"]](plan, figure, runs)
     if plan.scale != "paper":
         note = f"scale {plan.scale}: not the paper's setting"
@@ -253,3 +261,63 @@ def _simulation(figure: dict[str, Any], path: Path) -> Figure:
     drawn.supxlabel("iteration", fontsize=8)
     drawn.supylabel("scalar", fontsize=8)
     return drawn
+
+
+# Figure 4
+
+
+COLUMNS = 10  # classes side by side
+TRIED = 20  # images of a class, until one is found in both datasets
+
+
+def _gallery(plan: Plan, figure: dict[str, Any], prepared: Path) -> Figure:
+    """An image of each class: plain above, and the same render cluttered below."""
+    paths = [of_data(prepared, figure[kind]) for kind in ("plain", "cluttered")]
+    plain, cluttered = (data.read(path) for path in paths)
+    if isinstance(plain, data.Index) or isinstance(cluttered, data.Index) or plain.classes != cluttered.classes:
+        raise UserError(f"{paths[0]} and {paths[1]} have other classes: prepare both again")
+    gap, label, between = 0.03, 0.145, 0.05  # inches: between images, for a name, below a pair
+    frame = 0.4 / 72
+    cell = (WIDTH - frame + gap) / COLUMNS
+    size = cell - gap
+    pair = label + 2 * size + gap + between
+    rows = math.ceil(len(plain.classes) / COLUMNS)
+    stands_for = plan.datasets[figure["plain"]]["stands_for"]
+    height = rows * pair + (0.1 if stands_for else frame - between)
+    drawn = Figure(figsize=(WIDTH, height))
+    for number, name in enumerate(plain.classes):
+        row, column = divmod(number, COLUMNS)
+        left, top = frame / 2 + column * cell, height - row * pair - label
+        shown = _twins(plain, cluttered, number)
+        if shown is None:
+            raise UserError(f"{paths[0]} and {paths[1]} show other renders of {name!r}: prepare both again")
+        for place, image in enumerate(shown):
+            bottom = top - (place + 1) * size - place * gap
+            ax = drawn.add_axes((left / WIDTH, bottom / height, size / WIDTH, size / height))
+            ax.imshow(image.transpose(1, 2, 0), interpolation="none", aspect="auto")
+            ax.set(xticks=[], yticks=[])
+            for spine in ax.spines.values():
+                spine.set(linewidth=72 * frame, color="0.6")
+        middle = (left + size / 2) / WIDTH
+        drawn.text(middle, (top + 0.035) / height, name, ha="center", va="baseline", fontsize=7)
+    if stands_for:
+        family = figure["plain"].rpartition("_")[0]
+        note = f"scale {plan.scale}: {family} in place of ObjectNet3D"
+        drawn.text(1, 0.004, note, ha="right", va="bottom", fontsize=6.5, color="0.5")
+    return drawn
+
+
+def _twins(plain: data.Prepared, cluttered: data.Prepared, label: int) -> tuple[np.ndarray, np.ndarray] | None:
+    """A training image of a class (channels, side, side), and the cluttered one that shows the same render.
+
+    Prepared images have no order, so it is found by its pixels: inside the object they agree. A thin object may have
+    few pixels to itself, so the first image with enough of them is taken. None if there is none among `TRIED`.
+    """
+    others = cluttered.images["train"][cluttered.labels["train"] == label]
+    for image in plain.images["train"][plain.labels["train"] == label][:TRIED]:
+        inside = (image != image[:, :1, :1]).any(axis=0)  # a corner is never of the object
+        equal = (others == image).all(axis=1)[:, inside].mean(axis=1)  # less than 1 for the blended edge
+        best = int(equal.argmax())
+        if equal[best] > 0.2:
+            return image, others[best]
+    return None

@@ -8,13 +8,14 @@ from __future__ import annotations
 import csv
 import json
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from . import paths
 from .errors import UserError
+from .paths import COMPOSED, renders_of
 from .spec import Network, Spec
 from .validation import read_yaml, validate
 
@@ -75,6 +76,7 @@ class Plan:
     facts: list[dict[str, Any]]  # every setting with its source, for the page of method
     notes: list[str] = field(default_factory=list)
     seeds_by_dataset: dict[str, list[int]] = field(default_factory=dict)  # of datasets with seeds of their own
+    renders: dict[str, dict[str, Any]] = field(default_factory=dict)  # settings of the families that are used
 
     def seeds_of(self, spec_id: str) -> list[int]:
         return self.seeds_by_dataset.get(self.specs[spec_id].dataset, self.seeds)
@@ -92,6 +94,11 @@ class Plan:
         if name not in self.figures:
             raise UserError(f"no figure is called {name!r}: there are {', '.join(self.figures)}")
         return self.figures[name]
+
+    @property
+    def drawn(self) -> list[str]:
+        """Names of the figures whose data are there; the report says of the others what they need."""
+        return [name for name, figure in self.figures.items() if not figure.get("needs")]
 
     def selected(self, name: str) -> list[str]:
         """Ids of the specs that a table or figure shows, each once, in its order."""
@@ -165,7 +172,8 @@ def build_plan(settings: dict[str, Any]) -> Plan:
     resolver = _Resolver(experiments, settings, datasets, str(path))
     tables = {name: resolver.table(name, table) for name, table in experiments["tables"].items()}
     figures = {name: resolver.figure(name, figure) for name, figure in experiments["figures"].items()}
-    used = dict.fromkeys(spec.dataset for spec in resolver.specs.values())
+    shown = [f[kind] for f in figures.values() if f["kind"] == "gallery" and not f["needs"] for kind in COMPOSED]
+    used = dict.fromkeys([*(spec.dataset for spec in resolver.specs.values()), *shown])
     return Plan(
         settings=settings,
         seeds=experiments["seeds"][scale],
@@ -177,6 +185,7 @@ def build_plan(settings: dict[str, Any]) -> Plan:
         facts=list(_facts(experiments)),
         notes=experiments.get("notes", []),
         seeds_by_dataset={name: resolver.seeds[name] for name in used if name in resolver.seeds},
+        renders=resolver.renders(used),
     )
 
 
@@ -224,12 +233,11 @@ class _Resolver:
         if not table.get("totals_only"):
             first = self.specs[next(spec_ids(panels))]
             layers = [*first.network.layers, "total"]
-        used = [self.datasets[self.specs[i].dataset] for i in spec_ids(panels)]
-        missing = [d for d in dict.fromkeys(used) if not self._there(d)]
-        if missing:
+        needs = self.needs(self.specs[i].dataset for i in spec_ids(panels))
+        if needs:
             panels, self.specs = [], before
         return {
-            "needs": [f"{d.name} ({d.get})" for d in missing],
+            "needs": needs,
             "source": table["source"],
             "caption": table["caption"],
             "reference": table.get("reference"),
@@ -251,6 +259,9 @@ class _Resolver:
                 for panel in figure["panels"]
             ]
             return {**figure, **plain, "panels": panels}
+        if figure["kind"] == "gallery":
+            shown = {kind: self.dataset(figure[kind], f"figures.{name}.{kind}").name for kind in COMPOSED}
+            return {**figure, **shown, "needs": self.needs(shown.values())}
         curves = []
         for i, curve in enumerate(figure["curves"]):
             own = {k: v for k, v in curve.items() if k != "label"}
@@ -284,11 +295,8 @@ class _Resolver:
                 raise UserError(f"{self.where}: {where}: no {key} is given, here or around it")
         optimizer = self._known("optimizers", full["optimizer"], f"{where}.optimizer")
         network = self._known("networks", full["network"], f"{where}.network")
-        name = (self.settings["stand_ins"] or {}).get(full["dataset"], full["dataset"])
-        if name not in self.datasets:
-            known = ", ".join(self.datasets)
-            raise UserError(f"{self.where}: {where}.dataset: {name!r} is not in {self.settings['datasets']}: {known}")
-        dataset = self.datasets[name]
+        dataset = self.dataset(full["dataset"], f"{where}.dataset")
+        name = dataset.name
         batch = full["batch_size"]
         if batch > dataset.train:
             raise UserError(
@@ -330,6 +338,39 @@ class _Resolver:
         except UserError as error:
             raise UserError(f"{self.where}: {where}: {error}") from None
         return self.specs.setdefault(spec.id, spec).id
+
+    def needs(self, names: Iterable[str]) -> list[str]:
+        """Of some datasets, those that only the user can get and that are not there, and how to get them."""
+        used = [self.datasets[name] for name in dict.fromkeys(names)]
+        return [f"{d.name} ({d.get})" for d in used if not self._there(d)]
+
+    def dataset(self, published: str, where: str) -> Dataset:
+        """What this scale has for a published dataset."""
+        name = (self.settings["stand_ins"] or {}).get(published, published)
+        if name not in self.datasets:
+            known = ", ".join(self.datasets)
+            raise UserError(f"{self.where}: {where}: {name!r} is not in {self.settings['datasets']}: {known}")
+        return self.datasets[name]
+
+    def renders(self, datasets: Iterable[str]) -> dict[str, dict[str, Any]]:
+        """The settings of the families of renders that some datasets are composed of, which must say the same."""
+        families = {}
+        for name in datasets:
+            if family := renders_of(name):
+                where = f"{self.where}: renders.{family}"
+                if family not in self.experiments.get("renders", {}):
+                    raise UserError(f"{where}: {name} is composed of these renders, but they are not there")
+                settings = {k: fact["value"] for k, fact in self.experiments["renders"][family].items()}
+                classes, (train, test) = len(settings["classes"]), settings["images"]
+                said = (classes, classes * train, classes * test, settings["side"])
+                line = self.datasets[name]
+                if said != (line.classes, line.train, line.test, line.side):
+                    raise UserError(
+                        f"{where}: {said[0]} classes, {said[1]} and {said[2]} images of side {said[3]} are not what "
+                        f"{self.settings['datasets']} says of {name}"
+                    )
+                families[family] = settings
+        return families
 
     def _known(self, part: str, name: Any, where: str) -> dict[str, Any]:
         if name not in self.experiments[part]:
@@ -398,6 +439,9 @@ def _facts(experiments: dict[str, Any]) -> Iterator[dict[str, Any]]:
         settings = {"rate": fact["rate"], **fact["hyperparameters"]}
         said = [k if v is True else f"{k} {tuple(v) if isinstance(v, list) else v}" for k, v in settings.items()]
         yield line("optimizers", name, fact, said)
+    for family, facts in experiments.get("renders", {}).items():
+        for name, fact in facts.items():
+            yield line(f"renders of {family}", name, fact)
     for figure, facts in experiments["figures"].items():
         for i, phase in enumerate(facts.get("phases", []), start=1):
             drawn = f"gradients of deviation {phase['deviation']:g} for {phase['iterations']} iterations"

@@ -200,7 +200,7 @@ def table(plan: Plan, name: str, values: pd.DataFrame, template: Path) -> str:
         "name": name,
         "needs": [],
         "caption": f"{layout['caption']} {scale_in_short(plan, name)}",
-        "note": f"{over_seeds(values['n'])} Gray: the paper's number ({layout['source']}).",
+        "note": f"{over_seeds(values['n'])} {printed_by_paper(layout, values)}",
         "grouped": grouped,
         "row_head": layout["row_head"],
         "width": first - 1 + len(wanted),
@@ -210,6 +210,13 @@ def table(plan: Plan, name: str, values: pd.DataFrame, template: Path) -> str:
         "panels": panels,
     }
     return render(template, context)
+
+
+def printed_by_paper(layout: dict[str, Any], values: pd.DataFrame) -> str:
+    """Where the gray numbers are from, if there are any."""
+    if values["paper"].isna().all():
+        return f"The paper prints no numbers of this ({layout['source']})."
+    return f"Gray: the paper's number ({layout['source']})."
 
 
 def heads(layout: dict[str, Any], wanted: list[tuple[str, str, str]], first: int) -> list[dict[str, Any]]:
@@ -298,7 +305,7 @@ def report(plan: Plan, runs: Path, template: Path) -> str:
         "networks": sum(len(plan.seeds_of(spec)) for spec in plan.specs),
         "specs": len(plan.specs),
         "tables": list(plan.tables),
-        "figures": {name: figure["caption"] for name, figure in plan.figures.items()},
+        "figures": {name: {"needs": [], **figure} for name, figure in plan.figures.items()},
         "facts": [
             {"part": part, "lines": list(lines)}
             for part, lines in itertools.groupby(plan.facts, key=lambda f: f["part"])

@@ -20,6 +20,10 @@ TORCH_FREE = (
     "records",
     "sparsity",
     "sources",
+    "render",
+    "shapes",
+    "objectnet3d",
+    "compose",
     "data",
     "provenance",
     "cli",
@@ -56,11 +60,14 @@ def test_torch_free_modules_import_no_module_with_torch(module):
 
 
 def test_torch_free_modules_load_neither_torch_nor_snakemake(python):
-    assert loaded(python, TORCH_FREE, ["torch", "torchvision", "snakemake", "sklearn", "matplotlib"]) == ""
+    assert (
+        loaded(python, TORCH_FREE, ["torch", "torchvision", "snakemake", "sklearn", "matplotlib", "mitsuba", "trimesh"])
+        == ""
+    )
 
 
 def test_the_plan_is_made_without_heavy_packages(python):
-    heavy = ["torch", "torchvision", "numpy", "pandas", "sklearn", "scipy", "matplotlib", "seaborn", "snakemake"]
+    heavy = ["torch", "torchvision", "numpy", "pandas", "sklearn", "scipy", "matplotlib", "seaborn", "mitsuba"]
     assert loaded(python, ["sweep", "paths", "cli"], heavy) == ""
 
 

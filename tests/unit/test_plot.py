@@ -216,3 +216,64 @@ def test_seeds_kept_at_other_steps_are_refused(plan: Plan, runs: Path, tmp_path:
         save_file({"step": step, **values}, folder / "affine.safetensors")
     with pytest.raises(UserError, match="other steps"):
         plot.draw(plan, "figure1", tmp_path, None)
+
+
+@pytest.fixture(scope="module")
+def galleries(plan: Plan, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The shapes, few and small, plain and cluttered."""
+    from filter_sparsity import compose, data, render, shapes
+
+    folder = tmp_path_factory.mktemp("galleries")
+    settings = render.Settings.from_dict({**plan.renders["shapes"], "images": [2, 1], "side": 16, "samples": 4})
+    foregrounds = render.render("shapes", shapes.models(folder, settings.classes), settings)
+    for name, pictures in (("plain", None), ("cluttered", shapes.pictures(folder, 16))):
+        data.write(f"shapes_{name}", compose.compose(foregrounds, pictures), folder / f"shapes_{name}.safetensors")
+    return folder
+
+
+def test_the_gallery_shows_each_class_plain_above_the_same_render_cluttered(plan, runs, galleries):
+    from filter_sparsity import data
+
+    figure = plot.draw(plan, "figure4", runs, None, galleries)
+    plain, cluttered = (data.read(galleries / f"shapes_{kind}.safetensors") for kind in ("plain", "cluttered"))
+    texts = [text.get_text() for text in figure.texts]
+    assert texts[:-1] == list(plain.classes)
+    assert "shapes in place of ObjectNet3D" in texts[-1]
+    assert len(figure.axes) == 60
+    for label, (above, below) in enumerate(zip(figure.axes[::2], figure.axes[1::2], strict=True)):
+        assert above.get_position().y0 > below.get_position().y1
+        assert above.get_position().x0 == below.get_position().x0
+        one, other = (ax.images[0].get_array() for ax in (above, below))
+        for image, source in ((one, plain), (other, cluttered)):
+            own = source.images["train"][source.labels["train"] == label].transpose(0, 2, 3, 1)
+            assert any(np.array_equal(image, o) for o in own)
+        inside = (one < 255).any(axis=2)
+        assert (one == other).all(axis=2)[inside].mean() > 0.2
+        assert (one == other).all(axis=2)[~inside].mean() < 0.2
+
+
+def test_the_gallery_is_the_same_file_every_time(plan, runs, galleries, tmp_path):
+    files = [tmp_path / name for name in ("a.pdf", "b.pdf", "a.png")]
+    for path in files:
+        plot.plot(plan, "figure4", runs, None, [path], galleries)
+    assert files[0].read_bytes() == files[1].read_bytes()
+    page = PdfReader(files[0]).pages[0]
+    assert float(page.mediabox.width) == pytest.approx(72 * plot.WIDTH, abs=0.5)
+    with Image.open(files[2]) as image:
+        assert image.width == pytest.approx(200 * plot.WIDTH, abs=1)
+
+
+def test_a_gallery_of_other_renders_is_refused(plan, runs, galleries, tmp_path):
+    from filter_sparsity import data
+    from filter_sparsity.sources import Source
+
+    prepared = data.read(galleries / "shapes_plain.safetensors")
+    for kind, turn in (("plain", 0), ("cluttered", 1)):
+        splits = {s: (prepared.images[s] // 2 + 100 * turn, prepared.labels[s]) for s in ("train", "test")}
+        data.write(kind, Source(classes=prepared.classes, **splits), tmp_path / f"shapes_{kind}.safetensors")
+    with pytest.raises(UserError, match=r"show other renders of 'arch': prepare both again\Z"):
+        plot.draw(plan, "figure4", runs, None, tmp_path)
+    with pytest.raises(UserError, match="give their folder with --data"):
+        plot.draw(plan, "figure4", runs, None)
+    with pytest.raises(UserError, match=r"shapes_plain\.safetensors is not there"):
+        plot.draw(plan, "figure4", runs, None, tmp_path / "nowhere")

@@ -1,5 +1,6 @@
 import json
 from collections import Counter
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -30,14 +31,14 @@ def test_the_paper_has_37_specs(paper_plan):
     """35 in the tables, and SGD on CIFAR-100 at two strengths for Figure 1."""
     in_tables = {i for name in TABLES for i in paper_plan.selected(name)}
     in_figures = {i for name in ("figure1", "figure2") for i in paper_plan.selected(name)}
-    assert len(paper_plan.specs) == 37
+    assert len(in_tables | in_figures) == 37
     assert len(in_tables) == 35
     only = [paper_plan.specs[i] for i in sorted(in_figures - in_tables)]
     assert {(s.dataset, s.optimizer, s.regularizer, s.strength) for s in only} == {
         ("cifar100", "sgd", "l2", 5e-4),
         ("cifar100", "sgd", "l2", 1e-3),
     }
-    assert in_tables | in_figures == paper_plan.specs.keys()
+    assert in_tables | in_figures | {*paper_plan.selected("task_difficulty")} == paper_plan.specs.keys()
 
 
 def test_four_specs_stand_in_two_tables(paper_plan):
@@ -91,7 +92,8 @@ def test_table_4_has_both_datasets_in_each_row(paper_plan):
 
 def test_specs_at_paper_scale_are_as_published(paper_plan):
     for spec in paper_plan.specs.values():
-        assert spec.phase_steps == (312_500, 93_750)  # 250 and 75 epochs of 50,000 / 40 batches
+        batches = (30_000 if spec.dataset.startswith("objectnet3d") else 50_000) // 40
+        assert spec.phase_steps == (250 * batches, 75 * batches)
         assert (spec.batch_size, spec.rate_decay, spec.flip) == (40, 0.1, True)
         assert spec.network.filters == (64, 128, 128, 256, 256, 512, 512)
     rates = {spec.optimizer: spec.rate for spec in paper_plan.specs.values()}
@@ -121,7 +123,7 @@ def test_multipliers_and_width_scale_every_spec(paper_settings, paper_plan):
     scaled = build_plan(
         paper_settings | {"width": 0.125, "strength_multiplier": 10, "rate_multiplier": 3, "steps": 100}
     )
-    assert len(scaled.specs) == 37
+    assert len(scaled.specs) == len(paper_plan.specs)
     for big, small in zip(paper_plan.specs.values(), scaled.specs.values(), strict=True):
         assert small.network.filters == (8, 16, 16, 32, 32, 64, 64)
         assert small.network.hidden == (256,)  # the width is of the convolutions
@@ -163,11 +165,12 @@ def test_a_row_s_regularizer_replaces_that_of_its_table(paper_settings, tmp_path
 def test_stand_ins_replace_the_data_and_nothing_else(paper_settings, paper_plan):
     stand_ins = {"cifar10": "digits", "cifar100": "digit_pairs"}
     plan = build_plan(paper_settings | {"stand_ins": stand_ins})
-    assert [s.dataset for s in plan.specs.values()] == [stand_ins[s.dataset] for s in paper_plan.specs.values()]
-    assert {s.flip for s in plan.specs.values()} == {False}
-    assert set(plan.datasets) == {"digits", "digit_pairs"}
+    replaced = [stand_ins.get(s.dataset, s.dataset) for s in paper_plan.specs.values()]
+    assert [s.dataset for s in plan.specs.values()] == replaced
+    assert {s.flip for s in plan.specs.values() if s.dataset.startswith("digit")} == {False}
+    assert set(plan.datasets) == {"digits", "digit_pairs", "objectnet3d_plain", "objectnet3d_cluttered"}
     # 1,442 and 3,000 training images are 36 and 75 whole batches of 40 an epoch
-    phases = {(s.dataset, s.phase_steps) for s in plan.specs.values()}
+    phases = {(s.dataset, s.phase_steps) for s in plan.specs.values() if s.dataset.startswith("digit")}
     assert phases == {("digits", (250 * 36, 75 * 36)), ("digit_pairs", (250 * 75, 75 * 75))}
     row = rows_of(plan.tables["table1"])[0]
     assert row["published"][""]["dataset"] == "cifar10"
@@ -185,7 +188,7 @@ def test_selected_gives_each_spec_once_in_order(paper_plan):
         assert len(chosen) == len(set(chosen))
         assert list(dict.fromkeys(spec_ids(paper_plan.tables[name]))) == chosen
     assert [len(paper_plan.selected(name)) for name in TABLES] == [8, 8, 5, 18]
-    assert paper_plan.selected("figure3") == []
+    assert paper_plan.selected("figure3") == paper_plan.selected("figure4") == []
 
 
 def test_merging_is_key_by_key():
@@ -255,7 +258,10 @@ NO_EXPERIMENTS = [
     ("rate: 0.1", "rate: 0", ["optimizers.sgd.rate", "0", "minimum of 0"]),
     ("rate: 0.1", "rate: .nan", ["optimizers.sgd.rate", "nan", "a finite number"]),
     ("metrics: [train_loss", "metrics: [loss", ["tables.table1.metrics[0]", "'loss'", "train_loss, test_loss"]),
-    ("kind: affine", "kind: afine", ["figures.figure1", "'afine'", "affine, universality, simulation"]),
+    ("kind: affine", "kind: afine", ["figures.figure1", "'afine'", "affine, universality, gallery, simulation"]),
+    ("plain: objectnet3d_plain", "plain: nowhere", ["figures.figure4.plain", "'nowhere'", "cifar10, cifar100"]),
+    ("azimuth: &azimuth {value: [-180, 180]", "azimuth: &azimuth {value: [-180]", ["azimuth", "[-180] is too short"]),
+    ("side: {value: 64,", "side: {value: 63,", ["renders.objectnet3d", "of side 63", "objectnet3d_plain"]),
     ("layers: [C6, C5]", "layers: [C8]", ["figures.figure1.layers", "'C8'", "C1, C2"]),
     ("source: derived", "source: guessed", ["networks.basicnet.kernels", "'guessed'", "supplement, derived"]),
     ("seeds:", "seeds: [", ["is not YAML"]),
@@ -340,7 +346,10 @@ def test_a_plan_that_is_none_is_refused_in_one_line(paper_plan, tmp_path, damage
 
 @pytest.mark.parametrize(
     ("kind", "known"),
-    [("table", "table1, table2, table3, table4, tiny_imagenet, imagenet"), ("figure", "figure1, figure2, figure3")],
+    [
+        ("table", "table1, table2, table3, table4, task_difficulty, tiny_imagenet, imagenet"),
+        ("figure", "figure1, figure2, figure3, figure4"),
+    ],
 )
 def test_an_unknown_table_or_figure_is_told_with_those_that_are(paper_plan, kind, known):
     with pytest.raises(UserError) as error:
@@ -422,3 +431,39 @@ def test_the_published_specs_keep_their_ids(paper_plan, root):
         hashlib.sha256(" ".join(plan.specs).encode()).hexdigest()[:12] for plan in (paper_plan, build_plan(settings))
     ]
     assert digests == ["9da8156d60ff", "3233f08f3d19"]
+
+
+@pytest.fixture(scope="module")
+def objectnet3d_plan(paper_settings):
+    return at_hand(paper_settings, "objectnet3d_plain", "objectnet3d_cluttered")
+
+
+def test_figure_4_says_what_it_needs(paper_plan, objectnet3d_plan):
+    assert [need.split(" (")[0] for need in paper_plan.figures["figure4"]["needs"]] == [
+        "objectnet3d_plain",
+        "objectnet3d_cluttered",
+    ]
+    assert paper_plan.drawn == ["figure1", "figure2", "figure3"]
+    assert "figure4" in objectnet3d_plan.drawn
+
+
+def test_objectnet3d_is_rendered_as_the_supplement_says(objectnet3d_plan):
+    paper_plan = objectnet3d_plan
+    assert list(paper_plan.renders) == ["objectnet3d"]
+    settings = paper_plan.renders["objectnet3d"]
+    assert (settings["side"], settings["azimuth"], settings["elevation"]) == (64, [-180, 180], [-15, 45])
+    named = (
+        "aeroplane, bed, bench, bicycle, boat, bookshelf, bus, camera, chair, clock, eyeglasses, fan, flashlight, "
+        "guitar, headphone, jar, kettle, keyboard, laptop, piano, racket, shoe, sofa, suitcase, teapot, toaster, "
+        "train, trophy, tub, and wheelchair"
+    )
+    assert settings["classes"] == named.replace("and ", "").split(", ")
+    assert len(settings["classes"]) == 30
+
+
+def test_the_two_sides_of_task_difficulty_differ_in_their_dataset_only(objectnet3d_plan):
+    paper_plan = objectnet3d_plan
+    for row in rows_of(paper_plan.tables["task_difficulty"]):
+        plain, cluttered = (paper_plan.specs[row["specs"][block]] for block in ("plain", "cluttered"))
+        assert replace(plain, dataset="objectnet3d_cluttered") == cluttered
+        assert (plain.batch_size, plain.phase_steps) == (40, (250 * 750, 75 * 750))

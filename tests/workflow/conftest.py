@@ -15,7 +15,8 @@ import yaml
 from filter_sparsity.validation import read_yaml
 
 ROOT = Path(__file__).parents[2]
-TINY = {"scale": "test", "width": 0.0625, "steps": 6, "history_points": 2, "experiments": "config/tiny.yaml"}
+TINY = {"scale": "test", "width": 0.0625, "steps": 6, "history_points": 2}
+TINY |= {"experiments": "config/tiny.yaml", "datasets": "config/tiny.tsv"}
 
 
 @dataclass
@@ -57,11 +58,13 @@ def copy(folder: Path) -> Project:
     project = Project(folder)
     (folder / "config" / "tiny_scale.yaml").write_text(yaml.safe_dump(TINY))
     project.write_experiments(tiny_experiments())
+    datasets = (folder / "config" / "datasets.tsv").read_text()
+    (folder / "config" / "tiny.tsv").write_text(datasets.replace("\t1200\t300\t3\t32\t", "\t60\t30\t3\t32\t"))
     return project
 
 
 def tiny_experiments() -> dict:
-    """The project's own experiments, cut to three specs that make two tables and all three kinds of figure."""
+    """The project's own experiments, cut to three specs that make two tables and all four kinds of figure."""
     full = read_yaml(ROOT / "config" / "experiments.yaml")
     table = full["tables"]["table1"]
     for group in table["panels"][0]["groups"]:
@@ -76,6 +79,7 @@ def tiny_experiments() -> dict:
     for name in ("figure1", "figure2"):
         full["figures"][name].update(settings={"dataset": "cifar10"}, curves=[adam, sgd])
     full["figures"]["figure3"]["phases"][1]["iterations"] = 50
+    full["renders"]["shapes"]["images"]["value"] = [2, 1]
     return {**full, "tables": {"table1": table, "table4": table4}}
 
 

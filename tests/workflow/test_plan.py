@@ -17,10 +17,11 @@ def jobs(done) -> dict[str, int]:
 
 def test_quick_report_trains_each_spec_once(project):
     planned = jobs(project.snakemake("-n", "report"))
-    assert planned["train"] == planned["extract"] == 37  # both seeds in one job
-    assert planned["aggregate"] == planned["typeset_table"] == 6  # two of them say that they were not run
-    assert planned["plot"] == 3
-    assert planned["prepare"] == 2
+    assert planned["train"] == planned["extract"] == 41  # both seeds in one job
+    assert planned["aggregate"] == planned["typeset_table"] == 7  # two of them say that they were not run
+    assert planned["plot"] == 4
+    assert planned["prepare"] == 4
+    assert planned["render"] == 1  # for the plain and the cluttered dataset
 
 
 def test_paper_report_trains_each_spec_and_seed_alone(project):
@@ -28,7 +29,7 @@ def test_paper_report_trains_each_spec_and_seed_alone(project):
     assert planned["train"] == planned["extract"] == 3 * 37
 
 
-@pytest.mark.parametrize(("target", "trained"), [("table3", 5), ("figure2", 2)])
+@pytest.mark.parametrize(("target", "trained"), [("table3", 5), ("figure2", 2), ("task_difficulty", 4)])
 def test_a_single_target_trains_only_what_it_shows(project, target, trained):
     planned = jobs(project.snakemake("-n", target))
     assert planned["train"] == trained
@@ -38,6 +39,11 @@ def test_a_single_target_trains_only_what_it_shows(project, target, trained):
 def test_the_simulation_trains_nothing(project):
     planned = jobs(project.snakemake("-n", "figure3"))
     assert planned == {"plan": 1, "simulate": 1, "plot": 1, "figure3": 1, "total": 4}
+
+
+def test_the_gallery_trains_nothing_and_renders_once(project):
+    planned = jobs(project.snakemake("-n", "figure4"))
+    assert planned == {"plan": 1, "render": 1, "prepare": 2, "plot": 1, "figure4": 1, "total": 6}
 
 
 def test_tables_and_figures_need_no_latex(project):

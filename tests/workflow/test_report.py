@@ -48,7 +48,7 @@ def test_the_pdf_holds_the_numbers_of_the_tables(finished):
 
 def test_every_figure_and_table_is_there(finished):
     results = finished.folder / "results" / "test"
-    for name in ("figure1", "figure2", "figure3"):
+    for name in ("figure1", "figure2", "figure3", "figure4"):
         assert len(PdfReader(results / "figures" / f"{name}.pdf").pages) == 1
         assert (results / "figures" / f"{name}.png").read_bytes().startswith(b"\x89PNG")
     for name in ("table1", "table4"):

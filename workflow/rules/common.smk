@@ -1,6 +1,7 @@
 # Which files of which runs: what the rules of the stages have in common.
 
 SEEDS = PLAN.seeds if config["pack_seeds"] else ["{seed}"]  # of one job
+ROOT = config["data_root"] or paths.ORIGINAL
 FIGURE_NEEDS = {"affine": "affine.safetensors", "universality": "features.csv"}
 
 
@@ -18,6 +19,12 @@ def data_of(wildcards):
     return ancient(paths.prepared(PLAN.specs[wildcards.spec].dataset))
 
 
+def renders_for(wildcards):
+    """The renders that a dataset is composed of, where it is."""
+    family = paths.renders_of(wildcards.dataset)
+    return [paths.rendered(family)] if family else []
+
+
 def every_run(file):
     """A file of every run of this scale."""
     return [paths.run(SCALE, spec, seed) / file for spec in PLAN.specs for seed in PLAN.seeds_of(spec)]
@@ -33,4 +40,6 @@ def needed_by(wildcards):
     kind = PLAN.figures[wildcards.figure]["kind"]
     if kind == "simulation":
         return paths.simulation(SCALE, wildcards.figure)
+    if kind == "gallery":
+        return [paths.prepared(PLAN.figures[wildcards.figure][part]) for part in paths.COMPOSED]
     return selected(wildcards.figure, FIGURE_NEEDS[kind])

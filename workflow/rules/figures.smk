@@ -24,15 +24,16 @@ rule plot:
         paths.log(SCALE, "plot-{figure}"),
     params:
         runs=paths.runs(SCALE),
+        data=paths.DATA,
         simulation=lambda w: f"--simulation {paths.simulation(SCALE, w.figure)}",
     message:
         "plot {wildcards.figure}"
     shell:
         "filter-sparsity plot --plan {input.plan:q} --figure {wildcards.figure} --runs {params.runs:q}"
-        " {params.simulation} --out {output:q} > {log:q} 2>&1"
+        " --data {params.data:q} {params.simulation} --out {output:q} > {log:q} 2>&1"
 
 
-for name in PLAN.figures:
+for name in PLAN.drawn:
 
     rule:
         name:
@@ -43,4 +44,4 @@ for name in PLAN.figures:
 
 rule figures:
     input:
-        [paths.figure(SCALE, name, ending) for name in PLAN.figures for ending in ("pdf", "png")],
+        [paths.figure(SCALE, name, ending) for name in PLAN.drawn for ending in ("pdf", "png")],

@@ -6,7 +6,7 @@ rule datasets:
         paths.log(SCALE, "datasets"),
     params:
         table=config["datasets"],
-        root=config["data_root"] or paths.ORIGINAL,
+        root=ROOT,
         prepared=paths.prepared("any").parent,
     message:
         "datasets: what is there, what is missing, and how to get it"
@@ -14,17 +14,37 @@ rule datasets:
         "filter-sparsity datasets --table {params.table:q} --root {params.root:q} --prepared {params.prepared:q} 2> {log:q}"
 
 
+# The slow part of a family, which its plain and its cluttered dataset share.
+rule render:
+    output:
+        paths.rendered("{family}"),
+    log:
+        paths.log(SCALE, "render-{family}"),
+    threads: workflow.cores
+    params:
+        settings=lambda w: json.dumps(PLAN.renders[w.family], sort_keys=True),
+        root=ROOT,
+    message:
+        "render {wildcards.family}"
+    shell:
+        "filter-sparsity render {wildcards.family:q} --settings {params.settings:q} --root {params.root:q}"
+        " --jobs {threads} --out {output:q} > {log:q}"
+
+
 rule prepare:
+    input:
+        renders_for,
     output:
         paths.prepared("{dataset}"),
     log:
         paths.log(SCALE, "prepare-{dataset}"),
     params:
-        root=config["data_root"] or paths.ORIGINAL,
+        root=ROOT,
+        rendered=lambda w, input: f"--rendered {input}" if input else "",
         digest=lambda w: PLAN.datasets[w.dataset]["digest"],
         mirror=lambda w: config.get("mirrors", {}).get(w.dataset, ""),
     message:
         "prepare {wildcards.dataset}"
     shell:
         "filter-sparsity prepare {wildcards.dataset} --root {params.root:q} --digest {params.digest:q}"
-        " --mirror {params.mirror:q} --out {output:q} > {log:q}"
+        " --mirror {params.mirror:q} {params.rendered} --out {output:q} > {log:q}"

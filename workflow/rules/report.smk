@@ -22,7 +22,7 @@ rule typeset_report:
 rule compile_report:
     input:
         rules.tables.input,
-        [paths.figure(SCALE, name, "pdf") for name in PLAN.figures],
+        [paths.figure(SCALE, name, "pdf") for name in PLAN.drawn],
         tex=paths.report(SCALE, "tex"),
         style="report/supplement.sty",
     output:

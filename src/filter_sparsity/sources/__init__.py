@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
+from ..paths import COMPOSED
 from . import cifar, tiny_imagenet
 from .base import Files, Source
 from .digits import digit_pairs, digits
@@ -12,12 +13,24 @@ from .imagenet import imagenet
 
 __all__ = ["DOWNLOADS", "INDEXED", "SOURCES", "Files", "Source"]
 
-SOURCES: dict[str, Callable[[Path], Source]] = {
+
+def _composed(name: str) -> Callable[[Path, Path | None], Source]:
+    def load(root: Path, rendered: Path | None = None) -> Source:
+        """Stored renders over their backgrounds."""
+        from ..compose import load
+
+        return load(name, root, rendered)
+
+    return load
+
+
+SOURCES: dict[str, Callable[..., Source]] = {
     "digits": digits,
     "digit_pairs": digit_pairs,
     "cifar10": cifar.cifar10,
     "cifar100": cifar.cifar100,
     "tiny_imagenet": tiny_imagenet.tiny_imagenet,
+    **{f"{family}_{kind}": _composed(f"{family}_{kind}") for family in ("shapes", "objectnet3d") for kind in COMPOSED},
 }
 
 # Datasets that are never whole in memory: what is prepared is an index of their files.
