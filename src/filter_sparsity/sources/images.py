@@ -56,7 +56,7 @@ def _workers(tasks: int) -> Iterator[Executor | None]:
 
 def _decode(files: Sequence[str], side: int, folder: Path, archive: Path | None) -> np.ndarray:
     """RGB images uint8 (N, 3, side, side)."""
-    images = np.empty((len(files), 3, side, side), np.uint8)
+    column = Image.new("RGB", (side, side * len(files)))  # one above the other, to leave Pillow's memory together
     members = zipfile.ZipFile(archive) if archive else None
     for i, file in enumerate(files):
         name = f"{archive}: {file}" if archive else f"{folder / file}"
@@ -66,12 +66,12 @@ def _decode(files: Sequence[str], side: int, folder: Path, archive: Path | None)
                 if image.size != (side, side):
                     width, height = image.size
                     raise UserError(f"{name} has {width}x{height} pixels: every image has {side}x{side}")
-                pixels = image.tobytes() if image.mode == "RGB" else image.convert("RGB").tobytes()
-                images[i] = np.frombuffer(pixels, np.uint8).reshape(side, side, 3).transpose(2, 0, 1)
+                column.paste(image if image.mode == "RGB" else image.convert("RGB"), (0, side * i))
         except FileNotFoundError:
             raise UserError(f"{name} is not there") from None
         except (OSError, SyntaxError, ValueError, KeyError, zipfile.BadZipFile) as error:
             raise UserError(f"{name} cannot be read as an image: {' '.join(str(error).split())}") from None
     if members:
         members.close()
-    return images
+    pixels = np.frombuffer(column.tobytes(), np.uint8).reshape(len(files), side, side, 3)
+    return np.ascontiguousarray(pixels.transpose(0, 3, 1, 2))
