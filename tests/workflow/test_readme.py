@@ -11,6 +11,9 @@ import yaml
 from conftest import ROOT
 from test_plan import jobs
 
+from filter_sparsity.sweep import build_plan
+from filter_sparsity.validation import read_yaml
+
 README = (ROOT / "README.md").read_text()
 COMMANDS = re.findall(r"^    ((?:make|snakemake) [^#\n]*?) *(?:#.*)?$", README, re.MULTILINE)
 
@@ -30,11 +33,14 @@ def test_make_targets_run_in_ci(command):
     assert command in (ROOT / ".ci" / "run").read_text()
 
 
-def test_the_table_of_targets_counts_what_is_trained(paper_plan):
+def test_the_table_of_targets_counts_what_is_trained():
     """What a single target trains is tested with the workflow itself; here, that the table says it."""
     counts = {target: int(n) for target, n in re.findall(r"^\| `(\w+)` \|.*\| (\d+) \|$", README, re.MULTILINE)}
-    planned = {name: len(paper_plan.selected(name)) for name in (*paper_plan.tables, *paper_plan.figures)}
-    assert counts == planned | {"report": len(paper_plan.specs), "check": len(paper_plan.specs)}
+    settings = read_yaml(ROOT / "config" / "config.yaml")
+    plan = build_plan(settings | {key: str(ROOT / settings[key]) for key in ("experiments", "datasets")})
+    planned = {name: len(plan.selected(name)) for name in (*plan.tables, *plan.figures)}
+    del planned["tiny_imagenet"], planned["imagenet"]  # stand in one line
+    assert counts == planned | {"report": len(plan.specs), "check": len(plan.specs)}
 
 
 def test_links_lead_somewhere():
