@@ -74,7 +74,7 @@ def rendered(root):
 def test_from_the_archives_to_both_prepared_datasets(root):
     render.write(rendered(root), root / "renders")
     for name in ("objectnet3d_plain", "objectnet3d_cluttered"):
-        data.prepare(name, root, root / name, root / "renders")
+        data.prepare(name, root, root / name, rendered=root / "renders")
         prepared = data.read(root / name)
         assert prepared.classes == SETTINGS.classes
         assert prepared.images["train"].shape == (6, 3, 16, 16)
@@ -221,7 +221,7 @@ def test_no_file_is_left_of_a_failed_preparation(root):
     for path in (root / "PeopleArt/JPEGImages/Cubism").iterdir():
         path.unlink()
     with pytest.raises(UserError, match="put PeopleArt there"):
-        data.prepare("objectnet3d_cluttered", root, out, root / "renders")
+        data.prepare("objectnet3d_cluttered", root, out, rendered=root / "renders")
     with pytest.raises(UserError, match="give what `filter-sparsity render` made as --rendered"):
         data.prepare("objectnet3d_plain", root, out)
     with pytest.raises(UserError, match="holds renders of objectnet3d: shapes_plain needs those of shapes"):

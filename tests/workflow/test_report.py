@@ -86,6 +86,7 @@ def test_runs_without_a_plan_are_not_trained_again(again):
     """As when they were copied from another machine."""
     (again.folder / "results" / "test" / "plan.json").unlink()
     shutil.rmtree(again.folder / ".snakemake")
+    shutil.rmtree(again.folder / "results" / "test" / "tables")
     planned = jobs(again.tiny("-n", "report"))
     assert planned["plan"] == 1
     assert "train" not in planned

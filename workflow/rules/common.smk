@@ -25,6 +25,16 @@ def renders_for(wildcards):
     return [paths.rendered(family)] if family else []
 
 
+def prepare_options(wildcards, input):
+    """What a dataset is composed of, what its content must be, and from where else to download it, if anything."""
+    given = {
+        "rendered": str(input),
+        "digest": PLAN.datasets[wildcards.dataset]["digest"],
+        "mirror": config.get("mirrors", {}).get(wildcards.dataset),
+    }
+    return [f"--{option}={value}" for option, value in given.items() if value]
+
+
 def every_run(file):
     """A file of every run of this scale."""
     return [paths.run(SCALE, spec, seed) / file for spec in PLAN.specs for seed in PLAN.seeds_of(spec)]

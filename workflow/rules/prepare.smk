@@ -40,11 +40,9 @@ rule prepare:
         paths.log(SCALE, "prepare-{dataset}"),
     params:
         root=ROOT,
-        rendered=lambda w, input: f"--rendered {input}" if input else "",
-        digest=lambda w: PLAN.datasets[w.dataset]["digest"],
-        mirror=lambda w: config.get("mirrors", {}).get(w.dataset, ""),
+        options=prepare_options,
     message:
         "prepare {wildcards.dataset}"
     shell:
-        "filter-sparsity prepare {wildcards.dataset} --root {params.root:q} --digest {params.digest:q}"
-        " --mirror {params.mirror:q} {params.rendered} --out {output:q} > {log:q}"
+        "filter-sparsity prepare {wildcards.dataset} --root {params.root:q} {params.options:q}"
+        " --out {output:q} > {log:q}"
