@@ -2,7 +2,7 @@
 
     python benchmarks/startup.py SECONDS       # SECONDS: what `make report` took from scratch, after installation
 
-Times each verb on next to no work (a training of 2 steps of the smallest network), three times, on an idle machine, and
+Times each verb on next to no work (a training of 8 steps of the smallest network), three times, on an idle machine, and
 multiplies the medians by the number of jobs of the quick report. Writes benchmarks/startup.json.
 """
 
@@ -20,7 +20,7 @@ from pathlib import Path
 ROOT = Path(__file__).parents[1]
 PYTHON = [sys.executable]
 VERB = [*PYTHON, "-m", "filter_sparsity.cli"]
-SMALLEST = json.dumps({"steps": 2, "width": 0.02, "history_points": 1})
+SMALLEST = json.dumps({"steps": 8, "width": 0.02, "history_points": 1})
 
 
 def seconds(command: list[str], times: int = 3) -> float:
