@@ -12,7 +12,7 @@ import pandas as pd
 from . import records
 from .errors import UserError
 from .paths import of_run
-from .sweep import Plan
+from .plan import Plan
 
 LAYERED = ("sparsity_by_gamma", "sparsity_by_activation")  # metrics with a value per layer and a total
 LOSSES = ("train_loss", "test_loss")  # printed as they are; everything else is printed in percent

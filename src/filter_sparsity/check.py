@@ -12,7 +12,7 @@ import pandas as pd
 from . import records
 from .aggregate import read_records
 from .errors import UserError
-from .sweep import Plan
+from .plan import Plan
 from .validation import read_yaml
 
 KEYS = ["spec_id", "metric", "layer"]

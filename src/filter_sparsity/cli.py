@@ -114,14 +114,14 @@ def extract(args: argparse.Namespace) -> None:
 
 def aggregate(args: argparse.Namespace) -> None:
     from .aggregate import aggregate
-    from .sweep import Plan
+    from .plan import Plan
 
     frame = aggregate(Plan.from_json(args.plan), args.table, args.runs, args.published)
     write_text(args.out, frame.to_csv(index=False, float_format="%.10g", lineterminator="\n"))
 
 
 def typeset(args: argparse.Namespace) -> None:
-    from .sweep import Plan
+    from .plan import Plan
     from .typeset import read_values, table
 
     plan = Plan.from_json(args.plan)
@@ -129,8 +129,8 @@ def typeset(args: argparse.Namespace) -> None:
 
 
 def simulate(args: argparse.Namespace) -> None:
+    from .plan import Plan
     from .simulate import simulate, write
-    from .sweep import Plan
 
     figure = Plan.from_json(args.plan).figure(args.figure)
     if figure["kind"] != "simulation":
@@ -139,14 +139,14 @@ def simulate(args: argparse.Namespace) -> None:
 
 
 def plot(args: argparse.Namespace) -> None:
+    from .plan import Plan
     from .plot import plot
-    from .sweep import Plan
 
     plot(Plan.from_json(args.plan), args.figure, args.runs, args.simulation, args.out, args.data)
 
 
 def report(args: argparse.Namespace) -> None:
-    from .sweep import Plan
+    from .plan import Plan
     from .typeset import report
 
     write_text(args.out, report(Plan.from_json(args.plan), args.runs, args.template))
@@ -160,7 +160,7 @@ def compile(args: argparse.Namespace) -> None:
 
 def compare(args: argparse.Namespace) -> None:
     from .check import as_json, compare
-    from .sweep import Plan
+    from .plan import Plan
 
     plan = Plan.from_json(args.plan)
     frame = compare(plan, args.runs, args.reference, args.tolerances)
@@ -180,7 +180,7 @@ def check(args: argparse.Namespace) -> None:
 
 def store(args: argparse.Namespace) -> None:
     from .check import store
-    from .sweep import Plan
+    from .plan import Plan
 
     frame, origin = store(Plan.from_json(args.plan), args.runs)
     write_text(args.out, frame.to_csv(index=False, float_format="%.6g", lineterminator="\n"))
@@ -190,8 +190,8 @@ def store(args: argparse.Namespace) -> None:
 
 def _spec(args: argparse.Namespace) -> Spec:
     """The spec that `--spec` gives in full, or names in the plan."""
+    from .plan import Plan
     from .spec import Spec
-    from .sweep import Plan
 
     if args.plan is None:
         try:

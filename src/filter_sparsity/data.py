@@ -171,28 +171,20 @@ def read(path: Path) -> Prepared | Index:
         with safe_open(path, "numpy") as file:
             arrays = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118
             metadata = json.loads(file.metadata()["prepared"])
-        labels = {split: arrays[f"{split}_labels"] for split in SPLITS}
+        common: dict[str, Any] = {key: metadata[key] for key in ("name", "digest")}
+        common |= {key: tuple(metadata[key]) for key in ("classes", "mean", "deviation")}
+        common["labels"] = {split: arrays[f"{split}_labels"] for split in SPLITS}
         if "root" in metadata:
             lines = {split: arrays[f"{split}_files"].tobytes().decode().split("\n") for split in SPLITS}
             return Index(
-                name=metadata["name"],
-                classes=tuple(metadata["classes"]),
-                mean=tuple(metadata["mean"]),
-                deviation=tuple(metadata["deviation"]),
-                digest=metadata["digest"],
+                **common,
                 root=Path(metadata["root"]),
                 side=metadata["side"],
                 files=lines,
-                labels=labels,
             )
         return Prepared(
-            name=metadata["name"],
-            classes=tuple(metadata["classes"]),
-            mean=tuple(metadata["mean"]),
-            deviation=tuple(metadata["deviation"]),
-            digest=metadata["digest"],
+            **common,
             images={split: arrays[f"{split}_images"] for split in SPLITS},
-            labels=labels,
         )
     except FileNotFoundError:
         raise UserError(f"{path} is not there: make it with `filter-sparsity prepare`") from None

@@ -23,8 +23,8 @@ from matplotlib.ticker import EngFormatter, MaxNLocator
 from . import data, records
 from .errors import UserError
 from .paths import of_data, whole
+from .plan import Plan
 from .spec import Spec
-from .sweep import Plan
 
 logging.getLogger("fontTools").setLevel(logging.ERROR)  # it finds the date of cmr10 odd, in every file
 

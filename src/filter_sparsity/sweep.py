@@ -6,16 +6,16 @@ The plan is the one thing later steps read: no job reads the configuration. Torc
 from __future__ import annotations
 
 import csv
-import json
 import math
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from . import paths
 from .errors import UserError
 from .paths import COMPOSED, renders_of
+from .plan import Plan, spec_ids
 from .spec import Network, Spec
 from .validation import read_yaml, validate
 
@@ -60,89 +60,6 @@ def read_datasets(path: Path) -> dict[str, Dataset]:
         return {line["name"]: Dataset(**{k: kinds.get(k, str)(v) for k, v in line.items()}) for line in lines}
     except (KeyError, TypeError, ValueError) as error:
         raise UserError(f"{path}: a line is not as its header says: {error}") from None
-
-
-@dataclass
-class Plan:
-    """Specs by id, and the tables and figures that select them. `to_json` and `from_json` are inverse."""
-
-    settings: dict[str, Any]  # the scale's configuration
-    seeds: list[int]
-    specs: dict[str, Spec]
-    tables: dict[str, dict[str, Any]]
-    figures: dict[str, dict[str, Any]]
-    usual: dict[str, Any]  # published settings of a row that says nothing of its own
-    datasets: dict[str, dict[str, Any]]  # those the specs use, as in datasets.tsv
-    facts: list[dict[str, Any]]  # every setting with its source, for the page of method
-    notes: list[str] = field(default_factory=list)
-    seeds_by_dataset: dict[str, list[int]] = field(default_factory=dict)  # of datasets with seeds of their own
-    renders: dict[str, dict[str, Any]] = field(default_factory=dict)  # settings of the families that are used
-
-    def seeds_of(self, spec_id: str) -> list[int]:
-        return self.seeds_by_dataset.get(self.specs[spec_id].dataset, self.seeds)
-
-    @property
-    def scale(self) -> str:
-        return self.settings["scale"]
-
-    def table(self, name: str) -> dict[str, Any]:
-        if name not in self.tables:
-            raise UserError(f"no table is called {name!r}: there are {', '.join(self.tables)}")
-        return self.tables[name]
-
-    def figure(self, name: str) -> dict[str, Any]:
-        if name not in self.figures:
-            raise UserError(f"no figure is called {name!r}: there are {', '.join(self.figures)}")
-        return self.figures[name]
-
-    @property
-    def drawn(self) -> list[str]:
-        """Names of the figures whose data are there; the report says of the others what they need."""
-        return [name for name, figure in self.figures.items() if not figure.get("needs")]
-
-    def selected(self, name: str) -> list[str]:
-        """Ids of the specs that a table or figure shows, each once, in its order."""
-        parts = {**self.tables, **self.figures}
-        if name not in parts:
-            raise UserError(f"no table or figure is called {name!r}: there are {', '.join(parts)}")
-        return list(dict.fromkeys(spec_ids(parts[name])))
-
-    def to_json(self) -> str:
-        data = {**self.__dict__, "specs": {k: v.to_dict() for k, v in self.specs.items()}}
-        return json.dumps(data, indent=1, ensure_ascii=False, allow_nan=False) + "\n"
-
-    @classmethod
-    def from_json(cls, path: Path) -> Plan:
-        try:
-            data = json.loads(path.read_text())
-            specs = {k: Spec.from_dict(v) for k, v in data.pop("specs").items()}
-            plan = cls(specs=specs, **data)
-        except OSError as error:
-            raise UserError(f"cannot read {path}: {error.strerror}") from None
-        except (ValueError, TypeError, KeyError, AttributeError):
-            raise UserError(f"{path} is not a plan: make it again with `filter-sparsity plan`") from None
-        for spec_id, spec in plan.specs.items():
-            if spec.id != spec_id:
-                raise UserError(
-                    f"{path}: the settings under {spec_id} are those of {spec.id}: the file was edited by hand or "
-                    "comes from another version; make it again with `filter-sparsity plan`"
-                )
-        return plan
-
-
-def spec_ids(part: Any) -> Iterator[str]:
-    """All values under a key `spec` or in a mapping under `specs`, in order of appearance."""
-    if isinstance(part, Mapping):
-        for key, value in part.items():
-            if key == "spec":
-                yield value
-            elif key == "specs":
-                yield from value.values()
-            else:
-                yield from spec_ids(value)
-    elif isinstance(part, list):
-        for item in part:
-            yield from spec_ids(item)
 
 
 def merge(base: dict[str, Any], overlay: Mapping[str, Any]) -> dict[str, Any]:

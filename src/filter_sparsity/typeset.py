@@ -19,9 +19,10 @@ from . import provenance
 from .aggregate import COLUMNS, LAYERED, LOSSES, columns, read_records
 from .errors import UserError
 from .paths import whole
+from .plan import Plan
 from .sparsity import conv_parameters
 from .spec import Spec, short
-from .sweep import Plan, multiplier
+from .sweep import multiplier
 
 DECIMALS = {"train_loss": 2, "test_loss": 2, "test_error": 1, "pruned_test_error": 1}  # as the paper prints them
 HEADS = {

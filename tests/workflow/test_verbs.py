@@ -20,7 +20,7 @@ def planned(tmp_path_factory):
     assert made.returncode == 0, made.stderr
     made = project.verb("prepare", "digits", "--root", "original", "--out", "digits.safetensors")
     assert made.returncode == 0, made.stderr
-    from filter_sparsity.sweep import Plan
+    from filter_sparsity.plan import Plan
 
     spec = next(iter(Plan.from_json(project.folder / "plan.json").specs))
     return project, spec
