@@ -6,14 +6,16 @@ import csv
 import hashlib
 import json
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import pandas as pd
 from safetensors import SafetensorError
 from safetensors.numpy import load_file
 
 from .errors import UserError
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 
 def _digest(record: dict[str, Any]) -> str:
@@ -89,6 +91,8 @@ def read_affine(path: Path) -> dict[str, np.ndarray]:
 
 def read_features(path: Path) -> pd.DataFrame:
     """A line for every feature of a run: layer, filter, gamma, beta, largest_activation, universality."""
+    import pandas as pd  # a third of a second, which measuring a run needs not spend
+
     try:
         return pd.read_csv(path)
     except (OSError, ValueError) as error:
@@ -103,6 +107,8 @@ def tidy(records: list[dict[str, Any]]) -> pd.DataFrame:
             values = value if isinstance(value, dict) else {"": value}
             for layer, number in values.items():
                 lines.append((record["spec_id"], record["seed"], metric, layer, number))
+    import pandas as pd
+
     return pd.DataFrame(lines, columns=["spec_id", "seed", "metric", "layer", "value"])
 
 
