@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import nn
 
-from filter_sparsity.models import build
+from filter_sparsity.models import build, convolve
 from filter_sparsity.spec import Network
 from filter_sparsity.validation import read_yaml
 from filter_sparsity.vision import torchvision
@@ -132,3 +132,18 @@ def test_weights_do_not_depend_on_what_else_a_spec_says(make_spec):
 
     changed = weights(optimizer="sgd", algorithm="SGD", negative_slope=0.1, beta_init=1.0, strength=0.5)
     assert torch.equal(weights(), changed)
+
+
+@pytest.mark.parametrize(("side", "kernel"), [(4, 3), (3, 3), (2, 3), (1, 3), (4, 5), (2, 1)])
+def test_convolutions_of_small_maps_have_torchs_values_and_gradients(side, kernel):
+    torch.manual_seed(0)
+    conv = nn.Conv2d(6, 5, kernel, padding=kernel // 2, bias=False).double().to(memory_format=torch.channels_last)
+    x = torch.randn(7, 6, side, side).double().contiguous(memory_format=torch.channels_last).requires_grad_()
+    wanted = torch.randn(7, 5, side, side).double()
+    found = []
+    for output in (conv(x), convolve(conv, x)):
+        found.append((output, *torch.autograd.grad(output, (x, conv.weight), wanted)))
+    for theirs, ours in zip(*found, strict=True):
+        torch.testing.assert_close(ours, theirs)
+        assert ours.stride() == theirs.stride()  # fused optimizers read a gradient by the weight's strides
+    assert type(convolve(conv, x).grad_fn).__name__ == "_SmallMapConvBackward"
