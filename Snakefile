@@ -1,6 +1,7 @@
 # From data to the typeset supplement. Read the included files in their order: it is the way of the data.
 import json
 import sys
+import time
 from pathlib import Path
 
 from snakemake.utils import min_version

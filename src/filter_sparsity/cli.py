@@ -6,12 +6,16 @@ import argparse
 import errno
 import gc
 import json
+import math
+import os
+import signal
 import sys
+import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from .errors import UserError
+from .errors import Unfinished, UserError
 from .paths import ORIGINAL, of_run, write_text
 
 if TYPE_CHECKING:
@@ -88,6 +92,7 @@ def _device(name: str, threads: int) -> torch.device:
     if name == "auto":
         name = "cuda" if torch.cuda.is_available() else "cpu"
     if name == "cuda":  # what we use on a CPU computes the same bits anyway, and this imports for over a second
+        os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # without it cuBLAS is not deterministic
         torch.use_deterministic_algorithms(True)
     return torch.device(name)
 
@@ -95,12 +100,27 @@ def _device(name: str, threads: int) -> torch.device:
 def train(args: argparse.Namespace) -> None:
     device = _device(args.device, args.threads)
     from .data import read
-    from .train import train_run
+    from .train import Settings, train_run
 
     spec = _spec(args)
     data = read(args.data)
-    for seed in args.seed:
-        train_run(spec, seed, data, of_run(args.runs, spec.id, seed), device, args.history_points)
+    stop = _when_to_stop(min(time.time() + (args.time_limit or math.inf), args.stop_at or math.inf))
+    settings = Settings(device, args.history_points, args.precision, args.snapshot_seconds, stop)
+    snapshots = args.snapshots or args.runs.with_name("snapshots")
+    kept = [
+        train_run(spec, seed, data, of_run(args.runs, spec.id, seed), of_run(snapshots, spec.id, seed), settings)
+        for seed in args.seed
+    ]
+    for each in kept:  # not before: Snakemake deletes the results of every seed if one fails
+        each.clear()
+
+
+def _when_to_stop(end: float) -> Callable[[], str]:
+    """A function that says why the call is to stop, or an empty text: at a signal, or at `end` (seconds since 1970)."""
+    signals: list[str] = []
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda number, frame: signals.append(signal.Signals(number).name))
+    return lambda: signals[0] if signals else "its time is over" if time.time() >= end else ""
 
 
 def extract(args: argparse.Namespace) -> None:
@@ -258,6 +278,11 @@ def parser() -> argparse.ArgumentParser:
     p = verb(train, "Train a spec with one or more seeds.")
     of_runs(p)
     p.add_argument("--history-points", type=int, default=100, help="how often gammas and betas are kept")
+    p.add_argument("--precision", choices=["float32", "bfloat16"], default="float32", help="of forward and backward")
+    p.add_argument("--snapshots", type=Path, help="folder of unfinished trainings; `snapshots` beside the runs")
+    p.add_argument("--snapshot-seconds", type=float, default=60, help="least time between snapshots")
+    p.add_argument("--time-limit", type=float, help="seconds after which to stop at a snapshot, with exit code 75")
+    p.add_argument("--stop-at", type=float, help="the same as a time of day, in seconds since 1970")
 
     of_runs(verb(extract, "Measure trained runs: records of sparsity, pruned error, universality."))
 
@@ -310,6 +335,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except UserError as error:
         print(f"error: {error}", file=sys.stderr)
         return 1
+    except Unfinished as error:
+        print(error, file=sys.stderr)
+        return os.EX_TEMPFAIL
     except OSError as error:
         if error.errno not in (
             errno.ENOSPC,

@@ -15,12 +15,13 @@ from safetensors import SafetensorError, safe_open
 from . import records, sparsity
 from .data import Index, Prepared
 from .errors import UserError
+from .images import Images, opened
 from .models import ConvNet, build
 from .paths import write_text
 from .prune import remove
 from .spec import Spec
 from .stream import Stream
-from .train import Images, evaluate, opened
+from .train import evaluate
 
 
 @torch.inference_mode()

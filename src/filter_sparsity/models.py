@@ -44,7 +44,8 @@ class _SmallMapConv(torch.autograd.Function):
 def convolve(conv: nn.Conv2d, x: Tensor) -> Tensor:
     """What `conv(x)` gives, by the fastest way there is."""
     if x.device.type == "cpu" and x.shape[-1] <= SMALL_MAP and conv.bias is None and torch.is_grad_enabled():
-        return _SmallMapConv.apply(x, conv.weight)
+        kind = torch.get_autocast_dtype("cpu") if torch.is_autocast_enabled("cpu") else x.dtype
+        return _SmallMapConv.apply(x.to(kind), conv.weight.to(kind))
     return conv(x)
 
 

@@ -7,9 +7,10 @@ rate, so it is not that of torch's AdamW. Both act on every parameter, gammas an
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterable
 from functools import partial
-from inspect import unwrap
+from inspect import signature, unwrap
 from typing import Any
 
 import torch
@@ -26,14 +27,20 @@ for _function in (torch.optim.Optimizer.add_param_group, torch.optim.Optimizer.z
     if _inner is not None and not hasattr(_inner, "__dynamo_disable"):
         setattr(_inner, "__dynamo_disable", _inner)
 
-_FUSED = ("SGD", "Adam", "Adagrad")  # torch has one-kernel updates of these on CPU and GPU
+# Of these, torch has updates of one kernel.
+_FUSED = {"cpu": ("SGD", "Adam", "Adagrad"), "cuda": ("SGD", "Adam")}
 
 
-def make_optimizer(algorithm: str, groups: list[Any], l2: float, **arguments: Any) -> torch.optim.Optimizer:
-    """An optimizer of torch.optim by its class name, with L2 of strength `l2`."""
-    if algorithm in _FUSED:
+def make_optimizer(
+    algorithm: str, groups: list[Any], l2: float, device: str = "cpu", **arguments: Any
+) -> torch.optim.Optimizer:
+    """An optimizer of torch.optim by its class name, with L2 of strength `l2`, for parameters on a kind of device."""
+    kind = getattr(torch.optim, algorithm)
+    if algorithm in _FUSED[device]:
         arguments["fused"] = True
-    optimizer = getattr(torch.optim, algorithm)(groups, weight_decay=l2, **arguments)
+    if device == "cuda" and "capturable" in signature(kind).parameters:
+        arguments["capturable"] = True  # it counts its steps on the GPU, as a captured graph must
+    optimizer = kind(groups, weight_decay=l2, **arguments)
     optimizer.step = torch.no_grad()(partial(unwrap(type(optimizer).step), optimizer))
     return optimizer
 
@@ -53,6 +60,7 @@ class Update:
             spec.algorithm,
             [{"params": group} for group in self.groups],
             l2=spec.strength if spec.regularizer == "l2" else 0.0,
+            device=gammas[0].device.type,
             lr=spec.rate,
             **{k: tuple(v) if isinstance(v, list) else v for k, v in spec.hyperparameters.items()},
         )
@@ -73,6 +81,23 @@ class Update:
 
     def zero_grad(self) -> None:
         self.optimizer.zero_grad()
+
+    def state(self) -> dict[str, Tensor]:
+        """The optimizer's own averages and counts: those of parameter i (in the groups' order) are `i.<their name>`."""
+        numbered = enumerate(itertools.chain(*self.groups))
+        return {f"{i}.{name}": v for i, p in numbered for name, v in self.optimizer.state[p].items() if v is not None}
+
+    def restore(self, state: dict[str, Tensor]) -> None:
+        """The inverse of `state`. Averages get their parameter's memory layout, which fused updates rely on."""
+        parameters = list(itertools.chain(*self.groups))
+        for key, value in state.items():
+            number, name = key.split(".")
+            parameter = parameters[int(number)]
+            if value.shape == parameter.shape:
+                value = torch.empty_like(parameter).copy_(value)
+            elif self.optimizer.defaults.get("capturable"):  # counts are on the device only there
+                value = value.to(parameter.device)
+            self.optimizer.state[parameter][name] = value
 
 
 @torch.no_grad()

@@ -1,4 +1,4 @@
-"""Images that are decoded as they are needed, by worker processes: what `train.Images` is for data held in memory."""
+"""Images that are decoded as they are needed, by worker processes: `images.Images` for data too large to be held."""
 
 from __future__ import annotations
 
@@ -38,16 +38,35 @@ class Stream:
     def __len__(self) -> int:
         return len(self.files.labels)
 
-    def epoch(self, batch: int, generator: torch.Generator) -> Iterator[tuple[Tensor, Tensor]]:
-        """Shuffled whole batches of one pass; the rest is left out."""
+    def shuffle(self, batch: int, generator: torch.Generator, first: int = 0) -> None:
+        """Draw order, crops and flips of a pass of whole batches, the rest left out. It begins with batch `first`."""
         order = torch.randperm(len(self), generator=generator)
         seeds = torch.randint(2**62, (len(self),), generator=generator)
         whole = len(self) // batch * batch
-        yield from self._load(list(zip(order[:whole].tolist(), seeds[:whole].tolist(), strict=True)), batch)
+        items = list(zip(order[:whole].tolist(), seeds[:whole].tolist(), strict=True))
+        self.coming = self._load(items[first * batch :], batch)
+        shape = (batch, 3, self.files.side, self.files.side)
+        self.pixels = torch.empty(shape, dtype=torch.uint8, device=self.device)
+        self.labels = torch.empty(batch, dtype=torch.int64, device=self.device)
+
+    def load(self, i: int) -> None:
+        """Bring the next batch to the device; they come in the order of their numbers."""
+        pixels, labels = next(self.coming)
+        self.pixels.copy_(pixels, non_blocking=True)
+        self.labels.copy_(labels, non_blocking=True)
+
+    def batch(self) -> tuple[Tensor, Tensor]:
+        """Normalised images (batch, channels, side, side) and their labels (batch,)."""
+        return self.normalised(self.pixels), self.labels
 
     def batches(self) -> Iterator[tuple[Tensor, Tensor]]:
         """All images in their order, neither flipped nor cropped by chance."""
-        yield from self._load([(i, None) for i in range(len(self))], EVALUATION_BATCH)
+        for pixels, labels in self._load([(i, None) for i in range(len(self))], EVALUATION_BATCH):
+            yield self.normalised(pixels.to(self.device, non_blocking=True)), labels.to(self.device, non_blocking=True)
+
+    def normalised(self, pixels: Tensor) -> Tensor:
+        images = (pixels.float() / 255 - self.mean) / self.deviation
+        return images.contiguous(memory_format=torch.channels_last)
 
     def _load(self, items: Sequence[tuple[int, int | None]], batch: int) -> Iterator[tuple[Tensor, Tensor]]:
         lists: list[Any] = [items[start : start + batch] for start in range(0, len(items), batch)]
@@ -59,10 +78,7 @@ class Stream:
             generator=torch.Generator(),  # the workers' seeds, which nothing here uses
         )
         try:
-            for images, labels in loader:
-                pixels = images.to(self.device, non_blocking=True).float() / 255
-                normalised = ((pixels - self.mean) / self.deviation).contiguous(memory_format=torch.channels_last)
-                yield normalised, labels.to(self.device, non_blocking=True)
+            yield from loader
         except UserError as error:  # from a worker it comes with the worker's traceback
             raise UserError(str(error).rpartition("UserError: ")[2].strip()) from None
 

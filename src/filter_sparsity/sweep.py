@@ -74,6 +74,7 @@ def merge(base: dict[str, Any], overlay: Mapping[str, Any]) -> dict[str, Any]:
 def build_plan(settings: dict[str, Any]) -> Plan:
     """Resolve everything. `settings` is the merged configuration. Raises UserError for anything impossible."""
     validate(settings, "config", "configuration")
+    settings = {k: v for k, v in settings.items() if k != "time_limit"}  # of a call, not of what it makes
     path = Path(settings["experiments"])
     experiments = read_yaml(path)
     validate(experiments, "experiments", str(path))

@@ -1,4 +1,4 @@
-"""Training a spec with a seed: the loop, what it writes, and the lines a person watches."""
+"""Training a spec with a seed: the step, the loop around it, what it writes, and the lines a person watches."""
 
 from __future__ import annotations
 
@@ -9,26 +9,31 @@ import json
 import math
 import sys
 import time
-from collections.abc import Callable, Iterator
+from bisect import bisect_right
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import torch
 from safetensors.torch import save
 from torch import Tensor
 from torch.nn import functional as F
 
-from . import provenance
+from . import provenance, records
 from .data import Index, Prepared
-from .errors import UserError
+from .errors import Unfinished, UserError
+from .images import Images, opened
 from .models import ConvNet, build
 from .optim import Update
 from .paths import TRAINED, write_bytes, write_text
+from .snapshot import Snapshots
 from .spec import Spec
 from .stream import Stream
 
-EVALUATION_BATCH = 1000
 CONSOLE_SECONDS = 10.0  # between lines on a console that is not a terminal
+WARM_UP = 3  # steps before a GPU's are captured: they choose kernels and make the optimizer's state
+SNAPSHOT_SHARE = 0.005  # of the time is what snapshots may take
 
 
 @dataclass
@@ -64,54 +69,185 @@ class Affine:
                 arrays[f"{name}_{layer}"] = torch.stack(values)
         return arrays
 
-
-class Images:
-    """A dataset on the device: normalised images, followed by their mirror images where the spec flips them.
-
-    So a batch is one indexing operation: index i + N is image i flipped.
-    """
-
-    def __init__(self, data: Prepared, split: str, device: torch.device, flip: bool) -> None:
-        mean, deviation = (torch.tensor(v)[:, None, None] for v in (data.mean, data.deviation))
-        images = (torch.from_numpy(data.images[split]).float() / 255 - mean) / deviation
-        self.labels = torch.from_numpy(data.labels[split]).to(device)
-        self.flip = flip
-        both = torch.cat([images, images.flip(-1)]) if flip else images
-        self.images = both.to(device).contiguous(memory_format=torch.channels_last)
-
-    def __len__(self) -> int:
-        return len(self.labels)
-
-    def epoch(self, batch: int, generator: torch.Generator) -> Iterator[tuple[Tensor, Tensor]]:
-        """Shuffled whole batches of one pass, each image flipped or not with even chance; the rest is left out."""
-        order = torch.randperm(len(self), generator=generator)
-        flips = torch.randint(2, (len(self),), generator=generator) if self.flip else torch.zeros_like(order)
-        for chosen in order[: len(self) // batch * batch].split(batch):
-            yield self.images[chosen + flips[chosen] * len(self)], self.labels[chosen]
-
-    def batches(self) -> Iterator[tuple[Tensor, Tensor]]:
-        """All images in their order, unflipped."""
-        for start in range(0, len(self), EVALUATION_BATCH):
-            labels = self.labels[start : start + EVALUATION_BATCH]
-            yield self.images[start : start + len(labels)], labels
-
-
-def opened(data: Prepared | Index, split: str, device: torch.device, flip: bool) -> Images | Stream:
-    """A split to go through: on the device, or read from its files as it is needed."""
-    return Stream(data, split, device, flip) if isinstance(data, Index) else Images(data, split, device, flip)
+    @classmethod
+    def of(cls, arrays: dict[str, Tensor], layers: tuple[str, ...]) -> Affine:
+        """The inverse of `tensors`."""
+        gammas, betas = ([arrays[f"{name}_{layer}"] for layer in layers] for name in ("gamma", "beta"))
+        return cls(
+            arrays["step"].tolist(),
+            [list(point) for point in zip(*gammas, strict=True)],
+            [list(point) for point in zip(*betas, strict=True)],
+        )
 
 
 @torch.inference_mode()
 def evaluate(model: ConvNet, data: Images | Stream) -> tuple[float, float]:
     """Mean cross-entropy and error (a fraction) over the unflipped images, with the running statistics."""
     model.eval()
-    loss, wrong = 0.0, 0
+    sums = torch.zeros(2, dtype=torch.float64, device=model.convs[0].weight.device)
     for images, labels in data.batches():
         logits = model(images)
-        loss += F.cross_entropy(logits, labels, reduction="sum").item()
-        wrong += int((logits.argmax(1) != labels).sum())
+        loss = F.cross_entropy(logits, labels, reduction="sum")
+        sums += torch.stack([loss.double(), (logits.argmax(1) != labels).sum().double()])
     model.train()
-    return loss / len(data), wrong / len(data)
+    loss_sum, wrong = sums.tolist()
+    return loss_sum / len(data), wrong / len(data)
+
+
+class Step:
+    """One training step: forward, backward, update. On a GPU it is captured as a graph, and replayed without Python."""
+
+    def __init__(self, model: ConvNet, update: Update, data: Images | Stream, precision: str) -> None:
+        self.model, self.update, self.data = model, update, data
+        self.device = model.convs[0].weight.device
+        self.reduced = torch.autocast(self.device.type, torch.bfloat16, enabled=precision == "bfloat16")
+        self.done = 0
+        self.graph: torch.cuda.CUDAGraph | None = None
+
+    def compute(self) -> Tensor:
+        """The step itself, on the batch that is loaded; gives its loss."""
+        self.update.zero_grad()
+        images, labels = self.data.batch()
+        with self.reduced:
+            loss = F.cross_entropy(self.model(images), labels)
+        loss.backward()
+        self.update.step()
+        return loss.detach()
+
+    def start_phase(self, phase: int) -> None:
+        """Set the learning rates. A graph has them inside, so that another one is captured."""
+        self.update.start_phase(phase)
+        self.graph = None
+
+    def __call__(self) -> Tensor:
+        self.done += 1
+        if self.device.type != "cuda":
+            return self.compute()
+        if self.done <= WARM_UP:
+            with torch.cuda.stream(torch.cuda.Stream()):  # where graphs are captured, too
+                torch.cuda.current_stream().wait_stream(torch.cuda.default_stream())
+                loss = self.compute()
+            torch.cuda.synchronize()
+            return loss
+        if self.graph is None:
+            self.graph = torch.cuda.CUDAGraph()
+            with torch.cuda.graph(self.graph):
+                self.loss = self.compute()
+        self.graph.replay()
+        return self.loss
+
+
+class Training:
+    """A training as it stands after `step` steps, with everything that decides how it goes on.
+
+    The seed decides initial weights, data order and flips, so equal seeds of different specs start alike and see the
+    same batches. The same spec, seed, data and machine give the same weights, bit for bit, in one go or in several.
+    Raises UserError if the data do not fit the spec.
+    """
+
+    def __init__(
+        self,
+        spec: Spec,
+        seed: int,
+        data: Prepared | Index,
+        device: torch.device,
+        history_points: int,
+        precision: str = "float32",
+    ) -> None:
+        count = len(data.labels["train"])
+        if spec.batch_size > count:
+            raise UserError(f"the mini-batch of {spec.batch_size} is more than the {count} images of {data.name}")
+        self.spec, self.seed = spec, seed
+        torch.manual_seed(seed)
+        self.model = build(spec, data.channels, data.side, len(data.classes)).to(device)
+        self.generator = torch.Generator().manual_seed(seed)
+        self.before_epoch = self.generator.get_state()  # of the epoch that is under way
+        self.images = opened(data, "train", device, spec.flip)
+        self.tests = opened(data, "test", device, flip=False)
+        self.update = Update(spec, self.model)
+        self.one_step = Step(self.model, self.update, self.images, precision)
+        self.per_epoch = count // spec.batch_size
+        self.losses = torch.zeros(self.per_epoch, device=device)  # of the epoch that is under way
+        self.phase_starts = [0, *itertools.accumulate(spec.phase_steps)][:-1]
+        self.keep_at = {round(spec.steps * i / history_points) for i in range(history_points + 1)}
+        self.step = self.phase = 0
+        self.history: list[Epoch] = []
+        self.affine = Affine()
+        self.affine.keep(0, self.model)
+
+    @property
+    def epochs(self) -> int:
+        return math.ceil(self.spec.steps / self.per_epoch)
+
+    def run(
+        self,
+        report: Callable[[Epoch, int], None] = lambda epoch, epochs: None,
+        pause: Callable[[], None] = lambda: None,
+    ) -> None:
+        """Train to the end. `report` gets every epoch and their number; `pause` is called between steps, and may raise.
+
+        Raises UserError if the loss is not finite.
+        """
+        while self.step < self.spec.steps:
+            self.before_epoch = self.generator.get_state() if self.step % self.per_epoch == 0 else self.before_epoch
+            self.run_epoch(pause)
+            report(self.history[-1], self.epochs)
+            pause()
+
+    def run_epoch(self, pause: Callable[[], None]) -> None:
+        """The steps of an epoch that are still to be made, and its evaluation."""
+        number, first = divmod(self.step, self.per_epoch)
+        last = min(self.per_epoch, self.spec.steps - number * self.per_epoch)
+        self.generator.set_state(self.before_epoch)
+        self.images.shuffle(self.spec.batch_size, self.generator, first)
+        for i in range(first, last):
+            phase = bisect_right(self.phase_starts, self.step) - 1
+            if phase != self.phase:
+                self.one_step.start_phase(phase)
+                self.phase = phase
+            self.images.load(i)
+            self.losses[i] = self.one_step()
+            self.step += 1
+            if self.step in self.keep_at:
+                self.affine.keep(self.step, self.model)
+            if i + 1 < last:
+                pause()
+        test_loss, test_error = evaluate(self.model, self.tests)
+        train_loss = float(self.losses[:last].mean())
+        if not (math.isfinite(train_loss) and math.isfinite(test_loss)):
+            raise UserError(
+                f"{self.spec.id}, seed {self.seed}: the training diverged in epoch {number + 1}: the loss is not finite"
+            )
+        self.history.append(Epoch(number + 1, self.step, self.update.factor, train_loss, test_loss, test_error))
+
+    def state(self) -> tuple[dict[str, Tensor], dict[str, Any]]:
+        """All that decides how it goes on, as tensors on the CPU and as JSON."""
+        within = self.step % self.per_epoch
+        tensors = {
+            **{f"model.{key}": value for key, value in self.model.state_dict().items()},
+            **{f"optimizer.{key}": value for key, value in self.update.state().items()},
+            **{f"affine.{key}": value for key, value in self.affine.tensors(self.spec.network.layers).items()},
+            "generator": self.before_epoch if within else self.generator.get_state(),
+            "losses": self.losses[:within],
+        }
+        return (
+            {key: value.detach().cpu().contiguous() for key, value in tensors.items()},
+            {"step": self.step, "history": [vars(epoch) for epoch in self.history]},
+        )
+
+    def restore(self, tensors: dict[str, Tensor], facts: dict[str, Any]) -> None:
+        """The inverse of `state`."""
+
+        def part(name: str) -> dict[str, Tensor]:
+            return {key.removeprefix(f"{name}."): value for key, value in tensors.items() if key.startswith(f"{name}.")}
+
+        self.step, self.history = facts["step"], [Epoch(**epoch) for epoch in facts["history"]]
+        self.model.load_state_dict(part("model"))
+        self.update.restore(part("optimizer"))
+        self.affine = Affine.of(part("affine"), self.spec.network.layers)
+        self.before_epoch = tensors["generator"]
+        self.generator.set_state(self.before_epoch)
+        self.losses[: len(tensors["losses"])] = tensors["losses"]
 
 
 def train(
@@ -122,79 +258,126 @@ def train(
     history_points: int,
     report: Callable[[Epoch, int], None] = lambda epoch, epochs: None,
 ) -> tuple[ConvNet, list[Epoch], Affine]:
-    """Train a network. The same spec, seed, data and machine give the same weights, bit for bit.
+    """Train a network in one go."""
+    training = Training(spec, seed, data, device, history_points)
+    training.run(report)
+    return training.model, training.history, training.affine
 
-    The seed decides initial weights, data order and flips, so equal seeds of different specs start alike and see the
-    same batches. `report` is called with each epoch and the number of epochs. Raises UserError if the loss is not
-    finite, or if the data do not fit the spec.
+
+class Keeper:
+    """Called between steps: keeps a snapshot now and then, and ends the call with one when it is to stop.
+
+    `stop` says why, or is empty. Snapshots come `every` so many seconds, and seldom enough to cost next to nothing.
     """
-    count = len(data.labels["train"])
-    if spec.batch_size > count:
-        raise UserError(f"the mini-batch of {spec.batch_size} is more than the {count} images of {data.name}")
-    torch.manual_seed(seed)
-    model = build(spec, data.channels, data.side, len(data.classes)).to(device)
-    generator = torch.Generator().manual_seed(seed)
-    train_images = opened(data, "train", device, spec.flip)
-    test_images = opened(data, "test", device, flip=False)
-    per_epoch = count // spec.batch_size
-    epochs = math.ceil(spec.steps / per_epoch)
-    phase_at = {step: phase for phase, step in enumerate([0, *itertools.accumulate(spec.phase_steps)][:-1])}
-    keep_at = {round(spec.steps * i / history_points) for i in range(history_points + 1)}
 
-    update, history, affine = Update(spec, model), [], Affine()
-    affine.keep(0, model)
-    step = 0
-    for number in range(1, epochs + 1):
-        losses = []
-        for batch, labels in itertools.islice(train_images.epoch(spec.batch_size, generator), spec.steps - step):
-            if step in phase_at:
-                update.start_phase(phase_at[step])
-            update.zero_grad()
-            loss = F.cross_entropy(model(batch), labels)
-            loss.backward()
-            update.step()
-            losses.append(loss.detach())
-            step += 1
-            if step in keep_at:
-                affine.keep(step, model)
-        test_loss, test_error = evaluate(model, test_images)
-        epoch = Epoch(number, step, update.factor, float(torch.stack(losses).mean()), test_loss, test_error)
-        if not (math.isfinite(epoch.train_loss) and math.isfinite(epoch.test_loss)):
-            raise UserError(f"{spec.id}, seed {seed}: the training diverged in epoch {number}: the loss is not finite")
-        history.append(epoch)
-        report(epoch, epochs)
-    return model, history, affine
+    def __init__(self, training: Training, snapshots: Snapshots, every: float, stop: Callable[[], str]) -> None:
+        self.training, self.snapshots, self.every, self.stop = training, snapshots, every, stop
+        self.began = self.last = time.monotonic()
+        self.before = 0.0  # seconds of earlier calls
+        self.cost = 0.0  # of a snapshot, in seconds
+        if found := snapshots.newest():
+            tensors, facts = found
+            training.restore(tensors, facts)
+            self.before = facts["seconds"]
+
+    @property
+    def seconds(self) -> float:
+        return self.before + time.monotonic() - self.began
+
+    def __call__(self) -> None:
+        why = self.stop()
+        if why or time.monotonic() - self.last >= max(self.every, self.cost / SNAPSHOT_SHARE):
+            self.keep()
+        if why:
+            spec, step = self.training.spec, self.training.step
+            raise Unfinished(
+                f"{spec.id} seed {self.training.seed}: stopped at step {step:,} of {spec.steps:,} ({why}); "
+                "the same call goes on from there"
+            )
+
+    def keep(self) -> None:
+        began = time.monotonic()
+        tensors, facts = self.training.state()
+        self.snapshots.save(self.training.step, tensors, {**facts, "seconds": self.seconds})
+        self.last = time.monotonic()
+        self.cost = self.last - began
+
+
+@dataclass(frozen=True)
+class Settings:
+    """How a call trains, none of which decides what comes out."""
+
+    device: torch.device
+    history_points: int = 100
+    precision: str = "float32"
+    snapshot_seconds: float = 60.0
+    stop: Callable[[], str] = lambda: ""
 
 
 def train_run(
-    spec: Spec, seed: int, data: Prepared | Index, folder: Path, device: torch.device, history_points: int
-) -> None:
+    spec: Spec, seed: int, data: Prepared | Index, folder: Path, snapshots: Path, settings: Settings
+) -> Snapshots:
     """Train and write the run's folder: weights, histories of losses and of gammas and betas, and where they come from.
 
-    Nothing is written unless the training is whole.
+    Nothing is written unless the training is whole. It goes on from the newest snapshot, and leaves its last one behind
+    for the caller to clear, who knows when nothing can be lost any more. Raises Unfinished if it was to stop.
     """
-    began = time.time()
     folder.mkdir(parents=True, exist_ok=True)
+    name = f"{spec.id} seed {seed}"
+    identity = {"spec": spec.to_dict(), "seed": seed, "data_digest": data.digest}
+    identity |= {"history_points": settings.history_points, "precision": settings.precision}
     with (folder / "train.log").open("w", buffering=1) as log:
-        progress = Progress(f"{spec.id} seed {seed}", log)
-        model, history, affine = train(spec, seed, data, device, history_points, progress)
-    identity = {"run": f"{spec.id} seed {seed}"}  # one entry, since safetensors writes several in random order
-    state = {key: value.detach().cpu().contiguous() for key, value in model.state_dict().items()}
+
+        def say(line: str) -> None:
+            print(line, file=log)
+            print(f"{name}  {line}", file=sys.stderr, flush=True)
+
+        kept = Snapshots(snapshots, identity, say)
+        with kept.locked() as waited:
+            if waited and _is_whole(folder, spec, seed, data):
+                say("the other process has trained it")
+                return kept
+            training = Training(spec, seed, data, settings.device, settings.history_points, settings.precision)
+            keeper = Keeper(training, kept, settings.snapshot_seconds, settings.stop)
+            progress = Progress(name, log)
+            for epoch in training.history:
+                progress.recall(epoch, training.epochs)
+            if training.step:
+                say(f"goes on from step {training.step:,} of {spec.steps:,}")
+            training.run(progress, keeper)
+            _write(folder, training, data, settings, keeper.seconds)
+            keeper.keep()
+    return kept
+
+
+def _is_whole(folder: Path, spec: Spec, seed: int, data: Prepared | Index) -> bool:
+    try:
+        origin = records.read_provenance(folder / TRAINED[-1], spec.id, seed)  # it is written last
+    except UserError:
+        return False
+    return origin["data_digest"] == data.digest
+
+
+def _write(folder: Path, training: Training, data: Prepared | Index, settings: Settings, seconds: float) -> None:
+    spec = training.spec
+    identity = {"run": f"{spec.id} seed {training.seed}"}  # one entry: safetensors writes several in random order
+    state = {key: value.detach().cpu().contiguous() for key, value in training.model.state_dict().items()}
     table = io.StringIO()
     lines = csv.writer(table, lineterminator="\n")
     lines.writerow(Epoch.__dataclass_fields__)
-    lines.writerows(vars(epoch).values() for epoch in history)
-    origin = provenance.collect(device) | {
+    lines.writerows(vars(epoch).values() for epoch in training.history)
+    origin = provenance.collect(settings.device) | {
         "spec_id": spec.id,
-        "seed": seed,
+        "seed": training.seed,
         "spec": spec.to_dict(),
         "dataset": data.name,
         "data_digest": data.digest,
-        "wall_seconds": round(time.time() - began, 2),
+        "precision": settings.precision,
+        "wall_seconds": round(seconds, 2),
     }
     weights, kept, losses, source = (folder / name for name in TRAINED)
     write_bytes(weights, save(state, identity))
-    write_bytes(kept, save(affine.tensors(spec.network.layers), identity))
+    write_bytes(kept, save(training.affine.tensors(spec.network.layers), identity))
     write_text(losses, table.getvalue())
     write_text(source, json.dumps(origin, indent=1) + "\n")
 
@@ -205,15 +388,23 @@ class Progress:
     def __init__(self, name: str, log: io.TextIOBase | io.TextIOWrapper) -> None:
         self.name, self.log = name, log
         self.began = self.last = time.monotonic()
+        self.recalled = 0  # epochs of earlier calls
+
+    def recall(self, epoch: Epoch, epochs: int) -> None:
+        """Write the line of an epoch of an earlier call."""
+        print(self.line(epoch, epochs), file=self.log)
+        self.recalled = epoch.epoch
+
+    def line(self, epoch: Epoch, epochs: int) -> str:
+        return (
+            f"epoch {epoch.epoch:>{len(str(epochs))}}/{epochs}  train loss {epoch.train_loss:.4f}  "
+            f"test loss {epoch.test_loss:.4f}  test error {100 * epoch.test_error:.1f} %"
+        )
 
     def __call__(self, epoch: Epoch, epochs: int) -> None:
         now = time.monotonic()
-        left = (now - self.began) / epoch.epoch * (epochs - epoch.epoch)
-        line = (
-            f"epoch {epoch.epoch:>{len(str(epochs))}}/{epochs}  train loss {epoch.train_loss:.4f}  "
-            f"test loss {epoch.test_loss:.4f}  test error {100 * epoch.test_error:.1f} %  "
-            f"{clock(left)} left"
-        )
+        left = (now - self.began) / (epoch.epoch - self.recalled) * (epochs - epoch.epoch)
+        line = f"{self.line(epoch, epochs)}  {clock(left)} left"
         print(line, file=self.log)
         done = epoch.epoch == epochs
         if sys.stderr.isatty():

@@ -5,11 +5,13 @@ import json
 import numpy as np
 import pytest
 import torch
+from passes import all_of
 
 from filter_sparsity import records, sparsity
 from filter_sparsity.errors import UserError
 from filter_sparsity.extract import extract_run, load, measure, responses, summary
-from filter_sparsity.train import Images, train_run
+from filter_sparsity.images import Images
+from filter_sparsity.train import Settings, train_run
 
 CPU = torch.device("cpu")
 
@@ -23,7 +25,7 @@ def data(make_data):
 def trained(make_spec, data, tmp_path_factory):
     """A spec and the folder of its run with seed 1, trained and measured."""
     spec, folder = make_spec(), tmp_path_factory.mktemp("run")
-    train_run(spec, 1, data, folder, CPU, history_points=2)
+    train_run(spec, 1, data, folder, folder / "snapshots", Settings(CPU, history_points=2)).clear()
     extract_run(spec, 1, data, folder, CPU)
     return spec, folder
 
@@ -55,7 +57,7 @@ def test_responses_are_those_before_pooling_of_all_unflipped_images(
     model = make_model(spec, channels=1, side=16, classes=10).train()
     images = Images(digits, "train", CPU, flip=True)  # 1,442 images: more than one batch
     maxima, largest = responses(model, images)
-    outputs, _ = hooked(*plain(spec, model), images.images[:1442])
+    outputs, _ = hooked(*plain(spec, model), all_of(images))
     assert len(maxima) == len(largest) == len(outputs) == 3
     for ours, most, output in zip(maxima, largest, outputs, strict=True):
         np.testing.assert_allclose(ours, output.max((2, 3)), rtol=1e-4, atol=1e-5)
@@ -111,7 +113,7 @@ def test_features_are_measured_on_the_training_images(make_spec, make_model, dat
     spec = make_spec()
     model = make_model(spec, channels=3, side=8)
     _, features = measure(spec, model, data)
-    outputs, _ = hooked(*plain(spec, model), Images(data, "train", CPU, flip=False).images)
+    outputs, _ = hooked(*plain(spec, model), all_of(Images(data, "train", CPU, flip=False)))
     largest = np.concatenate([output.max((0, 2, 3)) for output in outputs])
     np.testing.assert_allclose([f["largest_activation"] for f in features], largest, rtol=1e-4)
     highest = np.concatenate([output.max((2, 3)) for output in outputs], axis=1)
@@ -124,7 +126,7 @@ def test_errors_and_losses_are_those_of_the_independent_network(by_hand, data, p
     measured, _ = measure(spec, model, data)
     tests = Images(data, "test", CPU, flip=False)
     labels = tests.labels
-    _, logits = hooked(*plain(spec, model), tests.images)
+    _, logits = hooked(*plain(spec, model), all_of(tests))
     assert measured["test_error"] == (logits.argmax(1) != labels).double().mean().item()
     chances = logits.double().softmax(1)[torch.arange(20), labels]
     assert measured["test_loss"] == pytest.approx(-chances.log().mean().item(), rel=1e-5)
@@ -149,7 +151,7 @@ def test_the_pruned_error_is_that_without_the_features_dead_by_gamma(make_spec, 
             keep[filters] = 0 if silent else 1
             network[place].register_forward_hook(lambda m, i, out, keep=keep: out * keep[None, :, None, None])
         with torch.no_grad():
-            errors[silent] = (network.eval()(tests.images).argmax(1) != tests.labels).double().mean().item()
+            errors[silent] = (network.eval()(all_of(tests)).argmax(1) != tests.labels).double().mean().item()
     assert measured["pruned_test_error"] == pytest.approx(errors[True])
     assert measured["test_error"] == pytest.approx(errors[False])
     assert errors[True] != errors[False]

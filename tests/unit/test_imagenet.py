@@ -9,6 +9,7 @@ import tarfile
 import numpy as np
 import pytest
 import torch
+from passes import epoch
 from PIL import Image
 
 from filter_sparsity import data
@@ -100,11 +101,11 @@ def test_extracted_folders_give_the_same_index(index, tmp_path):
 
 
 def test_the_order_and_the_crops_depend_on_the_seed_and_not_on_the_workers(index):
-    def epoch(seed, workers):
+    def one(seed, workers):
         stream = Stream(index, "train", CPU, flip=True, workers=workers)
-        return list(stream.epoch(5, torch.Generator().manual_seed(seed)))
+        return list(epoch(stream, 5, torch.Generator().manual_seed(seed)))
 
-    alone, two, other = epoch(0, 0), epoch(0, 2), epoch(1, 0)
+    alone, two, other = one(0, 0), one(0, 2), one(1, 0)
     assert len(alone) == len(two) == 2  # whole batches of 5 of 12
     assert alone[0][0].shape == (5, 3, 224, 224)
     for (images, labels), (others, theirs) in zip(alone, two, strict=True):
@@ -116,7 +117,7 @@ def test_the_order_and_the_crops_depend_on_the_seed_and_not_on_the_workers(index
 def test_streaming_leaves_the_global_generator_alone(index):
     torch.manual_seed(3)
     before = torch.get_rng_state()
-    list(Stream(index, "train", CPU, flip=True, workers=0).epoch(4, torch.Generator().manual_seed(0)))
+    list(epoch(Stream(index, "train", CPU, flip=True, workers=0), 4, torch.Generator().manual_seed(0)))
     assert torch.equal(torch.get_rng_state(), before)
 
 

@@ -28,7 +28,7 @@ TORCH_FREE = (
     "provenance",
     "cli",
 )
-TORCH = {"models", "stream", "optim", "train", "extract", "prune", "vision"}
+TORCH = {"models", "images", "stream", "optim", "snapshot", "train", "extract", "prune", "vision"}
 
 
 def imported(module):

@@ -5,14 +5,16 @@ import itertools
 import numpy as np
 import pytest
 import torch
+from passes import all_of, epoch
 from torch import nn
 from torch.nn import functional as F
 
 from filter_sparsity import paths, records
 from filter_sparsity.errors import UserError
+from filter_sparsity.images import Images
 from filter_sparsity.models import build
 from filter_sparsity.optim import Update
-from filter_sparsity.train import Epoch, Images, Progress, clock, evaluate, train, train_run
+from filter_sparsity.train import Epoch, Progress, Settings, clock, evaluate, train, train_run
 
 CPU = torch.device("cpu")
 SGD = {"optimizer": "sgd", "algorithm": "SGD", "rate": 0.1, "hyperparameters": {"momentum": 0.9}}
@@ -124,7 +126,7 @@ def test_the_data_order_of_a_seed_is_pinned(make_data, seed, first):
     data = make_data(train=20)
     images = Images(data, "train", CPU, flip=True)
     images.labels = torch.arange(20)  # so that labels tell which images came
-    batches = images.epoch(4, torch.Generator().manual_seed(seed))
+    batches = epoch(images, 4, torch.Generator().manual_seed(seed))
     seen = torch.cat([labels for _, labels in batches]).tolist()
     assert seen[:12] == first
     assert seen == torch.randperm(20, generator=torch.Generator().manual_seed(seed)).tolist()
@@ -134,39 +136,42 @@ def test_an_epoch_has_whole_batches_and_no_image_twice(data):
     images = Images(data, "train", CPU, flip=False)
     images.labels = torch.arange(50)
     generator = torch.Generator().manual_seed(0)
-    epochs = [[labels.tolist() for _, labels in images.epoch(8, generator)] for _ in range(2)]
+    epochs = [[labels.tolist() for _, labels in epoch(images, 8, generator)] for _ in range(2)]
     for batches in epochs:
         assert [len(batch) for batch in batches] == [8] * 6
         assert len({i for batch in batches for i in batch}) == 48
     assert epochs[0] != epochs[1]
 
 
-def test_images_are_normalised_and_their_mirror_images_follow(data):
+@pytest.mark.parametrize("split", ["train", "test"])
+def test_images_are_normalised_by_the_training_images(data, split):
+    images = all_of(Images(data, split, CPU, flip=False))
+    torch.testing.assert_close(images.contiguous(), normalised(data, data.images[split]), rtol=0, atol=2e-6)
+    if split == "train":
+        assert images.mean((0, 2, 3)).tolist() == pytest.approx([0] * 3, abs=1e-5)
+        assert images.std((0, 2, 3), correction=0).tolist() == pytest.approx([1] * 3, abs=1e-5)
+
+
+def test_a_pass_that_begins_later_goes_on_with_the_same_batches(data):
     images = Images(data, "train", CPU, flip=True)
-    pixels = data.images["train"]
-    assert images.images.shape == (100, 3, 8, 8)
-    torch.testing.assert_close(images.images[:50].contiguous(), normalised(data, pixels), rtol=0, atol=2e-6)
-    assert torch.equal(images.images[50:], images.images[:50].flip(-1))
-    assert not torch.equal(images.images[50:], images.images[:50])
-    assert images.images[:50].mean((0, 2, 3)).tolist() == pytest.approx([0] * 3, abs=1e-5)
-    assert images.images[:50].std((0, 2, 3), correction=0).tolist() == pytest.approx([1] * 3, abs=1e-5)
-
-
-def test_test_images_are_normalised_by_the_training_images(data):
-    images = Images(data, "test", CPU, flip=False).images
-    torch.testing.assert_close(images.contiguous(), normalised(data, data.images["test"]), rtol=0, atol=2e-6)
+    whole = list(epoch(images, 8, torch.Generator().manual_seed(5)))
+    images.shuffle(8, torch.Generator().manual_seed(5), first=4)
+    for i in (4, 5):
+        images.load(i)
+        for ours, theirs in zip(images.batch(), whole[i], strict=True):
+            assert torch.equal(ours, theirs)
 
 
 def test_about_half_the_images_come_flipped_each_epoch_anew(make_data):
     data = make_data(train=400, side=4)
     images = Images(data, "train", CPU, flip=True)
-    straight = images.images[:400].clone()
+    straight = all_of(images)
     labels, images.labels = images.labels, torch.arange(400)
     generator = torch.Generator().manual_seed(0)
     flipped = []
     for _ in range(2):
         which = torch.zeros(400, dtype=torch.bool)
-        for batch, chosen in images.epoch(40, generator):
+        for batch, chosen in epoch(images, 40, generator):
             same = (batch == straight[chosen]).all((1, 2, 3))
             mirrored = (batch == straight[chosen].flip(-1)).all((1, 2, 3))
             assert (same ^ mirrored).all()
@@ -179,8 +184,9 @@ def test_about_half_the_images_come_flipped_each_epoch_anew(make_data):
 
 def test_without_flips_no_image_is_flipped(data):
     images = Images(data, "train", CPU, flip=False)
-    straight, images.labels = images.images.clone(), torch.arange(50)
-    for batch, chosen in images.epoch(10, torch.Generator().manual_seed(0)):
+    straight = all_of(images)
+    images.labels = torch.arange(50)
+    for batch, chosen in epoch(images, 10, torch.Generator().manual_seed(0)):
         assert torch.equal(batch, straight[chosen])
 
 
@@ -258,7 +264,7 @@ def test_a_run_leaves_its_weights_histories_and_origin(make_spec, data, tmp_path
 
     spec = make_spec()
     folder = tmp_path / "seed2"
-    train_run(spec, 2, data, folder, CPU, history_points=3)
+    train_run(spec, 2, data, folder, tmp_path / "snapshots", Settings(CPU, history_points=3))
     assert {path.name for path in folder.iterdir()} == {*paths.TRAINED, "train.log"}
     model, history, affine = train(spec, 2, data, CPU, history_points=3)
     for key, value in load_file(folder / "weights.safetensors").items():
@@ -277,7 +283,7 @@ def test_a_run_leaves_its_weights_histories_and_origin(make_spec, data, tmp_path
 def test_the_files_of_a_run_are_the_same_bytes_twice(make_spec, data, tmp_path):
     runs = [tmp_path / str(i) for i in range(4)]
     for folder in runs:
-        train_run(make_spec(), 0, data, folder, CPU, history_points=2)
+        train_run(make_spec(), 0, data, folder, folder / "snapshots", Settings(CPU, history_points=2)).clear()
     for name in ("weights.safetensors", "affine.safetensors", "history.csv"):
         assert len({(folder / name).read_bytes() for folder in runs}) == 1
 
@@ -285,7 +291,7 @@ def test_the_files_of_a_run_are_the_same_bytes_twice(make_spec, data, tmp_path):
 def test_a_diverging_training_is_one_line_and_leaves_no_result(make_spec, data, tmp_path):
     spec = make_spec(**{**SGD, "rate": 1e30})
     with pytest.raises(UserError) as error:
-        train_run(spec, 0, data, tmp_path / "run", CPU, history_points=1)
+        train_run(spec, 0, data, tmp_path / "run", tmp_path / "snapshots", Settings(CPU, history_points=1))
     assert str(error.value).startswith(f"{spec.id}, seed 0: the training diverged in epoch 1")
     assert "\n" not in str(error.value)
     assert not {path.name for path in (tmp_path / "run").iterdir()} & {*paths.TRAINED}

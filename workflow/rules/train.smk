@@ -1,4 +1,7 @@
 # GPU training per spec and seed. At scales where starting up costs as much as training, one job has all seeds.
+# Snapshots are no output: Snakemake would delete them when a job fails, and they are what it goes on from.
+
+STOP_AT = int(time.time() + 60 * config["time_limit"]) if config["time_limit"] else 0  # seconds since 1970; 0: never
 
 
 rule train:
@@ -10,15 +13,17 @@ rule train:
         of_run(["train.log"]),
     resources:
         gpu=int(config["device"] != "cpu"),
+        stop_at=STOP_AT,  # not among the params, which would train again what another time limit trained
     params:
         spec=lambda w: json.dumps(PLAN.specs[w.spec].to_dict()),
         seeds=seeds_of,
         runs=paths.runs(SCALE),
         device=config["device"],
+        precision=config["precision"],
         history_points=config["history_points"],
     message:
         "train {wildcards.spec} seed {params.seeds}"
     shell:
         "filter-sparsity train --spec {params.spec:q} --seed {params.seeds} --data {input.data:q}"
         " --runs {params.runs:q} --device {params.device} --threads {threads}"
-        " --history-points {params.history_points}"
+        " --precision {params.precision} --history-points {params.history_points} --stop-at {resources.stop_at}"
