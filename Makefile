@@ -1,6 +1,6 @@
 # Two commands for everybody (report, test), and the few of who works on the code.
 .DEFAULT_GOAL := help
-.PHONY: help setup latex report test check lint format typecheck clean
+.PHONY: help setup latex report test check bench lint format clean
 PYTHON ?= python3
 CORES ?= all
 BIN := .venv/bin
@@ -9,6 +9,7 @@ help:
 	@echo "make report   set up, then every table and figure and results/quick/report.pdf"
 	@echo "make test     set up, then the tests"
 	@echo "make check    compare fresh records with the stored ones"
+	@echo "make bench    training speed against the usual loop, on an idle machine"
 	@echo "make lint     every check of style and types;  make format  mends what can be mended"
 
 setup: .venv/installed
@@ -39,6 +40,9 @@ test: setup latex
 
 check: setup
 	$(BIN)/snakemake --cores $(CORES) check
+
+bench: setup
+	$(BIN)/python benchmarks/training.py
 
 lint: setup
 	$(BIN)/ruff check .

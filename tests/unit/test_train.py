@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import torch
 from passes import all_of, epoch
+from PIL import Image
 from torch import nn
 from torch.nn import functional as F
 
@@ -15,6 +16,7 @@ from filter_sparsity.images import Images
 from filter_sparsity.models import build
 from filter_sparsity.optim import Update
 from filter_sparsity.train import Epoch, Progress, Settings, clock, evaluate, train, train_run
+from filter_sparsity.vision import torchvision
 
 CPU = torch.device("cpu")
 SGD = {"optimizer": "sgd", "algorithm": "SGD", "rate": 0.1, "hyperparameters": {"momentum": 0.9}}
@@ -32,11 +34,19 @@ def normalised(data, images):
     return torch.from_numpy((pixels - mean) / deviation).float()
 
 
-def second_loop(spec, seed, data, plain):
+def per_sample(data, images):
+    """Images as torchvision's transforms make them, one by one, in double precision."""
+    transforms = torchvision().transforms
+    change = transforms.Compose([transforms.ToTensor(), transforms.Normalize(data.mean, data.deviation)])
+    return torch.stack([change(Image.fromarray(image.transpose(1, 2, 0)).copy()).double() for image in images])
+
+
+def second_loop(spec, seed, data, plain, inputs=normalised):
     """What the design says a training is, with nothing of `train` but the initial weights."""
     torch.manual_seed(seed)
     shape = data.images["train"].shape
     network, _ = plain(spec, build(spec, shape[1], shape[2], len(data.classes)))
+    network.double() if inputs is per_sample else network.float()
     generator = torch.Generator().manual_seed(seed)
     weights = list(network.parameters())
     if spec.algorithm == "SGD":
@@ -59,7 +69,7 @@ def second_loop(spec, seed, data, plain):
         factor = 1 if step < spec.phase_steps[0] else spec.rate_decay
         optimizer.param_groups[0]["lr"] = base * factor
         optimizer.zero_grad()
-        loss = F.cross_entropy(network(normalised(data, pixels)), torch.from_numpy(data.labels["train"][chosen]))
+        loss = F.cross_entropy(network(inputs(data, pixels)), torch.from_numpy(data.labels["train"][chosen]))
         loss.backward()
         with torch.no_grad():
             for weight in weights:
@@ -100,6 +110,29 @@ def test_a_second_plain_loop_agrees(make_spec, data, plain, changes):
     chances = np.exp(logits) / np.exp(logits).sum(1, keepdims=True)
     assert history[-1].test_loss == pytest.approx(-np.log(chances[range(20), labels]).mean(), abs=1e-4)
     assert history[-1].test_error == pytest.approx((logits.argmax(1) != labels).mean())
+
+
+@pytest.mark.parametrize("changes", [{**SGD, "strength": 1e-2}, {"strength": 1e-2}], ids=["sgd", "adam"])
+def test_the_obvious_loop_in_double_precision_has_the_same_losses(make_spec, data, plain, changes):
+    """Each image through torchvision's transforms, everything float64: rounding is all that differs."""
+    spec = make_spec(**changes)
+    _, history, _ = train(spec, 3, data, CPU, history_points=1)
+    _, losses = second_loop(spec, 3, data, plain, per_sample)
+    assert [epoch.train_loss for epoch in history] == pytest.approx([np.mean(each) for each in losses], rel=2e-5)
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="there is no CUDA device")
+@pytest.mark.parametrize("changes", [{**SGD, "strength": 1e-2}, {"strength": 1e-2}, {"regularizer": "wd"}])
+def test_a_captured_step_computes_what_an_uncaptured_one_does(make_spec, data, monkeypatch, changes):
+    device = torch.device("cuda")
+    spec = make_spec(phase_steps=(20, 10), **changes)
+    captured, history, _ = train(spec, 0, data, device, 1)
+    monkeypatch.setattr("filter_sparsity.train.WARM_UP", spec.steps)  # so that nothing is captured
+    eager, again, _ = train(spec, 0, data, device, 1)
+    for key, value in captured.state_dict().items():
+        torch.testing.assert_close(value, eager.state_dict()[key])
+    assert [e.train_loss for e in history] == pytest.approx([e.train_loss for e in again], rel=1e-5)
 
 
 def test_one_spec_and_seed_give_the_same_bits_twice(make_spec, data):

@@ -1,0 +1,66 @@
+"""Trainings that are stopped or killed, and Snakemake called again."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+import yaml
+
+pytestmark = pytest.mark.slow
+FILES = ("weights.safetensors", "affine.safetensors", "history.csv")
+
+
+@pytest.fixture
+def run(project):
+    """The folder of one run of some seconds, below the project."""
+    scale = yaml.safe_load((project.folder / "config/tiny_scale.yaml").read_text())
+    (project.folder / "config/tiny_scale.yaml").write_text(yaml.safe_dump({**scale, "steps": 400}))
+    project.verb("plan", "--config", "config/config.yaml", "--config", "config/tiny_scale.yaml", "--out", "plan.json")
+    spec = next(iter(json.loads((project.folder / "plan.json").read_text())["specs"]))
+    return f"results/test/runs/{spec}/seed0"
+
+
+def bits(project, run):
+    return [(project.folder / run / name).read_bytes() for name in FILES]
+
+
+def test_after_a_time_limit_the_next_call_goes_on(project, run):
+    target = f"{run}/provenance.json"
+    stopped = project.tiny(target, "--config", "time_limit=0.001")  # over before the training begins
+    assert stopped.returncode
+    assert "stopped at step 1 of 400 (its time is over); the same call goes on from there" in stopped.stderr
+    assert not (project.folder / run / "weights.safetensors").exists()
+    again = project.tiny(target)
+    assert again.returncode == 0, again.stderr[-2000:]
+    assert "goes on from step 1 of 400" in again.stderr
+    in_parts = bits(project, run)
+    assert not (project.folder / "results/test/snapshots").exists()
+    assert project.tiny(target, "--forcerun", "train").returncode == 0
+    assert bits(project, run) == in_parts
+
+
+def test_snakemake_killed_and_called_again_finds_the_living_trainer(project, run):
+    """kill -9 leaves the trainer alive, a lock, and marks of unfinished files."""
+    command = [sys.executable, "-m", "snakemake", "--cores", "2", f"{run}/provenance.json"]
+    command += ["--configfile", "config/tiny_scale.yaml"]
+    first = subprocess.Popen(command, cwd=project.folder, env=project.environment, stderr=subprocess.DEVNULL)
+    locks = project.folder / "results/test/snapshots"
+    while not list(locks.glob("*/seed0/lock")):
+        assert first.poll() is None
+        time.sleep(0.05)
+    os.kill(first.pid, signal.SIGKILL)
+    first.wait()
+    assert project.tiny("--unlock").returncode == 0
+    again = project.tiny(f"{run}/provenance.json")
+    assert again.returncode == 0, again.stderr[-2000:]
+    assert "another process is training this run: waiting for it" in again.stderr
+    assert "the other process has trained it" in again.stderr
+    both = bits(project, run)
+    assert project.tiny(f"{run}/provenance.json", "--forcerun", "train").returncode == 0
+    assert bits(project, run) == both
