@@ -24,6 +24,7 @@ from typing import Any
 
 ROOT = Path(__file__).parents[1]
 SPECS = [("table1", "Adam", "L2: 1e-3"), ("table1", "SGD", "L2: 1e-3")]
+BEGIN, END = "<!-- equivalence -->\n", "<!-- end of equivalence -->\n"
 METRICS = ("sparsity_by_gamma", "test_error", "train_loss")
 
 
@@ -145,6 +146,25 @@ def main() -> None:
     origin = provenance.collect(torch.device("cpu"))
     result = {"precision": args.precision, **{k: origin[k] for k in ("device", "commit", "date")}, "compared": found}
     (ROOT / "benchmarks/equivalence.json").write_text(json.dumps(result, indent=1) + "\n")
+    page = ROOT / "docs/training.md"
+    before, _, rest = page.read_text().partition(BEGIN)
+    page.write_text(before + BEGIN + "\n" + table(result) + "\n" + END + rest.partition(END)[2])
+
+
+def table(result: dict[str, Any]) -> str:
+    """The table of docs/training.md."""
+    lines = [
+        f"{result['device']}, {result['precision']}, commit {result['commit']}; mean ± standard deviation over seeds.",
+        "",
+        "| spec | what | n, each way | fast | plain | p (Welch) | p (Mann-Whitney) |",
+        "|---|---|---|---|---|---|---|",
+    ]
+    for line in result["compared"]:
+        ways = (f"{line[way]['mean']:.4f} ± {line[way]['sd']:.4f}" for way in ("fast", "plain"))
+        chances = (f"{line[p]:.2f}" for p in ("p, Welch", "p, Mann-Whitney"))
+        what = line["metric"].replace("_", " ")
+        lines.append(f"| {' | '.join([line['spec'], what, str(line['n']), *ways, *chances])} |")
+    return "\n".join(lines) + "\n"
 
 
 if __name__ == "__main__":
