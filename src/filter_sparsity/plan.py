@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from . import paths
 from .errors import UserError
 from .spec import Spec
 
@@ -30,13 +31,23 @@ class Plan:
     notes: list[str] = field(default_factory=list)
     seeds_by_dataset: dict[str, list[int]] = field(default_factory=dict)  # of datasets with seeds of their own
     renders: dict[str, dict[str, Any]] = field(default_factory=dict)  # settings of the families that are used
+    claims: list[dict[str, Any]] = field(default_factory=list)  # with the ids of the specs that they compare
+    runs: dict[str, list[int]] | None = None  # seeds by spec of the stored runs; None: all are trained here
 
     def seeds_of(self, spec_id: str) -> list[int]:
+        """The seeds of the runs that there are to be; none for a spec of which nothing is stored."""
+        if self.runs is not None:
+            return self.runs.get(spec_id, [])
         return self.seeds_by_dataset.get(self.specs[spec_id].dataset, self.seeds)
 
     @property
     def scale(self) -> str:
         return self.settings["scale"]
+
+    @property
+    def home(self) -> str:
+        """The folder in results/."""
+        return paths.home(self.scale, self.settings.get("records", "trained"))
 
     def table(self, name: str) -> dict[str, Any]:
         if name not in self.tables:

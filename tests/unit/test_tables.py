@@ -20,6 +20,7 @@ from filter_sparsity.validation import read_yaml
 
 ROOT = Path(__file__).parents[2]
 PUBLISHED = ROOT / "report" / "references" / "paper"
+TOLERANCES = ROOT / "report" / "references" / "tolerances.yaml"
 GOLDEN = ROOT / "tests" / "golden"
 TEMPLATE = ROOT / "report" / "table.tex.j2"
 LAYERS = [f"C{i}" for i in range(1, 8)]
@@ -76,7 +77,7 @@ def campaign(tmp_path_factory):
 
 def test_all_314_cells_are_the_papers(campaign):
     plan, runs = campaign
-    cells = pd.concat([aggregate(plan, name, runs, PUBLISHED) for name in TABLES])
+    cells = pd.concat([aggregate(plan, name, runs, PUBLISHED, TOLERANCES) for name in TABLES])
     assert len(cells) == 314
     assert cells["paper"].notna().all()
     assert (cells["n"] == 3).all()
@@ -90,7 +91,7 @@ def test_all_314_cells_are_the_papers(campaign):
 def test_golden_latex(campaign, name, tmp_path):
     """To accept a wanted change: copy what this test writes over the file in tests/golden."""
     plan, runs = campaign
-    frame = aggregate(plan, name, runs, PUBLISHED)
+    frame = aggregate(plan, name, runs, PUBLISHED, TOLERANCES)
     frame.to_csv(tmp_path / "values.csv", index=False, float_format="%.10g")
     made = table(plan, name, read_values(tmp_path / "values.csv"), TEMPLATE)
     (tmp_path / f"{name}.tex").write_text(made)
@@ -132,7 +133,7 @@ def test_values_of_something_else_are_refused(tmp_path):
 def test_a_table_that_was_not_run_says_what_it_needs(campaign, tmp_path):
     plan, runs = campaign
     for name in ("tiny_imagenet", "imagenet"):
-        frame = aggregate(plan, name, runs, PUBLISHED)
+        frame = aggregate(plan, name, runs, PUBLISHED, TOLERANCES)
         frame.to_csv(tmp_path / "values.csv", index=False)
         made = table(plan, name, read_values(tmp_path / "values.csv"), TEMPLATE)
         assert f"Not run: needs {latex(name)} (" in made

@@ -35,9 +35,14 @@ def prepare_options(wildcards, input):
     return [f"--{option}={value}" for option, value in given.items() if value]
 
 
-def every_run(file):
-    """A file of every run of this scale."""
-    return [paths.run(SCALE, spec, seed) / file for spec in PLAN.specs for seed in PLAN.seeds_of(spec)]
+def every_run(file, plan=PLAN):
+    """A file of every run of a plan."""
+    return [paths.run(plan.home, spec, seed) / file for spec in plan.specs for seed in plan.seeds_of(spec)]
+
+
+def stored_index(plan):
+    """The list of stored runs that a plan was made from, if it was and there are any."""
+    return [paths.reference(plan.scale, "json")] if any((plan.runs or {}).values()) else []
 
 
 def selected(name, file):
