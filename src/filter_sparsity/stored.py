@@ -46,8 +46,9 @@ def seeds(kept: dict[str, Any], specs: Iterable[str]) -> dict[str, list[int]]:
 
 
 def simulated(figure: Mapping[str, Any]) -> dict[str, Any]:
-    """The settings that decide a simulation."""
-    return {key: figure[key] for key in ("start", "phases", "repeats", "strengths", "panels")}
+    """The settings that decide a simulation, without their sources."""
+    phases = [[phase["deviation"], phase["iterations"]] for phase in figure["phases"]]
+    return {"phases": phases, **{key: figure[key] for key in ("start", "repeats", "strengths", "panels")}}
 
 
 def lacking(name: str, figure: dict[str, Any], kept: dict[str, Any]) -> list[str]:

@@ -19,8 +19,8 @@ rule judge:
     log:
         paths.log("{home}", "judge"),
     params:
-        runs=paths.runs("{home}"),
-        simulations=paths.simulation("{home}", "any").parent,
+        runs=lambda w: paths.runs(w.home),
+        simulations=lambda w: paths.simulation(w.home, "any").parent,
         published=paths.PUBLISHED,
     message:
         "judge cells and claims of {wildcards.home}"
