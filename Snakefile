@@ -57,6 +57,7 @@ if PLAN is not STORED:
 
     include: "workflow/rules/train.smk"
     include: "workflow/rules/extract.smk"
+    include: "workflow/rules/campaign.smk"
 
 
 include: "workflow/rules/tables.smk"

@@ -5,6 +5,7 @@ specs, seed by seed; or a scalar at the end of a simulation. It says where the q
 `within` or `beyond` a distance from 0. The quantity is known as an interval: the mean over the seeds, give or take what
 Student's t says of 90 % confidence. So each side is tested at 5 %, and equivalence by two one-sided tests. The test is
 confirmed if the whole interval lies there, refuted if none of it does, and undecided else; one seed decides nothing.
+A test may be `given`: unless it is confirmed, the claim is undecided.
 """
 
 from __future__ import annotations
@@ -53,7 +54,7 @@ MEASURES = {
     "beta_positive": "β > 0",
     "scalar": "scalar",
 }
-DATASETS = {"cifar10": "C10", "cifar100": "C100", "objectnet3d_plain": "plain", "objectnet3d_cluttered": "cluttered"}
+DATASETS = {"cifar10": "CIFAR-10", "cifar100": "CIFAR-100"}
 
 
 def judge(plan: Plan, runs: Path, simulations: Path) -> pd.DataFrame:
@@ -70,7 +71,7 @@ def judge(plan: Plan, runs: Path, simulations: Path) -> pd.DataFrame:
     lines = []
     for claim in plan.claims:
         tests = [{**_test(test, values, simulations), "quantity": quantity(test)} for test in claim["tests"]]
-        verdict = together([test["verdict"] for test in tests])
+        verdict = together([(test["verdict"], test["given"]) for test in tests])
         own = {key: claim[key] for key in ("id", "statement", "place")}
         lines += [{**own, **test, "claim_verdict": verdict} for test in tests]
     return pd.DataFrame(lines, columns=list(COLUMNS))
@@ -90,10 +91,20 @@ def _test(test: dict[str, Any], values: pd.Series, simulations: Path) -> dict[st
     differs = "minus" in test
     told = {"at_least": "≥", "at_most": "≤", "within": "±", "beyond": "beyond ±"}[region]
     wanted = f"{told} {number(test[region], test['measure'], differs, signed=False)}"
+    wanted = f"given {wanted}" if test.get("given") else wanted
     said = number(effect, test["measure"], differs, signed=differs)
     if not math.isnan(low):
         said += f" ({' to '.join(number(end, test['measure'], differs, differs, unit=False) for end in (low, high))})"
-    return {"wanted": wanted, "found": said, "effect": effect, "low": low, "high": high, "n": n, "verdict": verdict}
+    return {
+        "wanted": wanted,
+        "found": said,
+        "effect": effect,
+        "low": low,
+        "high": high,
+        "n": n,
+        "verdict": verdict,
+        "given": bool(test.get("given")),
+    }
 
 
 def _by_seed(test: dict[str, Any], values: pd.Series) -> pd.Series:
@@ -131,12 +142,16 @@ def decided(region: str, bound: float, low: float, high: float) -> str:
     return "confirmed" if inside else "refuted" if outside else "undecided"
 
 
-def together(verdicts: list[str]) -> str:
-    """A claim's verdict from its tests': one refuted test refutes it, and all must be confirmed to confirm it."""
-    for said in ("refuted", "not measured", "undecided"):
-        if said in verdicts:
-            return said
-    return "confirmed"
+def together(tests: list[tuple[str, bool]]) -> str:
+    """A claim's verdict from its tests' verdicts, and which of them are only given.
+
+    One refuted test refutes it, and all must be confirmed to confirm it. Where what is given does not hold, it is
+    undecided: that nothing changes the sparsity means nothing where there is none.
+    """
+    verdicts = ["undecided" if given and verdict == "refuted" else verdict for verdict, given in tests]
+    given_holds = all(verdict == "confirmed" for verdict, given in tests if given)
+    order = ("refuted", "not measured", "undecided") if given_holds else ("not measured", "undecided")
+    return next((said for said in order if said in verdicts), "confirmed")
 
 
 def _simulated(test: dict[str, Any], path: Path) -> tuple[float, float, float, int]:
@@ -155,19 +170,24 @@ def _simulated(test: dict[str, Any], path: Path) -> tuple[float, float, float, i
 
 
 def quantity(test: dict[str, Any]) -> str:
-    """What a test is about, in short: `sparsity of C6, C10 Adam L2 1e-3 - C10 SGD L2 1e-3`."""
+    """What a test is about, in short: `CIFAR-10, sparsity of C6: Adam L2 1e-3 - SGD L2 1e-3`."""
+    settings = [side["settings"] for side in _sides(test)]
+    data = {own.get("dataset", "") for own in settings}
+    common = data.pop() if len(data) == 1 else ""
     where = f" of {test['layer']}" if test["layer"] not in ("", "total") else ""
-    sides = " − ".join(label(side["settings"]) for side in _sides(test))
-    return f"{MEASURES.get(test['measure'], test['measure'])}{where}: {sides}"
+    measure = MEASURES.get(test["measure"], test["measure"].replace("_", " "))
+    sides = " − ".join(label({**own, "dataset": "" if common else own.get("dataset", "")}) for own in settings)
+    return f"{DATASETS.get(common, common)}{', ' if common else ''}{measure}{where}: {sides}"
 
 
 def label(settings: dict[str, Any]) -> str:
     """Settings as a reader of the tables knows them."""
-    parts = [DATASETS.get(settings.get("dataset", ""), ""), NAMES.get(settings["optimizer"], settings["optimizer"])]
+    data = settings["dataset"].rpartition("_")[2]  # plain or cluttered
+    parts = [data, NAMES.get(settings["optimizer"], settings["optimizer"])]
     parts += [f"{name} {short(settings[key])}" for key, name in (("l2", "L2"), ("wd", "WD")) if key in settings]
     extra = {"negative_slope": "slope", "beta_init": "β_init", "gamma_init": "γ_init"}
     extra |= {"gamma_rate_scale": "γ's rate ×", "beta_rate_scale": "β's rate ×"}
-    parts += [f"{name} {short(settings[key])}" for key, name in extra.items() if key in settings]
+    parts += [f"{name} {short(settings[key])}".replace(" -", " −") for key, name in extra.items() if key in settings]
     return " ".join(part for part in parts if part)
 
 

@@ -71,6 +71,12 @@ class Plan:
             raise UserError(f"no table or figure is called {name!r}: there are {', '.join(parts)}")
         return list(dict.fromkeys(spec_ids(parts[name])))
 
+    def shown_by(self, name: str) -> list[str]:
+        """Ids of the specs that a table or figure shows, or that `claims` compare; those that are trained."""
+        if name == "claims":
+            return [spec_id for spec_id in dict.fromkeys(spec_ids(self.claims)) if spec_id in self.specs]
+        return self.selected(name)
+
     def to_json(self) -> str:
         data = {**self.__dict__, "specs": {k: v.to_dict() for k, v in self.specs.items()}}
         return json.dumps(data, indent=1, ensure_ascii=False, allow_nan=False) + "\n"

@@ -132,7 +132,7 @@ def store(plan: Plan, runs: Path, simulations: Path, reference: Path, note: str 
         reference, "".join(",".join(map(str, line)) + "\n" for line in [COLUMNS, *_lines({k: values[k] for k in keys})])
     )
     packed = io.BytesIO()
-    np.savez_compressed(packed, allow_pickle=False, **{name: arrays[name] for name in sorted(arrays)})  # type: ignore[arg-type]
+    np.savez_compressed(packed, allow_pickle=False, **{name: arrays[name] for name in sorted(arrays)})
     write_bytes(reference.with_suffix(".npz"), packed.getvalue())
     write_text(
         reference.with_suffix(".json"),

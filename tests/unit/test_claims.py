@@ -61,10 +61,15 @@ def test_a_test_by_hand(region, bound, low, high, verdict):
         (["confirmed", "refuted", "not measured"], "refuted"),
         (["confirmed", "undecided", "not measured"], "not measured"),
         (["undecided", "confirmed"], "undecided"),
+        (["given confirmed", "refuted"], "refuted"),
+        (["given refuted", "confirmed"], "undecided"),
+        (["given refuted", "refuted"], "undecided"),
+        (["given confirmed", "confirmed"], "confirmed"),
     ],
 )
 def test_a_claim_holds_if_all_its_tests_do(verdicts, together):
-    assert claims.together(verdicts) == together
+    tests = [(verdict.removeprefix("given "), verdict.startswith("given")) for verdict in verdicts]
+    assert claims.together(tests) == together
 
 
 def test_seeds_are_paired_and_one_decides_nothing():

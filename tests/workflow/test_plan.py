@@ -29,6 +29,25 @@ def test_paper_report_trains_each_spec_and_seed_alone(project):
     assert planned["train"] == planned["extract"] == 3 * 37
 
 
+def test_stored_records_train_nothing(project):
+    planned = jobs(project.snakemake("-n", "report", "--configfile", "config/stored.yaml"))
+    assert not {"train", "extract", "prepare", "simulate"} & {*planned}
+    assert planned["aggregate"] == 7
+    assert planned["judge"] == planned["overview"] == 1
+
+
+def test_a_campaign_has_every_run_seed_by_seed_and_what_claims_compare_first(project):
+    """The priorities that the scheduler goes by, as Snakemake tells them of each planned job."""
+    done = project.snakemake("-n", "campaign", "--configfile", "config/reduced.yaml", "--quiet", "none")
+    assert jobs(done)["train"] == jobs(done)["extract"] == 111
+    told = re.findall(r"wildcards: spec=(\S+), seed=(\d)\n +priority: (\d+)", done.stdout + done.stderr)
+    order = sorted({(-int(priority), int(seed), spec) for spec, seed, priority in told})
+    assert len(order) == 111
+    assert [seed for _, seed, _ in order] == [0] * 37 + [1] * 37 + [2] * 37
+    first = [spec.rpartition("-")[0] for *_, spec in order[:2]]
+    assert first == ["cifar10-basicnet-adam-l2_1e-3", "cifar10-basicnet-sgd-l2_1e-3"]
+
+
 @pytest.mark.parametrize(("target", "trained"), [("table3", 5), ("figure2", 2), ("task_difficulty", 4)])
 def test_a_single_target_trains_only_what_it_shows(project, target, trained):
     planned = jobs(project.snakemake("-n", target))
