@@ -53,7 +53,7 @@ def test_links_lead_somewhere():
 def test_the_example_of_a_new_row_trains_one_spec(project):
     """config/README.md: NAdam in Table 1."""
     path: Path = project.folder / "config" / "experiments.yaml"
-    optimizer, group = re.findall(r"```yaml\n(.*?)```", (ROOT / "config/README.md").read_text(), re.DOTALL)
+    optimizer, group, _ = re.findall(r"```yaml\n(.*?)```", (ROOT / "config/README.md").read_text(), re.DOTALL)
     text = path.read_text()
     text = text.replace("\noptimizers:\n", "\n" + optimizer, 1)
     assert yaml.safe_load(optimizer)["optimizers"]["nadam"]["algorithm"] == "NAdam"

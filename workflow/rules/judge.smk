@@ -1,12 +1,6 @@
 # The verdict: every number that the paper prints against ours, and every claim; and all of it in one picture.
 
 
-def judged(plan):
-    """The simulations that claims are about, where there are any."""
-    names = {test["simulated"] for claim in plan.claims for test in claim["tests"] if "simulated" in test}
-    return [paths.simulation(plan.home, name) for name in sorted(names & set(plan.drawn))]
-
-
 rule judge:
     input:
         lambda w: every_run("record.json", PLANS[w.home]),
