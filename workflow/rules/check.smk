@@ -42,10 +42,10 @@ rule store_reference:
     params:
         runs=paths.runs(SCALE),
         simulations=paths.simulation(SCALE, "any").parent,
-        note=config.get("note", ""),
+        note=[f"--note={config['note']}"] if config.get("note") else [],
         out=paths.reference(PLAN.scale),
     message:
         "store the runs that are there: {params.out}"
     shell:
         "filter-sparsity store --plan {input.plan:q} --runs {params.runs:q} --simulations {params.simulations:q}"
-        " --note {params.note:q} --out {params.out:q} > {log:q} 2>&1"
+        " {params.note:q} --out {params.out:q} > {log:q} 2>&1"
