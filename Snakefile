@@ -8,7 +8,8 @@ from snakemake.utils import min_version
 
 from filter_sparsity import paths
 from filter_sparsity.errors import UserError
-from filter_sparsity.sweep import build_plan
+from filter_sparsity.sweep import build_plan, merge
+from filter_sparsity.validation import read_yaml
 
 min_version("9.1")
 shell.prefix(f"export PATH={Path(sys.executable).parent}:$PATH; ")  # without activating the environment, too
@@ -19,13 +20,18 @@ configfile: "config/config.yaml"
 
 try:
     PLAN = build_plan(config)  # its settings say which data were there
+    OTHER = config.get("verdict") and build_plan(merge(config, read_yaml(Path(config["verdict"]))))
 except UserError as error:
     raise SystemExit(f"error: {error}") from None
 
-SCALE = PLAN.scale
+config.update(PLAN.settings)
+SCALE = PLAN.home  # the folder in results/
+STORED = PLAN if PLAN.runs is not None else OTHER  # the plan of stored runs, if there is one
+PLANS = {plan.home: plan for plan in (PLAN, STORED) if plan}
 
 
 wildcard_constraints:
+    home="|".join(PLANS),
     spec="|".join(PLAN.specs),
     seed=r"\d+",
     dataset="|".join(PLAN.datasets),
@@ -41,9 +47,22 @@ container: "docker://python:3.11-bookworm"
 include: "workflow/rules/common.smk"
 include: "workflow/rules/plan.smk"
 include: "workflow/rules/prepare.smk"
-include: "workflow/rules/train.smk"
-include: "workflow/rules/extract.smk"
+
+
+if STORED:
+
+    include: "workflow/rules/restore.smk"
+
+
+if PLAN is not STORED:
+
+    include: "workflow/rules/train.smk"
+    include: "workflow/rules/extract.smk"
+    include: "workflow/rules/campaign.smk"
+
+
 include: "workflow/rules/tables.smk"
 include: "workflow/rules/figures.smk"
+include: "workflow/rules/judge.smk"
 include: "workflow/rules/report.smk"
 include: "workflow/rules/check.smk"

@@ -13,6 +13,8 @@ import numpy as np
 import pytest
 
 from filter_sparsity import data as prepared
+from filter_sparsity import records
+from filter_sparsity.paths import of_run
 from filter_sparsity.sources import Source
 from filter_sparsity.spec import Network, Spec
 from filter_sparsity.sweep import build_plan, merge
@@ -168,3 +170,51 @@ def python():
         return done.stdout.strip()
 
     return run
+
+
+BASICNET = [f"C{i}" for i in range(1, 8)]
+
+
+def printed_of(spec: Spec) -> dict:
+    """A spec's measurements as the paper prints them, found by the spec's own fields, table by table."""
+    found: dict = {"sparsity_by_gamma": {}, "sparsity_by_activation": {}}
+    for path in sorted(
+        (ROOT / "report/references/paper").glob("table[123].csv"), reverse=True
+    ):  # Table 2 prints 47 where Table 3 has 46
+        for line in csv.DictReader(path.open()):
+            if (
+                (line["dataset"], line["optimizer"], line["regularizer"])
+                == (spec.dataset, spec.optimizer, spec.regularizer)
+                and float(line["strength"]) == spec.strength
+                and float(line.get("negative_slope") or 0) == spec.negative_slope
+                and float(line.get("beta_init") or 0) == spec.beta_init
+                and float(line.get("gamma_lr_scale") or 1) == spec.gamma_rate_scale
+                and float(line.get("beta_lr_scale") or 1) == spec.beta_rate_scale
+            ):
+                found |= {k: float(line[k]) for k in ("train_loss", "test_loss")}
+                found |= {k: float(line[k]) / 100 for k in ("test_error", "pruned_test_error")}
+                found["params_pruned"] = float(line.get("conv_params_pruned") or 0) / 100
+                found["sparsity_by_gamma"] = {k: float(line[k]) / 100 for k in (*BASICNET, "total")}
+    plain = not (spec.negative_slope or spec.beta_init) and spec.gamma_rate_scale == spec.beta_rate_scale == 1
+    for line in csv.DictReader((ROOT / "report/references/paper/table4.csv").open()):
+        own = (line["optimizer"], line["regularizer"], float(line["strength"]))
+        if plain and own == (spec.optimizer, spec.regularizer, spec.strength):
+            for kind in ("activation", "gamma"):
+                value = float(line[f"{spec.dataset}_sparsity_by_{kind}"]) / 100
+                found[f"sparsity_by_{kind}"].setdefault("total", value)
+            found.setdefault("test_error", float(line[f"{spec.dataset}_test_error"]) / 100)
+    return found
+
+
+@pytest.fixture(scope="session")
+def campaign(tmp_path_factory, paper_plan):
+    """The plan of the published settings, and runs that measured just what the paper printed."""
+    runs = tmp_path_factory.mktemp("runs")
+    for spec_id, spec in paper_plan.specs.items():
+        measured = printed_of(spec)
+        for seed in paper_plan.seeds:
+            folder = of_run(runs, spec_id, seed)
+            folder.mkdir(parents=True)
+            record = {"spec_id": spec_id, "seed": seed, "measured": measured}
+            (folder / "record.json").write_text(records.sealed(record))
+    return paper_plan, runs

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import math
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
@@ -13,10 +14,13 @@ from . import records
 from .errors import UserError
 from .paths import of_run
 from .plan import Plan
+from .validation import read_yaml
 
 LAYERED = ("sparsity_by_gamma", "sparsity_by_activation")  # metrics with a value per layer and a total
 LOSSES = ("train_loss", "test_loss")  # printed as they are; everything else is printed in percent
-COLUMNS = ("panel", "group", "row", "block", "metric", "layer", "spec_id", "n", "mean", "sd", "paper")
+KEYS = ("panel", "group", "row", "block", "metric", "layer")  # of a cell within its table
+JUDGED = ("half_unit", "difference", "tolerance", "reason", "verdict")
+COLUMNS = (*KEYS, "spec_id", "n", "mean", "sd", "paper", *JUDGED)
 
 
 def read_records(plan: Plan, spec_ids: Iterable[str], runs: Path) -> list[dict[str, Any]]:
@@ -35,10 +39,11 @@ def columns(table: dict[str, Any]) -> list[tuple[str, str]]:
     ]
 
 
-def aggregate(plan: Plan, name: str, runs: Path, published: Path) -> pd.DataFrame:
-    """A line for every cell of a table: n, mean and standard deviation over seeds, and the paper's value.
+def aggregate(plan: Plan, name: str, runs: Path, published: Path, tolerances: Path) -> pd.DataFrame:
+    """A line for every cell of a table: n, mean and deviation over seeds, the paper's value, and the verdict on both.
 
-    Shares and errors are fractions, the paper's too. An empty `paper` is a cell that the paper does not print.
+    Shares and errors are fractions, the paper's too. An empty `paper` is a cell that the paper does not print; n is 0,
+    and the mean empty, where no run is there.
     """
     table = plan.table(name)
     lines = records.tidy(read_records(plan, plan.selected(name), runs))
@@ -52,7 +57,8 @@ def aggregate(plan: Plan, name: str, runs: Path, published: Path) -> pd.DataFram
                     spec_id, settings = row["specs"][block], row["published"][block]
                     printed = find_published(paper, settings, plan.usual)
                     for metric, layer in columns(table):
-                        value = values[spec_id, metric, layer]
+                        value = values.get((spec_id, metric, layer), {"n": 0, "mean": math.nan, "sd": math.nan})
+                        told, half = published_value(printed, settings["dataset"], metric, layer)
                         cells.append(
                             {
                                 "panel": panel["label"],
@@ -65,10 +71,40 @@ def aggregate(plan: Plan, name: str, runs: Path, published: Path) -> pd.DataFram
                                 "n": int(value["n"]),
                                 "mean": value["mean"],
                                 "sd": value["sd"],
-                                "paper": published_value(printed, settings["dataset"], metric, layer),
+                                "paper": told,
+                                "half_unit": half,
                             }
                         )
-    return pd.DataFrame(cells, columns=list(COLUMNS))
+    at_papers = not (plan.settings["stand_ins"] or plan.settings["steps"] or plan.settings["width"] != 1)
+    frame = pd.DataFrame(cells, columns=list(COLUMNS[: -len(JUDGED) + 1]))
+    return judge(frame, read_yaml(tolerances)["paper"], at_papers)
+
+
+def judge(cells: pd.DataFrame, rules: dict[str, Any], at_papers: bool) -> pd.DataFrame:
+    """Cells with the difference to the paper's value, the tolerance and its reason, and the verdict.
+
+    The tolerance is half a unit of the last printed digit, and `deviations` standard errors of the difference between
+    our mean of n runs and the paper's of `seeds`. Both are taken to spread as our seeds do: as those of this row, or as
+    all rows of the column together where that is more, since a few seeds may be alike by chance. Verdicts: `agrees`,
+    `differs`; `undecided` where it is off by more than rounding and no row has two seeds to tell the spread by;
+    `not measured`; `not comparable` away from the published settings (not `at_papers`). Empty where nothing is printed.
+    """
+    pooled = cells.assign(v=cells["sd"] ** 2).groupby(["block", "metric", "layer"])["v"].transform("mean") ** 0.5
+    deviation = cells["sd"].fillna(0).clip(lower=pooled.fillna(0))
+    known = pooled.notna()
+    errors = rules["deviations"] * deviation * (1 / cells["n"].clip(lower=1) + 1 / rules["seeds"]) ** 0.5
+    difference = cells["mean"] - cells["paper"]
+    tolerance = (cells["half_unit"] + errors.where(known, 0)).where(cells["mean"].notna())
+    within = difference.abs() <= tolerance + 1e-9  # a printed 0.125 is not exactly that
+    verdict = pd.Series("differs", cells.index).mask(~known, "undecided").mask(within, "agrees")
+    if not at_papers:
+        verdict[:] = "not comparable"
+    verdict = verdict.mask(cells["n"] == 0, "not measured").mask(cells["paper"].isna(), "")
+    reason = pd.Series("rounding only: one seed tells no spread", cells.index)
+    reason = reason.mask(known, f"rounding and {rules['deviations']} standard errors")
+    return cells.assign(
+        difference=difference, tolerance=tolerance, reason=reason.where(tolerance.notna(), ""), verdict=verdict
+    )
 
 
 def read_published(path: Path) -> list[dict[str, str]]:
@@ -101,12 +137,15 @@ def _equal(printed: str, value: Any) -> bool:
     return float(printed) == float(value) if isinstance(value, int | float) else printed == value
 
 
-def published_value(line: dict[str, str] | None, dataset: str, metric: str, layer: str) -> float | None:
-    """The paper's number for a cell, as a fraction unless it is a loss; None if it prints none."""
-    if line is None:
-        return None
+def published_value(line: dict[str, str] | None, dataset: str, metric: str, layer: str) -> tuple[float, float]:
+    """The paper's number for a cell, as a fraction unless it is a loss, and half a unit of its last printed digit.
+
+    Both are NaN if it prints none.
+    """
     name = {"params_pruned": "conv_params_pruned", "sparsity_by_gamma": layer}.get(metric, metric)
-    text = line.get(f"{dataset}_{metric}") or line.get(name)
+    text = line and (line.get(f"{dataset}_{metric}") or line.get(name))
     if not text:
-        return None
-    return float(text) if metric in LOSSES else float(text) / 100
+        return math.nan, math.nan
+    unit = 10.0 ** -len(text.partition(".")[2])
+    scale = 1 if metric in LOSSES else 100
+    return float(text) / scale, unit / 2 / scale

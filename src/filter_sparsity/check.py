@@ -9,7 +9,7 @@ from typing import Any
 
 import pandas as pd
 
-from . import records
+from . import records, stored
 from .aggregate import read_records
 from .errors import UserError
 from .plan import Plan
@@ -18,43 +18,20 @@ from .validation import read_yaml
 KEYS = ["spec_id", "metric", "layer"]
 
 
-def store(plan: Plan, runs: Path) -> tuple[pd.DataFrame, dict[str, Any]]:
-    """What is stored of a finished campaign: mean, standard deviation and n of every measurement, and where it is from.
-
-    A spec with one seed is left out. Raises UserError if all are.
-    """
-    campaign = read_records(plan, plan.specs, runs)
-    frame = records.over_seeds(records.tidy(campaign))
-    frame = frame[frame["n"] > 1]
-    if frame.empty:
-        raise UserError("references need 2 seeds or more: their spread is what fresh results are judged by")
-    origins = [record["provenance"] for record in campaign]
-    origin: dict[str, Any] = {"scale": plan.scale, "seeds": plan.seeds, "specs": len(plan.specs)}
-    for key in ("commit", "device", "data_digest"):
-        origin[key] = sorted({o[key] for o in origins})
-    origin["versions"] = [dict(v) for v in sorted({tuple(o["versions"].items()) for o in origins})]
-    origin["last"] = max(o["date"] for o in origins)
-    origin["training_seconds"] = round(sum(o["wall_seconds"] for o in origins))
-    return frame, origin
-
-
 def compare(plan: Plan, runs: Path, reference: Path, tolerances: Path) -> pd.DataFrame:
     """A line for every measurement of every spec: fresh and stored mean, their difference, tolerance and verdict.
 
-    The tolerance is `deviations` standard errors of the difference of two means of the seeds at hand, and `at least`
-    what the tolerances file says. The deviation over seeds is the spec's own, or that of all specs together where it
-    is larger: with few seeds a single one may be small by chance.
+    A spec of which fewer than two seeds are stored has no reference, since their spread is what fresh ones are judged
+    by. The tolerance is `deviations` standard errors of the difference of two means of the seeds at hand, and `at
+    least` what the tolerances file says. The deviation over seeds is the spec's own, or that of all specs together
+    where it is larger: with few seeds a single one may be small by chance.
     """
-    try:
-        stored = pd.read_csv(reference, keep_default_na=False)
-    except OSError as error:
-        raise UserError(
-            f"cannot read {reference}: {error.strerror}: make it with `snakemake store_reference`"
-        ) from None
-    rules = read_yaml(tolerances)
+    kept = records.over_seeds(stored.tidy(reference))
+    kept = kept[kept["n"] > 1]
+    rules = read_yaml(tolerances)["stored"]
     fresh = records.over_seeds(records.tidy(read_records(plan, plan.specs, runs)))
-    both = fresh.merge(stored, on=KEYS, suffixes=("", "_stored"), how="left")
-    pooled = stored.assign(variance=stored["sd"] ** 2).groupby(["metric", "layer"])["variance"].mean() ** 0.5
+    both = fresh.merge(kept, on=KEYS, suffixes=("", "_stored"), how="left")
+    pooled = kept.assign(variance=kept["sd"] ** 2).groupby(["metric", "layer"])["variance"].mean() ** 0.5
     lines = []
     for line in both.to_dict("records"):
         verdict, difference, tolerance = "no reference", math.nan, math.nan

@@ -140,7 +140,7 @@ def aggregate(args: argparse.Namespace) -> None:
     from .aggregate import aggregate
     from .plan import Plan
 
-    frame = aggregate(Plan.from_json(args.plan), args.table, args.runs, args.published)
+    frame = aggregate(Plan.from_json(args.plan), args.table, args.runs, args.published, args.tolerances)
     write_text(args.out, frame.to_csv(index=False, float_format="%.10g", lineterminator="\n"))
 
 
@@ -169,17 +169,47 @@ def plot(args: argparse.Namespace) -> None:
     plot(Plan.from_json(args.plan), args.figure, args.runs, args.simulation, args.out, args.data)
 
 
+def overview(args: argparse.Namespace) -> None:
+    from .plan import Plan
+    from .plot import overview
+
+    overview(Plan.from_json(args.plan), args.cells, args.out)
+
+
 def report(args: argparse.Namespace) -> None:
     from .plan import Plan
-    from .typeset import report
+    from .typeset import report, verdict
 
-    write_text(args.out, report(Plan.from_json(args.plan), args.runs, args.template))
+    verdicts = []
+    for home in args.verdict or []:
+        picture = os.path.relpath(home / "figures" / "overview.pdf", args.out.parent)
+        verdicts.append(verdict(Plan.from_json(home / "plan.json"), home / "verdict", picture))
+    write_text(args.out, report(Plan.from_json(args.plan), args.runs, args.template, verdicts))
+
+
+def readme(args: argparse.Namespace) -> None:
+    from .judge import into_readme
+
+    into_readme(args.verdict, args.overview, args.readme, args.picture)
 
 
 def compile(args: argparse.Namespace) -> None:
     from .typeset import compile_pdf
 
     compile_pdf(args.tex, args.style, args.out, args.inside)
+
+
+def judge(args: argparse.Namespace) -> None:
+    from . import claims
+    from .judge import as_json, judge, summary
+    from .plan import Plan
+
+    plan = Plan.from_json(args.plan)
+    cells = judge(plan, args.runs, args.published, args.tolerances)
+    told = claims.judge(plan, args.runs, args.simulations)
+    for path, frame in zip(args.out, (cells, told), strict=False):
+        write_text(path, frame.to_csv(index=False, float_format="%.10g", lineterminator="\n"))
+    write_text(args.out[2], as_json(summary(plan, cells, told)))
 
 
 def compare(args: argparse.Namespace) -> None:
@@ -203,13 +233,18 @@ def check(args: argparse.Namespace) -> None:
 
 
 def store(args: argparse.Namespace) -> None:
-    from .check import store
     from .plan import Plan
+    from .stored import store
 
-    frame, origin = store(Plan.from_json(args.plan), args.runs)
-    write_text(args.out, frame.to_csv(index=False, float_format="%.6g", lineterminator="\n"))
-    write_text(args.out.with_suffix(".json"), json.dumps(origin, indent=1) + "\n")
-    print(f"{args.out}: {len(frame)} measurements of {frame['spec_id'].nunique()} specs")
+    added, count = store(Plan.from_json(args.plan), args.runs, args.simulations, args.out, args.note)
+    print(f"{args.out}: {added} runs added or replaced, {count} in all")
+
+
+def restore(args: argparse.Namespace) -> None:
+    from .plan import Plan
+    from .stored import restore
+
+    print(f"{restore(Plan.from_json(args.plan), args.reference, args.runs, args.simulations)} runs restored")
 
 
 def _spec(args: argparse.Namespace) -> Spec:
@@ -289,6 +324,7 @@ def parser() -> argparse.ArgumentParser:
     p = verb(aggregate, "Average a table's records over seeds, with the paper's numbers beside them.")
     with_plan(p, "--table", "--runs")
     p.add_argument("--published", type=Path, required=True, help="folder of the paper's tables")
+    p.add_argument("--tolerances", type=Path, required=True)
     p.add_argument("--out", type=Path, required=True)
 
     p = verb(typeset, "Typeset a table as LaTeX.")
@@ -305,15 +341,30 @@ def parser() -> argparse.ArgumentParser:
     p.add_argument("--data", type=Path, help="folder of the prepared datasets")
     p.add_argument("--out", type=Path, nargs="+", required=True, help="files; their endings say the formats")
 
+    p = verb(overview, "Draw all the paper's numbers beside ours in one picture.")
+    with_plan(p, "--cells")
+    p.add_argument("--out", type=Path, nargs="+", required=True, help="files; their endings say the formats")
+
     p = verb(report, "Typeset the report around its tables and figures as LaTeX.")
     with_plan(p, "--runs", "--template")
+    p.add_argument("--verdict", type=Path, action="append", help="results of a scale whose verdict is shown, in order")
     p.add_argument("--out", type=Path, required=True)
+
+    p = verb(readme, "Write the verdict of stored records into the README.")
+    p.add_argument("--verdict", type=Path, required=True, help="verdict.json")
+    p.add_argument("--overview", type=Path, required=True, help="the picture of all cells")
+    p.add_argument("--readme", type=Path, default=Path("README.md"))
+    p.add_argument("--picture", type=Path, default=Path("docs/overview.png"))
 
     p = verb(compile, "Make a PDF of a LaTeX file.")
     p.add_argument("tex", type=Path)
     p.add_argument("--style", type=Path, required=True)
     p.add_argument("--inside", type=Path, help="the document that a lone table is put into")
     p.add_argument("--out", type=Path, required=True)
+
+    p = verb(judge, "Judge every number that the paper prints, and every claim, by a scale's records.")
+    with_plan(p, "--runs", "--simulations", "--published", "--tolerances")
+    p.add_argument("--out", type=Path, nargs=3, required=True, metavar=("CELLS", "CLAIMS", "JSON"))
 
     p = verb(compare, "Compare a scale's records with the stored ones, cell by cell.")
     with_plan(p, "--runs", "--reference", "--tolerances")
@@ -322,9 +373,13 @@ def parser() -> argparse.ArgumentParser:
     p = verb(check, "Print a comparison; fail if a cell is out of tolerance.")
     p.add_argument("comparison", type=Path)
 
-    p = verb(store, "Make a scale's records the stored reference.")
-    with_plan(p, "--runs")
-    p.add_argument("--out", type=Path, required=True)
+    p = verb(store, "Add a scale's runs to the stored ones.")
+    with_plan(p, "--runs", "--simulations")
+    p.add_argument("--note", default="", help="what whoever reads the stored records should know")
+    p.add_argument("--out", type=Path, required=True, help="the csv; its json and npz lie beside it")
+
+    p = verb(restore, "Write the folders of a plan's stored runs.")
+    with_plan(p, "--reference", "--runs", "--simulations")
     return top
 
 

@@ -12,6 +12,7 @@ DATA = RESULTS / "data"
 ORIGINAL = DATA / "original"  # datasets as their authors give them, unless `data_root` says where
 REFERENCES = Path("report/references")
 PUBLISHED = REFERENCES / "paper"  # the paper's tables
+TOLERANCES = REFERENCES / "tolerances.yaml"
 
 TRAINED = ("weights.safetensors", "affine.safetensors", "history.csv", "provenance.json")  # what `train` leaves
 MEASURED = ("record.json", "features.csv")  # what `extract` leaves
@@ -77,8 +78,19 @@ def check(scale: str, ending: str) -> Path:
     return RESULTS / scale / "check" / f"check.{ending}"
 
 
-def reference(scale: str) -> Path:
-    return REFERENCES / "measured" / f"{scale}.csv"
+def verdict(scale: str, name: str) -> Path:
+    """cells.csv, claims.csv, and the counts of both: verdict.json."""
+    return RESULTS / scale / "verdict" / name
+
+
+def reference(scale: str, ending: str = "csv") -> Path:
+    """What is stored of a scale's runs: their measurements (csv), provenance (json) and what figures draw (npz)."""
+    return REFERENCES / "measured" / f"{scale}.{ending}"
+
+
+def home(scale: str, records: str) -> str:
+    """The folder in results/ of a scale whose records are `trained` here, or `stored` ones: they are never mixed."""
+    return scale if records == "trained" else f"{scale}-{records}"
 
 
 def report(scale: str, ending: str) -> Path:

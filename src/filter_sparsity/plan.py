@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from . import paths
 from .errors import UserError
 from .spec import Spec
 
@@ -30,13 +31,23 @@ class Plan:
     notes: list[str] = field(default_factory=list)
     seeds_by_dataset: dict[str, list[int]] = field(default_factory=dict)  # of datasets with seeds of their own
     renders: dict[str, dict[str, Any]] = field(default_factory=dict)  # settings of the families that are used
+    claims: list[dict[str, Any]] = field(default_factory=list)  # with the ids of the specs that they compare
+    runs: dict[str, list[int]] | None = None  # seeds by spec of the stored runs; None: all are trained here
 
     def seeds_of(self, spec_id: str) -> list[int]:
+        """The seeds of the runs that there are to be; none for a spec of which nothing is stored."""
+        if self.runs is not None:
+            return self.runs.get(spec_id, [])
         return self.seeds_by_dataset.get(self.specs[spec_id].dataset, self.seeds)
 
     @property
     def scale(self) -> str:
         return self.settings["scale"]
+
+    @property
+    def home(self) -> str:
+        """The folder in results/."""
+        return paths.home(self.scale, self.settings.get("records", "trained"))
 
     def table(self, name: str) -> dict[str, Any]:
         if name not in self.tables:
@@ -59,6 +70,12 @@ class Plan:
         if name not in parts:
             raise UserError(f"no table or figure is called {name!r}: there are {', '.join(parts)}")
         return list(dict.fromkeys(spec_ids(parts[name])))
+
+    def shown_by(self, name: str) -> list[str]:
+        """Ids of the specs that a table or figure shows, or that `claims` compare; those that are trained."""
+        if name == "claims":
+            return [spec_id for spec_id in dict.fromkeys(spec_ids(self.claims)) if spec_id in self.specs]
+        return self.selected(name)
 
     def to_json(self) -> str:
         data = {**self.__dict__, "specs": {k: v.to_dict() for k, v in self.specs.items()}}

@@ -18,14 +18,15 @@ if TYPE_CHECKING:
     import pandas as pd
 
 
-def _digest(record: dict[str, Any]) -> str:
+def digest(record: dict[str, Any]) -> str:
+    """SHA-256 of a record's content, whatever the order of its keys."""
     canonical = json.dumps(record, sort_keys=True, separators=(",", ":"), allow_nan=False)
     return hashlib.sha256(canonical.encode()).hexdigest()
 
 
 def sealed(record: dict[str, Any]) -> str:
     """The record as text, with its digest: a changed or cut record is found out when it is read."""
-    return json.dumps({**record, "digest": _digest(record)}, indent=1, allow_nan=False) + "\n"
+    return json.dumps({**record, "digest": digest(record)}, indent=1, allow_nan=False) + "\n"
 
 
 def _refuse(constant: str) -> None:
@@ -48,8 +49,8 @@ def _load(path: Path, again: str) -> dict[str, Any]:
 def read(path: Path, spec_id: str, seed: int) -> dict[str, Any]:
     """The record of a run. Raises UserError if it is missing, damaged, changed since, or another run's."""
     record = _load(path, "extract the run again")
-    digest = record.pop("digest", None)
-    if digest != _digest(record):
+    said = record.pop("digest", None)
+    if said != digest(record):
         raise UserError(
             f"{path} does not match its digest: it was changed since it was made; delete it and extract the run again"
         )
@@ -109,7 +110,7 @@ def tidy(records: list[dict[str, Any]]) -> pd.DataFrame:
                 lines.append((record["spec_id"], record["seed"], metric, layer, number))
     import pandas as pd
 
-    return pd.DataFrame(lines, columns=["spec_id", "seed", "metric", "layer", "value"])
+    return pd.DataFrame(lines, columns=["spec_id", "seed", "metric", "layer", "value"]).astype({"value": float})
 
 
 def over_seeds(lines: pd.DataFrame) -> pd.DataFrame:

@@ -33,6 +33,16 @@ def universality(spatial_max: np.ndarray) -> np.ndarray:
     return (spatial_max > UNIVERSALITY_THRESHOLD * spatial_max.max(axis=0)).mean(axis=0)
 
 
+def share_positive(values: np.ndarray, dead: np.ndarray) -> float | None:
+    """Share of a layer's living features whose value (filters,) is above 0; None if none lives.
+
+    `dead` (filters,) says which features do not count: regularization has taken their scale to 0, and its sign says
+    nothing. (Section 2: Adam learns positive scales and negative biases)
+    """
+    living = values[~dead]
+    return float((living > 0).mean()) if living.size else None
+
+
 def total(shares: Sequence[float], filters: Sequence[int]) -> float:
     """Share of all features, from each layer's share: the column "Total" of the tables."""
     return float(np.dot(shares, filters) / np.sum(filters))

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from . import paths
+from . import paths, stored
 from .errors import UserError
 from .paths import COMPOSED, renders_of
 from .plan import Plan, spec_ids
@@ -74,6 +74,9 @@ def merge(base: dict[str, Any], overlay: Mapping[str, Any]) -> dict[str, Any]:
 def build_plan(settings: dict[str, Any]) -> Plan:
     """Resolve everything. `settings` is the merged configuration. Raises UserError for anything impossible."""
     validate(settings, "config", "configuration")
+    if settings.get("extends"):
+        settings = merge(settings, read_yaml(Path(settings["extends"]))) | {"extends": None}
+        validate(settings, "config", "configuration")
     settings = {k: v for k, v in settings.items() if k != "time_limit"}  # of a call, not of what it makes
     path = Path(settings["experiments"])
     experiments = read_yaml(path)
@@ -90,6 +93,10 @@ def build_plan(settings: dict[str, Any]) -> Plan:
     resolver = _Resolver(experiments, settings, datasets, str(path))
     tables = {name: resolver.table(name, table) for name, table in experiments["tables"].items()}
     figures = {name: resolver.figure(name, figure) for name, figure in experiments["figures"].items()}
+    claims = [resolver.claim(i, claim) for i, claim in enumerate(experiments.get("claims", []))]
+    kept = stored.index(paths.reference(scale, "json")) if settings.get("records") == "stored" else None
+    if kept is not None:
+        figures = {name: figure | {"needs": stored.lacking(name, figure, kept)} for name, figure in figures.items()}
     shown = [f[kind] for f in figures.values() if f["kind"] == "gallery" and not f["needs"] for kind in COMPOSED]
     used = dict.fromkeys([*(spec.dataset for spec in resolver.specs.values()), *shown])
     return Plan(
@@ -104,6 +111,8 @@ def build_plan(settings: dict[str, Any]) -> Plan:
         notes=experiments.get("notes", []),
         seeds_by_dataset={name: resolver.seeds[name] for name in used if name in resolver.seeds},
         renders=resolver.renders(used),
+        claims=claims,
+        runs=None if kept is None else stored.seeds(kept, resolver.specs),
     )
 
 
@@ -191,6 +200,39 @@ class _Resolver:
                 if layer not in layers:
                     raise UserError(f"{self.where}: figures.{name}.layers: {layer!r} is not one of {', '.join(layers)}")
         return {**{k: v for k, v in figure.items() if k != "settings"}, "curves": curves}
+
+    def claim(self, number: int, claim: dict[str, Any]) -> dict[str, Any]:
+        """The claim with a test for each of its layers, and the specs it compares. It only selects: it adds no spec."""
+        before = dict(self.specs)
+        tests = []
+        for t, test in enumerate(claim["tests"]):
+            sides = {}
+            for side in ("of", "minus"):
+                if own := test.get(side):
+                    where = f"claims[{number}].tests[{t}].{side}"
+                    if "simulated" in test:
+                        sides[side] = self._panel(test["simulated"], own, where)
+                    else:
+                        sides[side] = {"settings": own, "spec": self.spec(own, where)}
+            plain = {k: v for k, v in test.items() if k not in ("of", "minus", "layers")}
+            if "simulated" in test:
+                plain["repeats"] = self.experiments["figures"][test["simulated"]]["repeats"]["value"]
+            usual = ["total"] if test["measure"].startswith("sparsity") else [""]
+            tests += [{**plain, "layer": layer, **sides} for layer in test.get("layers", usual)]
+        self.specs = before
+        return {**claim, "tests": tests}
+
+    def _panel(self, figure: str, own: dict[str, Any], where: str) -> dict[str, Any]:
+        """Which curve of a simulated figure settings like {optimizer: adam, l2: 1e-4} mean."""
+        drawn = self.experiments["figures"].get(figure, {})
+        kind = next((k for k in ("l2", "wd") if k in own), "none")
+        wanted = {"optimizer": own["optimizer"], "regularizer": kind}
+        panels = [p for p in drawn.get("panels", []) if wanted.items() <= p.items()]
+        if not panels or own[kind] not in drawn["strengths"]["value"]:
+            raise UserError(
+                f"{self.where}: {where}: {figure} simulates no {own['optimizer']} with {kind} {own.get(kind)}"
+            )
+        return {"settings": own, "panel": panels[0]["label"], "regularizer": kind, "strength": own[kind]}
 
     def published(self, row: dict[str, Any]) -> dict[str, Any]:
         """A row's settings in the words of the reference tables, before the scale changes them."""

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import itertools
+import json
 import os
 import re
 import shutil
 import subprocess
 import tempfile
 from collections import Counter
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +18,7 @@ import jinja2
 import pandas as pd
 
 from . import provenance
-from .aggregate import COLUMNS, LAYERED, LOSSES, columns, read_records
+from .aggregate import COLUMNS, JUDGED, KEYS, LAYERED, LOSSES, columns, read_records
 from .errors import UserError
 from .paths import whole
 from .plan import Plan
@@ -59,6 +61,8 @@ _SPECIAL = {
     "θ": r"$\theta$",
     "±": r"$\pm$",
     "×": r"$\times$",
+    "≥": r"$\geq$",
+    "≤": r"$\leq$",
     "−": r"$-$",
     "…": r"\dots{}",
     "–": "--",
@@ -103,7 +107,7 @@ def render(template: Path, context: dict[str, Any]) -> str:
         undefined=jinja2.StrictUndefined,
         loader=jinja2.FileSystemLoader(template.parent),
     )
-    environment.filters.update(latex=latex, value=value, paper_number=paper_number)
+    environment.filters.update(latex=latex, value=value, paper_number=paper_number, shown=shown)
     try:
         return environment.get_template(template.name).render(context)
     except jinja2.TemplateNotFound:
@@ -123,6 +127,17 @@ def number(value: float | None, metric: str) -> str:
 def spread(sd: float, metric: str) -> str:
     """The standard deviation over seeds; nothing where there is one seed."""
     return "" if pd.isna(sd) else rf"\spread{{{number(sd, metric)}}}"
+
+
+def marked(text: str, verdict: str) -> str:
+    """Our number in the look of its verdict, where it is one about agreement."""
+    return rf"\{verdict}{{{text}}}" if verdict in ("agrees", "differs") else text
+
+
+def shown(verdict: str) -> str:
+    """A claim's verdict as LaTeX."""
+    look = verdict if verdict in ("confirmed", "refuted", "undecided") else "unmeasured"
+    return rf"\{look}{{{verdict}}}"
 
 
 def value(fact: Any) -> str:
@@ -148,9 +163,9 @@ def stacked(text: str) -> str:
 
 def read_values(path: Path) -> pd.DataFrame:
     """The numbers of a table, as `aggregate` wrote them."""
-    labels = dict.fromkeys(("panel", "group", "row", "block", "metric", "layer", "spec_id"), str)  # 1e-02 is a label
+    labels = dict.fromkeys((*KEYS, "spec_id", "reason", "verdict"), str)  # 1e-02 is a label
     try:
-        empty = dict.fromkeys(("mean", "sd", "paper"), "")
+        empty = dict.fromkeys(("mean", "sd", "paper", *JUDGED[:3]), "")
         frame = pd.read_csv(path, dtype=labels, keep_default_na=False, na_values=empty)
     except (OSError, ValueError) as error:
         raise UserError(f"cannot read {path}: {' '.join(str(error).split())}") from None
@@ -185,7 +200,7 @@ def table(plan: Plan, name: str, values: pd.DataFrame, template: Path) -> str:
                         "printed": any(pd.notna(c["paper"]) for c in own),
                         "cells": [
                             {
-                                "ours": number(c["mean"], c["metric"]),
+                                "ours": marked(number(c["mean"], c["metric"]), c["verdict"]),
                                 "spread": spread(c["sd"], c["metric"]),
                                 "paper": number(c["paper"], c["metric"]),
                             }
@@ -217,7 +232,10 @@ def printed_by_paper(layout: dict[str, Any], values: pd.DataFrame) -> str:
     """Where the gray numbers are from, if there are any."""
     if values["paper"].isna().all():
         return f"The paper prints no numbers of this ({layout['source']})."
-    return f"Gray: the paper's number ({layout['source']})."
+    gray = f"Gray: the paper's number ({layout['source']})."
+    if {*values["verdict"]} & {"agrees", "differs"}:
+        gray += " Green: ours agrees with it; bold and red: it differs by more than rounding and seeds explain."
+    return gray
 
 
 def heads(layout: dict[str, Any], wanted: list[tuple[str, str, str]], first: int) -> list[dict[str, Any]]:
@@ -251,7 +269,9 @@ def column_head(spec: Spec, plan: Plan, layout: dict[str, Any], metric: str, lay
 
 def over_seeds(counts: pd.Series) -> str:
     least, most = int(counts.min()), int(counts.max())
-    if most == 1:
+    if most == 0:
+        return "Not measured: no run of this is there (n = 0)."
+    if least == most == 1:
         return "One seed (n = 1)."
     return f"Mean ± standard deviation over n = {least if least == most else f'{least} to {most}'} seeds."
 
@@ -294,13 +314,44 @@ def changes(plan: Plan) -> list[str]:
     return said
 
 
-def report(plan: Plan, runs: Path, template: Path) -> str:
-    """The report's LaTeX. Tables and figures are read from `tables/` and `figures/` beside it when it is compiled."""
+def verdict(plan: Plan, folder: Path, picture: str) -> dict[str, Any]:
+    """What the report says of a verdict: counts, and each claim with its tests."""
+    try:
+        found = json.loads((folder / "verdict.json").read_text())
+        empty = dict.fromkeys(("effect", "low", "high"), "")
+        tests = pd.read_csv(folder / "claims.csv", keep_default_na=False, na_values=empty)
+    except (OSError, ValueError) as error:
+        raise UserError(f"{folder} holds no verdict ({error}): judge again") from None
+    claims = [{**own.iloc[0].to_dict(), "tests": own.to_dict("records")} for _, own in tests.groupby("id", sort=False)]
+    return {**found, "claims_told": claims, "picture": picture, "changes": changes(plan), "sentence": sentence(found)}
+
+
+def sentence(found: dict[str, Any]) -> str:
+    """The verdict in two sentences: numbers that agree of those measured, and claims confirmed."""
+    cells, claims = found["cells"], found["claims"]
+    measured = cells["printed"] - cells["not measured"]
+    if cells["not comparable"]:
+        told = f"{measured} of the {cells['printed']} printed numbers are measured; at this scale none is comparable."
+    else:
+        told = (
+            f"{cells['agrees']} of {measured} measured numbers agree with the paper's, of {cells['printed']} printed."
+        )
+    counted = ", ".join(f"{claims[k]} {k}" for k in ("confirmed", "refuted", "undecided", "not measured") if claims[k])
+    return f"{told} Of {claims['made']} claims: {counted}."
+
+
+def report(plan: Plan, runs: Path, template: Path, verdicts: Sequence[dict[str, Any]] = ()) -> str:
+    """The report's LaTeX. Tables and figures are read from `tables/` and `figures/` beside it when it is compiled.
+
+    `verdicts` are those of other scales' stored records, which come first, and of this one.
+    """
     records = read_records(plan, plan.specs, runs)
     origins = [record["provenance"] for record in records]
     where = {spec: [name for name in (*plan.tables, *plan.figures) if name in shows(plan, spec)] for spec in plan.specs}
     context = {
         "scale": plan.scale,
+        "stored": plan.runs is not None,
+        "verdicts": list(verdicts),
         "changes": changes(plan),
         "seeds": number_of_seeds(plan),
         "networks": sum(len(plan.seeds_of(spec)) for spec in plan.specs),

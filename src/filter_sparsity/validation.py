@@ -80,6 +80,12 @@ def validate(data: Any, schema: str, where: str) -> None:
     elif error.validator == "not":  # the only thing forbidden is keys together
         both = error.validator_value["required"]
         said = " and ".join(f"{k} {error.instance[k]}" for k in both) + " are given: at most one of them is allowed"
+    elif (
+        error.validator == "oneOf"
+        and "required" in error.validator_value[0]
+        and "kind" not in str(error.validator_value)
+    ):
+        said = f"exactly one of {', '.join(rule['required'][0] for rule in error.validator_value)} must be given"
     elif error.validator == "oneOf":  # by the one property that tells the alternatives apart
         rules = [rule["properties"]["kind"] for rule in error.validator_value]
         known = [value for rule in rules for value in rule.get("enum", [rule.get("const")])]

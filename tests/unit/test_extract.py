@@ -103,10 +103,22 @@ def test_dead_features_are_those_made_dead(by_hand, data):
     assert [(f["layer"], f["filter"]) for f in features] == [
         (layer, i) for layer, n in (("C1", 4), ("C2", 6), ("C3", 5)) for i in range(n)
     ]
+    assert measured["gamma_positive"] == {"C1": 1, "C2": 1, "C3": 1}
+    assert measured["beta_positive"]["C1"] == 0  # of the two that live, one is -0.5 and the other as it began
+    universal = [f["universality"] for f in features]
+    assert measured["universality"]["C1"] == pytest.approx(np.mean(universal[:4]))
     line = features[1]
     assert (line["gamma"], line["beta"]) == pytest.approx((9.9e-4, 0.5))
     assert line["largest_activation"] == pytest.approx(0.5, abs=0.02)
     assert line["universality"] == 1  # a constant activates every image
+
+
+def test_signs_of_a_layer_without_a_living_feature_are_left_out(make_spec, make_model, data):
+    spec = make_spec()
+    model = make_model(spec, channels=3, side=8)
+    model.norms[1].weight.data[:] = 0
+    measured, _ = measure(spec, model, data)
+    assert [*measured["gamma_positive"]] == [*measured["beta_positive"]] == ["C1", "C3"]
 
 
 def test_features_are_measured_on_the_training_images(make_spec, make_model, data, plain):

@@ -86,3 +86,12 @@ def test_universality_does_not_depend_on_a_features_scale():
     scaled = responses * [1.0, 2.0**-20, 2.0**20]
     assert np.array_equal(sparsity.universality(responses), sparsity.universality(scaled))
     assert 0 < sparsity.universality(responses).min() < 1
+
+
+def test_signs_are_those_of_living_features():
+    """Of five, two are dead: of the three others one is negative. Where all are dead there is nothing to say."""
+    gamma = np.array([0.5, 9e-4, 0.2, -0.3, -1e-5])
+    dead = sparsity.dead_by_gamma(gamma)
+    assert sparsity.share_positive(gamma, dead) == pytest.approx(2 / 3)
+    assert sparsity.share_positive(np.array([-1.0, 1.0, 0.0, 1.0, 1.0]), dead) == pytest.approx(1 / 3)
+    assert sparsity.share_positive(gamma, np.ones(5, bool)) is None

@@ -6,6 +6,8 @@ import re
 
 import pytest
 
+from filter_sparsity.plan import Plan
+
 
 def jobs(done) -> dict[str, int]:
     """The job counts that a dry run prints."""
@@ -27,6 +29,32 @@ def test_quick_report_trains_each_spec_once(project):
 def test_paper_report_trains_each_spec_and_seed_alone(project):
     planned = jobs(project.snakemake("-n", "report", "--configfile", "config/paper.yaml"))
     assert planned["train"] == planned["extract"] == 3 * 37
+
+
+def test_stored_records_train_nothing(project):
+    planned = jobs(project.snakemake("-n", "report", "--configfile", "config/stored.yaml"))
+    assert not {"train", "extract", "prepare", "simulate"} & {*planned}
+    assert planned["aggregate"] == 7
+    assert planned["judge"] == planned["overview"] == 1
+
+
+def test_a_campaign_has_every_run(project):
+    planned = jobs(project.snakemake("-n", "campaign", "--configfile", "config/reduced.yaml"))
+    assert planned["train"] == planned["extract"] == 111
+
+
+def test_a_campaign_runs_seed_by_seed_and_what_is_listed_first(project):
+    """Three specs, the two of Table 4 first; each run is measured before another is trained."""
+    settings = (project.folder / "config" / "tiny_scale.yaml").read_text()
+    (project.folder / "config" / "tiny_scale.yaml").write_text(f"{settings}campaign: [table4]\npack_seeds: false\n")
+    done = project.tiny("campaign", "--cores", "1")
+    assert done.returncode == 0, done.stderr[-2000:]
+    told = re.findall(r"(train|extract) (\S+) seed \[?'?(\d)", done.stdout + done.stderr)
+    assert [kind for kind, *_ in told] == ["train", "extract"] * (len(told) // 2)
+    order = [(int(seed), spec) for kind, spec, seed in told if kind == "train"]
+    assert [seed for seed, _ in order] == sorted(seed for seed, _ in order)
+    plan = Plan.from_json(project.folder / "results" / "test" / "plan.json")
+    assert [spec for seed, spec in order if seed == 0][:2] == plan.selected("table4")
 
 
 @pytest.mark.parametrize(("target", "trained"), [("table3", 5), ("figure2", 2), ("task_difficulty", 4)])
@@ -55,7 +83,7 @@ def test_tables_and_figures_need_no_latex(project):
     ("arguments", "said"),
     [
         (["--config", "width=-1"], "width: -1 is less than or equal to the minimum of 0"),
-        (["--config", "widht=1"], "unknown key 'widht'; allowed are by_hand, data_root, datasets, device"),
+        (["--config", "widht=1"], "unknown key 'widht'; allowed are by_hand, campaign, data_root, datasets"),
         (["--config", "device=tpu"], "device: 'tpu' is not one of cpu, cuda, auto"),
         (["--config", "scale=huge"], "seeds: none are given for the scale 'huge'"),
         (["--config", "experiments=nowhere.yaml"], "cannot read nowhere.yaml: No such file or directory"),

@@ -11,7 +11,8 @@ import yaml
 from conftest import ROOT
 from test_plan import jobs
 
-from filter_sparsity.sweep import build_plan
+from filter_sparsity import claims, judge, paths, stored
+from filter_sparsity.sweep import build_plan, merge
 from filter_sparsity.validation import read_yaml
 
 README = (ROOT / "README.md").read_text()
@@ -52,7 +53,7 @@ def test_links_lead_somewhere():
 def test_the_example_of_a_new_row_trains_one_spec(project):
     """config/README.md: NAdam in Table 1."""
     path: Path = project.folder / "config" / "experiments.yaml"
-    optimizer, group = re.findall(r"```yaml\n(.*?)```", (ROOT / "config/README.md").read_text(), re.DOTALL)
+    optimizer, group, _ = re.findall(r"```yaml\n(.*?)```", (ROOT / "config/README.md").read_text(), re.DOTALL)
     text = path.read_text()
     text = text.replace("\noptimizers:\n", "\n" + optimizer, 1)
     assert yaml.safe_load(optimizer)["optimizers"]["nadam"]["algorithm"] == "NAdam"
@@ -60,3 +61,15 @@ def test_the_example_of_a_new_row_trains_one_spec(project):
     assert first in text
     path.write_text(text.replace(first, group + first, 1))
     assert jobs(project.snakemake("-n", "table1"))["train"] == 9
+
+
+def test_the_verdict_is_that_of_the_stored_records(tmp_path, monkeypatch):
+    """To mend it: `snakemake readme`."""
+    monkeypatch.chdir(ROOT)
+    settings = read_yaml(ROOT / "config" / "config.yaml")
+    plan = build_plan(merge(settings, read_yaml(ROOT / settings["verdict"])))
+    runs, simulations = tmp_path / "runs", tmp_path / "simulations"
+    stored.restore(plan, paths.reference(plan.scale), runs, simulations)
+    cells = judge.judge(plan, runs, paths.PUBLISHED, paths.TOLERANCES)
+    found = judge.summary(plan, cells, claims.judge(plan, runs, simulations))
+    assert judge.for_readme(found, "docs/overview.png") in README

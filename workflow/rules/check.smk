@@ -5,8 +5,8 @@ rule compare:
     input:
         every_run("record.json"),
         plan=paths.plan(SCALE),
-        reference=paths.reference(SCALE),
-        tolerances="report/references/tolerances.yaml",
+        reference=paths.reference(PLAN.scale),
+        tolerances=paths.TOLERANCES,
     output:
         csv=paths.check(SCALE, "csv"),
         json=paths.check(SCALE, "json"),
@@ -32,17 +32,20 @@ rule check:
         "filter-sparsity check {input:q} 2> {log:q}"
 
 
-# Only by name: makes this scale's records the stored reference.
+# Only by name: adds the runs that are there, of whatever seeds, to the stored ones of this scale.
 rule store_reference:
     input:
-        every_run("record.json"),
+        [paths.simulation(SCALE, name) for name in PLAN.drawn if PLAN.figures[name]["kind"] == "simulation"],
         plan=paths.plan(SCALE),
     log:
         paths.log(SCALE, "store-reference"),
     params:
         runs=paths.runs(SCALE),
-        out=paths.reference(SCALE),
+        simulations=paths.simulation(SCALE, "any").parent,
+        note=[f"--note={config['note']}"] if config.get("note") else [],
+        out=paths.reference(PLAN.scale),
     message:
-        "store these records as the reference: {params.out}"
+        "store the runs that are there: {params.out}"
     shell:
-        "filter-sparsity store --plan {input.plan:q} --runs {params.runs:q} --out {params.out:q} > {log:q} 2>&1"
+        "filter-sparsity store --plan {input.plan:q} --runs {params.runs:q} --simulations {params.simulations:q}"
+        " {params.note:q} --out {params.out:q} > {log:q} 2>&1"

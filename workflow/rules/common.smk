@@ -35,9 +35,14 @@ def prepare_options(wildcards, input):
     return [f"--{option}={value}" for option, value in given.items() if value]
 
 
-def every_run(file):
-    """A file of every run of this scale."""
-    return [paths.run(SCALE, spec, seed) / file for spec in PLAN.specs for seed in PLAN.seeds_of(spec)]
+def every_run(file, plan=PLAN):
+    """A file of every run of a plan."""
+    return [paths.run(plan.home, spec, seed) / file for spec in plan.specs for seed in plan.seeds_of(spec)]
+
+
+def stored_index(plan):
+    """The list of stored runs that a plan was made from, if it was and there are any."""
+    return [paths.reference(plan.scale, "json")] if any((plan.runs or {}).values()) else []
 
 
 def selected(name, file):
@@ -53,3 +58,38 @@ def needed_by(wildcards):
     if kind == "gallery":
         return [paths.prepared(PLAN.figures[wildcards.figure][part]) for part in paths.COMPOSED]
     return selected(wildcards.figure, FIGURE_NEEDS[kind])
+
+
+def restored():
+    """What the stored records give back: every run's record, and what figures draw beside it."""
+    drawn = [(STORED.figures[name]["kind"], name) for name in STORED.drawn]
+    more = [
+        paths.run(STORED.home, spec, seed) / FIGURE_NEEDS[kind]
+        for kind, name in drawn
+        if kind in FIGURE_NEEDS
+        for spec in STORED.selected(name)
+        for seed in STORED.seeds_of(spec)
+    ]
+    simulations = [paths.simulation(STORED.home, name) for kind, name in drawn if kind == "simulation"]
+    return [*every_run("record.json", STORED), *more, *simulations]
+
+
+def judged(plan):
+    """The simulations that claims are about, where there are any."""
+    names = {test["simulated"] for claim in plan.claims for test in claim["tests"] if "simulated" in test}
+    return [paths.simulation(plan.home, name) for name in sorted(names & set(plan.drawn))]
+
+
+def first_ones():
+    """The specs in the order of the configuration's `campaign`, then all others."""
+    listed = [spec for name in config.get("campaign", []) for spec in PLAN.shown_by(name)]
+    return [*dict.fromkeys([*listed, *PLAN.specs])]
+
+
+ORDER = {spec: i for i, spec in enumerate(first_ones())}
+
+
+def turn(wildcards):
+    """The priority of a job: seed by seed, and in each of them in the order of the specs."""
+    seed = 0 if config["pack_seeds"] else PLAN.seeds_of(wildcards.spec).index(int(wildcards.seed))
+    return 1 + len(ORDER) * (len(PLAN.seeds) - seed) - ORDER[wildcards.spec]

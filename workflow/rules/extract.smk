@@ -9,6 +9,7 @@ rule extract:
         of_run(paths.MEASURED),
     log:
         of_run(["extract.log"])[0],
+    priority: turn  # a run that is trained is measured before another is trained
     resources:
         gpu=int(config["device"] != "cpu"),
     params:

@@ -6,12 +6,13 @@ rule plan:
     input:
         config["experiments"],
         config["datasets"],
+        lambda w: stored_index(PLANS[w.home]),
     output:
-        paths.plan(SCALE),
+        paths.plan("{home}"),
     log:
-        paths.log(SCALE, "plan"),
+        paths.log("{home}", "plan"),
     params:
-        settings=json.dumps(PLAN.settings, sort_keys=True),
+        settings=lambda w: json.dumps(PLANS[w.home].settings, sort_keys=True),
     message:
         "plan: every spec and what selects it"
     shell:

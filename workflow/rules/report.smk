@@ -1,4 +1,6 @@
-# The whole supplement as one PDF.
+# The whole supplement as one PDF. The stored records' verdict comes first; what was trained here follows.
+
+SHOWN = [*dict.fromkeys([STORED.home, PLAN.home] if STORED else [PLAN.home])]  # whose verdict
 
 
 rule typeset_report:
@@ -6,23 +8,26 @@ rule typeset_report:
         every_run("record.json"),
         plan=paths.plan(SCALE),
         template="report/report.tex.j2",
+        verdicts=[paths.verdict(home, "verdict.json") for home in SHOWN],
     output:
         paths.report(SCALE, "tex"),
     log:
         paths.log(SCALE, "typeset-report"),
     params:
         runs=paths.runs(SCALE),
+        verdicts=" ".join(f"--verdict {paths.RESULTS / home}" for home in SHOWN),
     message:
         "typeset the report"
     shell:
         "filter-sparsity report --plan {input.plan:q} --runs {params.runs:q} --template {input.template:q}"
-        " --out {output:q} > {log:q} 2>&1"
+        " {params.verdicts} --out {output:q} > {log:q} 2>&1"
 
 
 rule compile_report:
     input:
         rules.tables.input,
         [paths.figure(SCALE, name, "pdf") for name in PLAN.drawn],
+        [paths.figure(home, "overview", "pdf") for home in SHOWN],
         tex=paths.report(SCALE, "tex"),
         style="report/supplement.sty",
     output:
@@ -41,3 +46,18 @@ rule report:
         rules.tables.input,
         rules.figures.input,
         paths.report(SCALE, "pdf"),
+
+
+# Only by name: writes the verdict of the stored records into the README.
+if STORED:
+
+    rule readme:
+        input:
+            verdict=paths.verdict(STORED.home, "verdict.json"),
+            overview=paths.figure(STORED.home, "overview", "png"),
+        log:
+            paths.log(STORED.home, "readme"),
+        message:
+            "write the verdict into README.md"
+        shell:
+            "filter-sparsity readme --verdict {input.verdict:q} --overview {input.overview:q} > {log:q} 2>&1"

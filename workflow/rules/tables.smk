@@ -6,6 +6,7 @@ rule aggregate:
         lambda w: selected(w.table, "record.json"),
         paths.PUBLISHED.glob("*.csv"),
         plan=paths.plan(SCALE),
+        tolerances=paths.TOLERANCES,
     output:
         paths.table(SCALE, "{table}", "csv"),
     log:
@@ -17,7 +18,7 @@ rule aggregate:
         "aggregate {wildcards.table}"
     shell:
         "filter-sparsity aggregate --plan {input.plan:q} --table {wildcards.table} --runs {params.runs:q}"
-        " --published {params.published:q} --out {output:q} > {log:q} 2>&1"
+        " --published {params.published:q} --tolerances {input.tolerances:q} --out {output:q} > {log:q} 2>&1"
 
 
 rule typeset_table:

@@ -11,6 +11,7 @@ rule train:
         of_run(paths.TRAINED),
     log:
         of_run(["train.log"]),
+    priority: turn
     resources:
         gpu=int(config["device"] != "cpu"),
         stop_at=STOP_AT,  # not among the params, which would train again what another time limit trained

@@ -1,0 +1,200 @@
+"""Claims: sentences of the supplement as predicates on records, with an effect and a verdict. Torch-free.
+
+A claim holds if all of its tests do. A test is about one quantity: a measure of a spec, or the difference between two
+specs, seed by seed; or a scalar at the end of a simulation. It says where the quantity must lie: `at_least`, `at_most`,
+`within` or `beyond` a distance from 0. The quantity is known as an interval: the mean over the seeds, give or take what
+Student's t says of 90 % confidence. So each side is tested at 5 %, and equivalence by two one-sided tests. The test is
+confirmed if the whole interval lies there, refuted if none of it does, and undecided else; one seed decides nothing.
+A test may be `given`: unless it is confirmed, the claim is undecided.
+"""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from . import records
+from .aggregate import LOSSES, read_records
+from .plan import Plan
+from .spec import short
+
+CONFIDENCE = 0.9
+REGIONS = ("at_least", "at_most", "within", "beyond")
+COLUMNS = (
+    "id",
+    "statement",
+    "place",
+    "quantity",
+    "wanted",
+    "found",
+    "effect",
+    "low",
+    "high",
+    "n",
+    "verdict",
+    "claim_verdict",
+)
+NAMES = {
+    "adam": "Adam",
+    "sgd": "SGD",
+    "amsgrad": "AMSGrad",
+    "adamax": "Adamax",
+    "rmsprop": "RMSProp",
+    "adagrad": "Adagrad",
+    "adadelta": "Adadelta",
+}
+MEASURES = {
+    "sparsity_by_gamma": "sparsity",
+    "test_error": "test error",
+    "universality": "universality",
+    "gamma_positive": "γ > 0",
+    "beta_positive": "β > 0",
+    "scalar": "scalar",
+}
+DATASETS = {"cifar10": "CIFAR-10", "cifar100": "CIFAR-100"}
+
+
+def judge(plan: Plan, runs: Path, simulations: Path) -> pd.DataFrame:
+    """A line for every test of every claim: its quantity, the effect and its interval, n, and the verdicts."""
+    wanted = {
+        side["spec"] for claim in plan.claims for test in claim["tests"] for side in _sides(test) if "spec" in side
+    }
+    there = [spec for spec in plan.specs if spec in wanted]
+    values = (
+        records.tidy(read_records(plan, there, runs))
+        .set_index(["spec_id", "metric", "layer", "seed"])["value"]
+        .sort_index()
+    )
+    lines = []
+    for claim in plan.claims:
+        tests = [{**_test(test, values, simulations), "quantity": quantity(test)} for test in claim["tests"]]
+        verdict = together([(test["verdict"], test["given"]) for test in tests])
+        own = {key: claim[key] for key in ("id", "statement", "place")}
+        lines += [{**own, **test, "claim_verdict": verdict} for test in tests]
+    return pd.DataFrame(lines, columns=list(COLUMNS))
+
+
+def _sides(test: dict[str, Any]) -> list[dict[str, Any]]:
+    return [test[side] for side in ("of", "minus") if side in test]
+
+
+def _test(test: dict[str, Any], values: pd.Series, simulations: Path) -> dict[str, Any]:
+    region = next(r for r in REGIONS if r in test)
+    if "simulated" in test:
+        effect, low, high, n = _simulated(test, simulations / f"{test['simulated']}.csv")
+    else:
+        effect, low, high, n = interval(_by_seed(test, values))
+    verdict = "not measured" if n == 0 else "undecided" if n == 1 else decided(region, test[region], low, high)
+    differs = "minus" in test
+    told = {"at_least": "≥", "at_most": "≤", "within": "±", "beyond": "beyond ±"}[region]
+    wanted = f"{told} {number(test[region], test['measure'], differs, signed=False)}"
+    wanted = f"given {wanted}" if test.get("given") else wanted
+    said = number(effect, test["measure"], differs, signed=differs)
+    if not math.isnan(low):
+        said += f" ({' to '.join(number(end, test['measure'], differs, differs, unit=False) for end in (low, high))})"
+    return {
+        "wanted": wanted,
+        "found": said,
+        "effect": effect,
+        "low": low,
+        "high": high,
+        "n": n,
+        "verdict": verdict,
+        "given": bool(test.get("given")),
+    }
+
+
+def _by_seed(test: dict[str, Any], values: pd.Series) -> pd.Series:
+    """The quantity of each seed that all sides have."""
+    sides = []
+    for side in _sides(test):
+        try:
+            sides.append(values.xs((side["spec"], test["measure"], test["layer"])))
+        except KeyError:
+            sides.append(pd.Series(dtype=float))
+    return sides[0] if len(sides) == 1 else (sides[0] - sides[1]).dropna()
+
+
+def interval(values: pd.Series) -> tuple[float, float, float, int]:
+    """Mean, lower and upper end of its interval, and n. One value has no interval: its ends are NaN."""
+    n = len(values)
+    if n < 2:
+        return (float(values.mean()) if n else math.nan), math.nan, math.nan, n
+    from scipy.stats import t
+
+    mean = float(values.mean())
+    half = float(t.ppf((1 + CONFIDENCE) / 2, n - 1) * values.std() / math.sqrt(n))
+    return mean, mean - half, mean + half, n
+
+
+def decided(region: str, bound: float, low: float, high: float) -> str:
+    """What an interval says of a region; its ends belong to it, but for rounding."""
+    small = 1e-9
+    inside, outside = {
+        "at_least": (low >= bound - small, high < bound - small),
+        "at_most": (high <= bound + small, low > bound + small),
+        "within": (low >= -bound - small and high <= bound + small, low > bound + small or high < -bound - small),
+        "beyond": (low >= bound - small or high <= -bound + small, low > -bound + small and high < bound - small),
+    }[region]
+    return "confirmed" if inside else "refuted" if outside else "undecided"
+
+
+def together(tests: list[tuple[str, bool]]) -> str:
+    """A claim's verdict from its tests' verdicts, and which of them are only given.
+
+    One refuted test refutes it, and all must be confirmed to confirm it. Where what is given does not hold, it is
+    undecided: that nothing changes the sparsity means nothing where there is none.
+    """
+    verdicts = ["undecided" if given and verdict == "refuted" else verdict for verdict, given in tests]
+    given_holds = all(verdict == "confirmed" for verdict, given in tests if given)
+    order = ("refuted", "not measured", "undecided") if given_holds else ("not measured", "undecided")
+    return next((said for said in order if said in verdicts), "confirmed")
+
+
+def _simulated(test: dict[str, Any], path: Path) -> tuple[float, float, float, int]:
+    """The scalar at the end, or how much higher it is: the median of the repeats, and where 90 % of them lie."""
+    if not path.exists():
+        return math.nan, math.nan, math.nan, 0
+    frame = pd.read_csv(path)
+    ends = []
+    for side in _sides(test):
+        own = (
+            frame[["panel", "regularizer", "strength"]] == [side["panel"], side["regularizer"], side["strength"]]
+        ).all(axis=1)
+        ends.append(frame[own].iloc[-1])
+    of, minus = ends[0], ends[1] if len(ends) > 1 else {"median": 0.0, "low": 0.0, "high": 0.0}
+    return of["median"] - minus["median"], of["low"] - minus["high"], of["high"] - minus["low"], test["repeats"]
+
+
+def quantity(test: dict[str, Any]) -> str:
+    """What a test is about, in short: `CIFAR-10, sparsity of C6: Adam L2 1e-3 - SGD L2 1e-3`."""
+    settings = [side["settings"] for side in _sides(test)]
+    data = {own.get("dataset", "") for own in settings}
+    common = data.pop() if len(data) == 1 else ""
+    where = f" of {test['layer']}" if test["layer"] not in ("", "total") else ""
+    measure = MEASURES.get(test["measure"], test["measure"].replace("_", " "))
+    sides = " − ".join(label({**own, "dataset": "" if common else own.get("dataset", "")}) for own in settings)
+    return f"{DATASETS.get(common, common)}{', ' if common else ''}{measure}{where}: {sides}"
+
+
+def label(settings: dict[str, Any]) -> str:
+    """Settings as a reader of the tables knows them."""
+    data = settings["dataset"].rpartition("_")[2]  # plain or cluttered
+    parts = [data, NAMES.get(settings["optimizer"], settings["optimizer"])]
+    parts += [f"{name} {short(settings[key])}" for key, name in (("l2", "L2"), ("wd", "WD")) if key in settings]
+    extra = {"negative_slope": "slope", "beta_init": "β_init", "gamma_init": "γ_init"}
+    extra |= {"gamma_rate_scale": "γ's rate ×", "beta_rate_scale": "β's rate ×"}
+    parts += [f"{name} {short(settings[key])}".replace(" -", " −") for key, name in extra.items() if key in settings]
+    return " ".join(part for part in parts if part)
+
+
+def number(value: float, measure: str, differs: bool, signed: bool, unit: bool = True) -> str:
+    """A share in percent, a difference of shares in points; a loss or a scalar as it is."""
+    if math.isnan(value):
+        return "–"
+    plain = measure in (*LOSSES, "scalar")
+    text = f"{value if plain else 100 * value:{'+' if signed else ''}.{2 if plain else 1}f}".replace("-", "−")
+    return text if plain or not unit else f"{text} {'points' if differs else '%'}"

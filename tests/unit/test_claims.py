@@ -1,0 +1,140 @@
+"""Claims, on the paper's own numbers and on intervals made by hand."""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+from filter_sparsity import claims
+from filter_sparsity.errors import UserError
+from filter_sparsity.sweep import build_plan
+
+NOT_PRINTED = {"adam_signs", "sgd_positive_biases", "adam_late_layers_selective", "clutter_changes_sparsity"}
+
+
+def test_the_papers_own_numbers_confirm_what_it_says_of_them(campaign, tmp_path):
+    plan, runs = campaign
+    told = claims.judge(plan, runs, tmp_path).drop_duplicates("id").set_index("id")["claim_verdict"]
+    simulated = {name for name in told.index if name.startswith("low_gradients")}
+    assert {*told[told == "not measured"].index} == NOT_PRINTED | simulated
+    assert {*told[told == "confirmed"].index} == {*told.index} - NOT_PRINTED - simulated
+    assert (told == "confirmed").sum() == 13
+
+
+def test_an_interval_by_hand():
+    """0.1, 0.2 and 0.3: deviation 0.1, and Student's t at 95 % of one side with 2 degrees of freedom is 2.920."""
+    mean, low, high, n = claims.interval(pd.Series([0.1, 0.2, 0.3]))
+    assert (mean, n) == (pytest.approx(0.2), 3)
+    assert high - mean == pytest.approx(2.920 * 0.1 / math.sqrt(3), rel=1e-3)
+    assert mean - low == pytest.approx(high - mean)
+
+
+@pytest.mark.parametrize(
+    ("region", "bound", "low", "high", "verdict"),
+    [
+        ("at_least", 0.1, 0.1, 0.3, "confirmed"),
+        ("at_least", 0.1, 0.05, 0.3, "undecided"),
+        ("at_least", 0.1, -0.2, 0.09, "refuted"),
+        ("at_most", 0.1, -0.2, 0.1, "confirmed"),
+        ("at_most", 0.1, 0.11, 0.3, "refuted"),
+        ("within", 0.1, -0.1, 0.1, "confirmed"),
+        ("within", 0.1, -0.15, 0.05, "undecided"),
+        ("within", 0.1, 0.11, 0.2, "refuted"),
+        ("within", 0.1, -0.3, -0.11, "refuted"),
+        ("beyond", 0.1, 0.1, 0.2, "confirmed"),
+        ("beyond", 0.1, -0.2, -0.1, "confirmed"),
+        ("beyond", 0.1, -0.09, 0.09, "refuted"),
+        ("beyond", 0.1, -0.2, 0.2, "undecided"),
+    ],
+)
+def test_a_test_by_hand(region, bound, low, high, verdict):
+    assert claims.decided(region, bound, low, high) == verdict
+
+
+@pytest.mark.parametrize(
+    ("verdicts", "together"),
+    [
+        (["confirmed", "confirmed"], "confirmed"),
+        (["confirmed", "refuted", "not measured"], "refuted"),
+        (["confirmed", "undecided", "not measured"], "not measured"),
+        (["undecided", "confirmed"], "undecided"),
+        (["given confirmed", "refuted"], "refuted"),
+        (["given refuted", "confirmed"], "undecided"),
+        (["given refuted", "refuted"], "undecided"),
+        (["given confirmed", "confirmed"], "confirmed"),
+    ],
+)
+def test_a_claim_holds_if_all_its_tests_do(verdicts, together):
+    tests = [(verdict.removeprefix("given "), verdict.startswith("given")) for verdict in verdicts]
+    assert claims.together(tests) == together
+
+
+def test_seeds_are_paired_and_one_decides_nothing():
+    """Specs a and b share seeds 0 and 2; their differences are 0.3 and 0.1. Of c there is one seed."""
+    lines = [("a", 0, 0.5), ("a", 1, 0.9), ("a", 2, 0.5), ("b", 0, 0.2), ("b", 2, 0.4), ("c", 0, 0.1)]
+    frame = pd.DataFrame([(s, "test_error", "", k, v) for s, k, v in lines])
+    values = frame.set_index([0, 1, 2, 3])[4]
+
+    def test_of(minus):
+        sides = {"of": {"spec": "a", "settings": {}}, "minus": {"spec": minus, "settings": {}}}
+        return claims._test({"measure": "test_error", "layer": "", "at_least": 0.05, **sides}, values, Path())
+
+    assert (test_of("b")["n"], test_of("b")["effect"]) == (2, pytest.approx(0.2))
+    assert (test_of("c")["n"], test_of("c")["verdict"]) == (1, "undecided")
+    assert (test_of("d")["n"], test_of("d")["verdict"]) == (0, "not measured")
+
+
+def test_a_simulated_claim_is_about_the_end_of_its_curves(tmp_path):
+    curve = [("Adam", "l2", 1e-4, 5000, 0.0, -0.1, 0.1), ("SGD", "l2", 1e-4, 0, 1.0, 1.0, 1.0)]
+    curve.append(("SGD", "l2", 1e-4, 5000, 0.9, 0.8, 0.95))
+    names = ["panel", "regularizer", "strength", "iteration", "median", "low", "high"]
+    pd.DataFrame(curve, columns=names).to_csv(tmp_path / "figure3.csv", index=False)
+    side = {"regularizer": "l2", "strength": 1e-4, "settings": {"optimizer": "x"}}
+    test = {"simulated": "figure3", "measure": "scalar", "layer": "", "at_least": 0.5, "repeats": 20}
+    found = claims._test(
+        test | {"of": side | {"panel": "SGD"}, "minus": side | {"panel": "Adam"}}, pd.Series(), tmp_path
+    )
+    assert (found["effect"], found["low"], found["high"]) == pytest.approx((0.9, 0.7, 1.05))
+    assert (found["n"], found["verdict"]) == (20, "confirmed")
+
+
+@pytest.mark.parametrize(
+    ("right", "wrong", "said"),
+    [
+        ("beyond: 0.02}", "beyond: 0.02, within: 0.1}", "exactly one of at_least, at_most, within, beyond"),
+        (
+            "measure: scalar, simulated: figure3, of: {optimizer: sgd, l2: 1e-4}",
+            "measure: scalar, simulated: figure3, of: {optimizer: sgd, l2: 2e-4}",
+            "figure3 simulates no sgd with l2 0.0002",
+        ),
+        (
+            "measure: test_error, of: {dataset: cifar100, optimizer: adam",
+            "measure: test_error, of: {dataset: cifar100, optimizer: adan",
+            "'adan' is not one of the optimizers",
+        ),
+    ],
+)
+def test_mistakes_in_claims_are_one_line(paper_settings, tmp_path, right, wrong, said):
+    text = Path(paper_settings["experiments"]).read_text()
+    assert right in text
+    (tmp_path / "e.yaml").write_text(text.replace(right, wrong, 1))
+    with pytest.raises(UserError, match=said) as error:
+        build_plan(paper_settings | {"experiments": str(tmp_path / "e.yaml")})
+    assert "\n" not in str(error.value)
+
+
+def test_claims_select_specs_and_add_none(paper_plan):
+    known = {*paper_plan.specs}
+    measured = [
+        s["spec"]
+        for c in paper_plan.claims
+        for t in c["tests"]
+        for s in (t["of"], t.get("minus", t["of"]))
+        if "spec" in s
+    ]
+    assert {
+        spec for spec in measured if not spec.startswith("objectnet3d")
+    } <= known  # else a claim compares what no table trains

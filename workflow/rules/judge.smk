@@ -1,0 +1,43 @@
+# The verdict: every number that the paper prints against ours, and every claim; and all of it in one picture.
+
+
+rule judge:
+    input:
+        lambda w: every_run("record.json", PLANS[w.home]),
+        lambda w: judged(PLANS[w.home]),
+        paths.PUBLISHED.glob("*.csv"),
+        plan=paths.plan("{home}"),
+        tolerances=paths.TOLERANCES,
+    output:
+        [paths.verdict("{home}", name) for name in ("cells.csv", "claims.csv", "verdict.json")],
+    log:
+        paths.log("{home}", "judge"),
+    params:
+        runs=lambda w: paths.runs(w.home),
+        simulations=lambda w: paths.simulation(w.home, "any").parent,
+        published=paths.PUBLISHED,
+    message:
+        "judge cells and claims of {wildcards.home}"
+    shell:
+        "filter-sparsity judge --plan {input.plan:q} --runs {params.runs:q} --simulations {params.simulations:q}"
+        " --published {params.published:q} --tolerances {input.tolerances:q} --out {output:q} > {log:q} 2>&1"
+
+
+rule overview:
+    input:
+        plan=paths.plan("{home}"),
+        cells=paths.verdict("{home}", "cells.csv"),
+    output:
+        [paths.figure("{home}", "overview", ending) for ending in ("pdf", "png")],
+    log:
+        paths.log("{home}", "overview"),
+    message:
+        "overview of {wildcards.home}: all printed numbers in one picture"
+    shell:
+        "filter-sparsity overview --plan {input.plan:q} --cells {input.cells:q} --out {output:q} > {log:q} 2>&1"
+
+
+rule verdict:
+    input:
+        rules.judge.output[0].format(home=SCALE),
+        [paths.figure(SCALE, "overview", ending) for ending in ("pdf", "png")],
