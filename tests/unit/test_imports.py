@@ -25,6 +25,7 @@ TORCH_FREE = (
     "objectnet3d",
     "compose",
     "data",
+    "tensors",
     "provenance",
     "cli",
 )

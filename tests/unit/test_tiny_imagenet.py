@@ -12,7 +12,7 @@ from PIL import Image
 from filter_sparsity import data
 from filter_sparsity.errors import UserError
 from filter_sparsity.sources import images
-from filter_sparsity.sources.download import md5
+from filter_sparsity.sources.archives import md5
 from filter_sparsity.sources.tiny_imagenet import FOLDER, MD5, URL, tiny_imagenet
 from filter_sparsity.sweep import read_datasets
 
@@ -124,6 +124,13 @@ def test_members_that_point_outside_are_refused(folder, tmp_path, name):
     root, checksum = zipped(folder, tmp_path / "zip", [name])
     assert "lies outside" in refused(root, checksum)
     assert not list(tmp_path.rglob("outside"))
+
+
+def test_a_member_that_says_it_is_huge_is_not_read(folder, tmp_path, monkeypatch):
+    monkeypatch.setattr(images, "LARGEST", 100_000)
+    (folder / "train/n01/images/n01_1.JPEG").write_bytes(bytes(100_001))
+    root, checksum = zipped(folder, tmp_path / "zip")
+    assert refused(root, checksum).endswith("n01_1.JPEG has 100,001 bytes: it is not one of many small images")
 
 
 def test_a_name_that_is_there_twice_is_refused(folder, tmp_path):

@@ -17,6 +17,7 @@ from pathlib import Path
 import numpy as np
 
 from ..errors import UserError
+from .archives import inside
 from .base import Files
 
 SIDE = 224  # pixels
@@ -35,13 +36,13 @@ def imagenet(root: Path) -> Files:
     splits = {}
     try:
         if not (place / parser.META_FILE).exists():
-            with _inside():
+            with _guarded():
                 parser.parse_devkit_archive(place)
         for split, parse in (("train", parser.parse_train_archive), ("val", parser.parse_val_archive)):
             if not (place / split).is_dir():
                 part = place / f".{split}.part"
                 shutil.rmtree(part, ignore_errors=True)
-                with _inside():
+                with _guarded():
                     parse(place, folder=part.name)
                 part.replace(place / split)  # only when all of it is there
             splits[split] = datasets.ImageNet(str(place), split)
@@ -61,10 +62,10 @@ def imagenet(root: Path) -> Files:
 
 
 @contextmanager
-def _inside() -> Iterator[None]:
+def _guarded() -> Iterator[None]:
     """Archives that torchvision extracts write nothing outside their folder."""
     usual = tarfile.TarFile.extraction_filter
-    tarfile.TarFile.extraction_filter = staticmethod(tarfile.data_filter)
+    tarfile.TarFile.extraction_filter = staticmethod(inside)
     try:
         yield
     finally:

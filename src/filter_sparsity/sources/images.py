@@ -16,7 +16,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
-from PIL import Image
+from PIL import Image, UnidentifiedImageError
 from tqdm import tqdm
 
 from ..errors import UserError
@@ -69,7 +69,9 @@ def legible(name: str | Path) -> Iterator[None]:
     except FileNotFoundError:
         raise UserError(f"{name} is not there") from None
     except Exception as error:
-        raise UserError(f"{name} cannot be read as an image: {' '.join(str(error).split())[:200]}") from None
+        known = not isinstance(error, UnidentifiedImageError)  # which names the file again
+        said = " ".join(str(error).split())[:200] if known else "it is of no kind that is known here"
+        raise UserError(f"{name} cannot be read as an image: {said}") from None
 
 
 @contextmanager
