@@ -12,6 +12,7 @@ from pathlib import Path
 from tqdm import tqdm
 
 from ..errors import UserError
+from ..paths import naming
 from .archives import md5
 
 ATTEMPTS = 5
@@ -73,7 +74,8 @@ def _receive(url: str, part: Path) -> None:
             tqdm(desc=part.stem, total=total, initial=have, unit="B", unit_scale=True, mininterval=slow) as progress,
         ):
             while block := answer.read(CHUNK):
-                file.write(block)
+                with naming(part):
+                    file.write(block)
                 progress.update(len(block))
                 have += len(block)
     if total is not None and have < total:
