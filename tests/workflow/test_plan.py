@@ -18,7 +18,7 @@ def jobs(done) -> dict[str, int]:
 def test_quick_report_trains_each_spec_once(project):
     planned = jobs(project.snakemake("-n", "report"))
     assert planned["train"] == planned["extract"] == 41  # both seeds in one job
-    assert planned["aggregate"] == planned["typeset_table"] == 7  # two of them say that they were not run
+    assert planned["aggregate"] == planned["typeset_table"] == 8  # two of them say that they were not run
     assert planned["plot"] == 4
     assert planned["prepare"] == 4
     assert planned["render"] == 1  # for the plain and the cluttered dataset
@@ -29,7 +29,9 @@ def test_paper_report_trains_each_spec_and_seed_alone(project):
     assert planned["train"] == planned["extract"] == 3 * 37
 
 
-@pytest.mark.parametrize(("target", "trained"), [("table3", 5), ("figure2", 2), ("task_difficulty", 4)])
+@pytest.mark.parametrize(
+    ("target", "trained"), [("table3", 5), ("figure2", 2), ("task_difficulty", 4), ("task_difficulty_cifar", 12)]
+)
 def test_a_single_target_trains_only_what_it_shows(project, target, trained):
     planned = jobs(project.snakemake("-n", target))
     assert planned["train"] == trained
