@@ -93,7 +93,8 @@ def test_zip_and_folder_give_the_same_file(folder, tmp_path):
 def test_many_workers_give_what_one_gives(folder, tmp_path, monkeypatch):
     alone = tiny_imagenet(folder.parent)
     root, checksum = zipped(folder, tmp_path / "zip")
-    monkeypatch.setattr(images, "CHUNK", 2)  # more tasks than cores
+    monkeypatch.setattr(images, "CHUNK", 2)
+    monkeypatch.setattr(images, "CHUNKS", 1)  # more tasks than cores
     for source in (tiny_imagenet(folder.parent), tiny_imagenet(root, checksum)):
         assert (source.train[0] == alone.train[0]).all()
         assert (source.test[0] == alone.test[0]).all()
@@ -101,6 +102,7 @@ def test_many_workers_give_what_one_gives(folder, tmp_path, monkeypatch):
 
 def test_an_error_in_a_worker_is_one_line(folder, monkeypatch):
     monkeypatch.setattr(images, "CHUNK", 2)
+    monkeypatch.setattr(images, "CHUNKS", 1)
     path = folder / "train" / "n02" / "images" / "n02_3.JPEG"
     path.write_bytes(path.read_bytes()[:500])
     assert f"{path} cannot be read as an image" in refused(folder.parent)

@@ -21,7 +21,8 @@ from tqdm import tqdm
 
 from ..errors import UserError
 
-CHUNK = 500  # images a task
+CHUNK = 20  # images that are decoded at once: as many as a processor keeps close by
+CHUNKS = 25  # that a process takes at once
 LARGEST = 1 << 24  # bytes of a file in an archive: what says that it is larger is not one of many small images
 
 
@@ -36,14 +37,14 @@ def decode(files: Sequence[str], side: int, folder: Path, what: str, archive: Pa
     slow = 0.1 if sys.stderr.isatty() else 10.0  # seconds between lines
     with (
         _shared(shape) as (images, memory),
-        _workers(len(chunks), (memory, shape, folder, archive)) as pool,
+        _workers(math.ceil(len(chunks) / CHUNKS), (memory, shape, folder, archive)) as pool,
         tqdm(desc=what, total=len(files), unit=" images", mininterval=slow) as progress,
     ):
         try:
             done = (
                 map(_Decoder(images, folder, archive), starts, chunks)
                 if pool is None
-                else pool.map(_work, starts, chunks)
+                else pool.map(_work, starts, chunks, chunksize=CHUNKS)
             )
             for count in done:
                 progress.update(count)
@@ -56,22 +57,31 @@ def decode(files: Sequence[str], side: int, folder: Path, what: str, archive: Pa
 
 @contextmanager
 def legible(name: str | Path) -> Iterator[None]:
-    """Whatever an image file from outside makes of Pillow is one line that begins with `name`.
-
-    Files of more pixels than Pillow takes for honest (89 million) are refused before they are decoded.
-    """
+    """Whatever an image file from outside makes of Pillow in the block is one line that begins with `name`."""
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("error", Image.DecompressionBombWarning)
+        with refusing_bombs():
             yield
-    except UserError:
-        raise
-    except FileNotFoundError:
-        raise UserError(f"{name} is not there") from None
     except Exception as error:
-        known = not isinstance(error, UnidentifiedImageError)  # which names the file again
-        said = " ".join(str(error).split())[:200] if known else "it is of no kind that is known here"
-        raise UserError(f"{name} cannot be read as an image: {said}") from None
+        raise unreadable(name, error) from None
+
+
+@contextmanager
+def refusing_bombs() -> Iterator[None]:
+    """Files of more pixels than Pillow takes for honest (89 million) are an error before they are decoded."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", Image.DecompressionBombWarning)
+        yield
+
+
+def unreadable(name: str | Path, error: Exception) -> UserError:
+    """What is said of a file that raised `error` as it was read as an image."""
+    if isinstance(error, UserError):
+        return error
+    if isinstance(error, FileNotFoundError):
+        return UserError(f"{name} is not there")
+    known = not isinstance(error, UnidentifiedImageError)  # which names the file again
+    said = " ".join(str(error).split())[:200] if known else "it is of no kind that is known here"
+    return UserError(f"{name} cannot be read as an image: {said}")
 
 
 @contextmanager
@@ -115,13 +125,17 @@ class _Decoder:
         """How many there were."""
         side = self.images.shape[-1]
         column = Image.new("RGB", (side, side * len(files)))  # one above the other, to leave Pillow's memory together
-        for i, file in enumerate(files):
-            name = f"{self.archive}: {file}" if self.archive else f"{self.folder}/{file}"
-            with legible(name), Image.open(self._open(file, name), formats=("JPEG", "PNG")) as image:
-                if image.size != (side, side):
-                    width, height = image.size
-                    raise UserError(f"{name} has {width}x{height} pixels: every image has {side}x{side}")
-                column.paste(image if image.mode == "RGB" else image.convert("RGB"), (0, side * i))
+        with refusing_bombs():
+            for i, file in enumerate(files):
+                name = f"{self.archive}: {file}" if self.archive else f"{self.folder}/{file}"
+                try:
+                    with Image.open(self._open(file, name), formats=("JPEG", "PNG")) as image:
+                        if image.size != (side, side):
+                            width, height = image.size
+                            raise UserError(f"{name} has {width}x{height} pixels: every image has {side}x{side}")
+                        column.paste(image if image.mode == "RGB" else image.convert("RGB"), (0, side * i))
+                except Exception as error:
+                    raise unreadable(name, error) from None
         pixels = np.frombuffer(column.tobytes(), np.uint8).reshape(len(files), side, side, 3)
         self.images[start : start + len(files)] = pixels.transpose(0, 3, 1, 2)
         return len(files)
