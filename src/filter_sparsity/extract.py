@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import json
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -24,23 +25,35 @@ from .stream import Stream
 from .train import evaluate
 
 
-@torch.inference_mode()
-def responses(model: ConvNet, data: Images | Stream) -> tuple[list[np.ndarray], list[np.ndarray]]:
-    """Of each layer, spatial maxima (images, filters) and largest absolute activations (filters,), before pooling.
+def activations(model: ConvNet, data: Images | Stream) -> Iterator[tuple[int, torch.Tensor]]:
+    """Of each batch and layer (0 is the first) the activations (images, filters, height, width), before pooling.
 
     Over the unflipped images, with the running statistics.
     """
     model.eval()
-    maxima: list[list[torch.Tensor]] = [[] for _ in model.convs]
-    largest = [torch.zeros(norm.num_features, device=norm.weight.device) for norm in model.norms]
     for x, _ in data.batches():
         for i, (conv, norm) in enumerate(zip(model.convs, model.norms, strict=True)):
             x = model.activation(norm(conv(x)))
-            highest, lowest = x.amax((2, 3)), x.amin((2, 3))
-            maxima[i].append(highest.cpu())
-            largest[i] = torch.maximum(largest[i], torch.maximum(highest, -lowest).amax(0))
+            yield i, x
             x = model.pool(x, i + 1)
-    return [torch.cat(m).numpy() for m in maxima], [v.cpu().numpy() for v in largest]
+
+
+@torch.inference_mode()
+def responses(model: ConvNet, data: Images | Stream) -> tuple[list[np.ndarray], list[np.ndarray]]:
+    """Of each layer, `sparsity.universality` and the largest absolute activations of its features, (filters,) both.
+
+    The data are gone through twice, first for each feature's largest response, then for the images that come near it:
+    the spatial maxima of all images would be 10 GB for ImageNet.
+    """
+    zeros = [torch.zeros(norm.num_features, device=norm.weight.device) for norm in model.norms]
+    highest, largest, active = [z - torch.inf for z in zeros], list(zeros), list(zeros)
+    for i, x in activations(model, data):
+        high, low = x.amax((0, 2, 3)), x.amin((0, 2, 3))
+        highest[i] = torch.maximum(highest[i], high)
+        largest[i] = torch.maximum(largest[i], torch.maximum(high, -low))
+    for i, x in activations(model, data):
+        active[i] = active[i] + (x.amax((2, 3)) > sparsity.UNIVERSALITY_THRESHOLD * highest[i]).sum(0)
+    return [a.double().cpu().numpy() / len(data) for a in active], [v.cpu().numpy() for v in largest]
 
 
 def measure(spec: Spec, model: ConvNet, data: Prepared | Index) -> tuple[dict[str, Any], list[dict[str, Any]]]:
@@ -53,11 +66,10 @@ def measure(spec: Spec, model: ConvNet, data: Prepared | Index) -> tuple[dict[st
     """
     device = next(model.parameters()).device
     images, tests = (opened(data, split, device, flip=False) for split in ("train", "test"))
-    maxima, largest = responses(model, images)
+    universal, largest = responses(model, images)
     gammas = [norm.weight.detach().cpu().numpy() for norm in model.norms]
     betas = [norm.bias.detach().cpu().numpy() for norm in model.norms]
     layers, filters = spec.network.layers, spec.network.filters
-    universal = [sparsity.universality(m) for m in maxima]
     by_gamma = [sparsity.dead_by_gamma(g) for g in gammas]
     by_activation = [sparsity.dead_by_activation(v) for v in largest]
 

@@ -20,9 +20,10 @@ VERDICTS = ("agrees", "differs", "undecided", "not comparable", "not measured")
 
 def judge(plan: Plan, runs: Path, published: Path, tolerances: Path) -> pd.DataFrame:
     """A line for every printed number: table, row and column, the paper's value and ours, and the verdict."""
-    frames = []
+    frames, judged = [], [None]
     for name, table in plan.tables.items():
-        if table["reference"]:
+        if table["reference"] not in judged:  # a table that shows some of another's numbers again is left out
+            judged.append(table["reference"])
             frames.append(aggregate(plan, name, runs, published, tolerances).assign(table=name))
     cells = pd.concat(frames, ignore_index=True)
     return cells[["table", *cells.columns.drop("table")]][cells["paper"].notna()]

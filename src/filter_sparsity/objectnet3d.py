@@ -9,21 +9,25 @@ from __future__ import annotations
 import io
 import re
 import zipfile
-from collections.abc import Sequence
+import zlib
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
+from PIL import Image
 
 from .errors import UserError
 from .render import Models
 from .shapes import gray
+from .sources.images import legible
 
 if TYPE_CHECKING:
     from trimesh import Trimesh
 
 CAD = "CAD/off"
 CUBISM = "JPEGImages/Cubism"
+LARGEST = 1 << 27  # bytes of a picture in a zip
 GET_CAD = "unzip ObjectNet3D_cads.zip of https://cvgl.stanford.edu/projects/objectnet3d/ there"
 GET_CUBISM = "put PeopleArt there (https://github.com/BathVisArtData/PeopleArt), its folder or its zip"
 
@@ -84,13 +88,12 @@ def pictures(root: Path, side: int) -> dict[str, list[np.ndarray]]:
 
     Raises UserError if there are none, or one cannot be read or has fewer than `side` pixels a side.
     """
-    files = _cubism(root)
-    if len(files) < 2:
+    decoded = [_decode(name, file, side) for name, file in _cubism(root)]
+    if len(decoded) < 2:
         raise UserError(
-            f"PeopleArt's backgrounds are missing: {len(files)} of {CUBISM}/*.jpg in {root}, two folders down, or in a "
-            f"PeopleArt zip: {GET_CUBISM}"
+            f"PeopleArt's backgrounds are missing: {len(decoded)} of {CUBISM}/*.jpg in {root}, two folders down, or in "
+            f"a PeopleArt zip: {GET_CUBISM}"
         )
-    decoded = [_decode(name, data, side) for name, data in sorted(files.items())]
     test = {*range(4, len(decoded), 5)} or {len(decoded) - 1}
     return {
         "train": [picture for i, picture in enumerate(decoded) if i not in test],
@@ -98,31 +101,29 @@ def pictures(root: Path, side: int) -> dict[str, list[np.ndarray]]:
     }
 
 
-def _cubism(root: Path) -> dict[str, bytes]:
-    """The files of the pictures by name, from a folder or a zip."""
+def _cubism(root: Path) -> Iterator[tuple[str, Path | io.BytesIO]]:
+    """The pictures in the order of their names, each with what to read it from: a folder's file, or a zip's."""
     folder = _folder(root, CUBISM)
     if folder is not None:
-        return {path.name: path.read_bytes() for path in sorted(folder.glob("*.jpg"))}
-    for archive in sorted(root.glob("*.zip")):
-        if not archive.name.lower().startswith("peopleart"):
-            continue
-        try:
-            with zipfile.ZipFile(archive) as file:  # read, never unpacked: no member can point outside
-                members = [n for n in file.namelist() if re.search(rf"(^|/){CUBISM}/[^/]+\.jpg$", n)]
-                return {n.rpartition("/")[2]: file.read(n) for n in members}
-        except (zipfile.BadZipFile, EOFError, OSError, RuntimeError, NotImplementedError) as error:
-            raise UserError(f"{archive} is not a whole zip ({error}): get it again") from None
-    return {}
-
-
-def _decode(name: str, data: bytes, side: int) -> np.ndarray:
-    from PIL import Image
-
+        yield from ((path.name, path) for path in sorted(folder.glob("*.jpg")))
+        return
+    archive = next((path for path in sorted(root.glob("*.zip")) if path.name.lower().startswith("peopleart")), None)
+    if archive is None:
+        return
     try:
-        with Image.open(io.BytesIO(data)) as image:
-            picture = gray(np.asarray(image.convert("RGB")))
-    except Exception as error:  # whatever a file from outside makes of the decoder
-        raise UserError(f"{CUBISM}/{name} cannot be decoded: {' '.join(str(error).split())[:200]}") from None
+        with zipfile.ZipFile(archive) as file:  # read, never unpacked: no member can point outside
+            members = {n.rpartition("/")[2]: n for n in file.namelist() if re.search(rf"(^|/){CUBISM}/[^/]+\.jpg$", n)}
+            for name, member in sorted(members.items()):
+                if (size := file.getinfo(member).file_size) > LARGEST:
+                    raise UserError(f"{archive}: {member} has {size:,} bytes: that is no picture")
+                yield name, io.BytesIO(file.read(member))
+    except (zipfile.BadZipFile, zlib.error, EOFError, OSError, RuntimeError, NotImplementedError) as error:
+        raise UserError(f"{archive} is not a whole zip ({error}): get it again") from None
+
+
+def _decode(name: str, file: Path | io.BytesIO, side: int) -> np.ndarray:
+    with legible(f"{CUBISM}/{name}"), Image.open(file) as image:
+        picture = gray(np.asarray(image.convert("RGB")))
     if min(picture.shape) < side:
         height, width = picture.shape
         raise UserError(f"{CUBISM}/{name} is {width}x{height} pixels: a background needs {side}x{side}")

@@ -8,7 +8,6 @@ later, by `compose`. Figure 4 of the supplement and the paragraph above it say h
 from __future__ import annotations
 
 import hashlib
-import json
 import math
 import multiprocessing
 import os
@@ -21,11 +20,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from safetensors import SafetensorError, safe_open
-from safetensors.numpy import save_file
 
+from . import tensors
 from .errors import UserError
-from .paths import whole
 
 if TYPE_CHECKING:
     from trimesh import Trimesh
@@ -298,23 +295,15 @@ def write(foregrounds: Foregrounds, out: Path) -> None:
     arrays = {f"{split}_images": images for split, images in foregrounds.images.items()}
     arrays |= {f"{split}_labels": labels.astype(np.int64) for split, labels in foregrounds.labels.items()}
     metadata = {"family": foregrounds.family, "settings": asdict(foregrounds.settings)}
-    with whole(out) as beside:
-        save_file(arrays, beside, {"rendered": json.dumps(metadata)})
+    tensors.write(out, "rendered", metadata, arrays)
 
 
 def read(path: Path) -> Foregrounds:
     """Stored foregrounds. Raises UserError if the file is missing or is not whole."""
-    try:
-        with safe_open(path, "numpy") as file:
-            arrays = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118
-            metadata = json.loads(file.metadata()["rendered"])
+    with tensors.reading(path, "rendered", "render", "does not hold whole renders") as (arrays, metadata):
         return Foregrounds(
             family=metadata["family"],
             settings=Settings.from_dict(metadata["settings"]),
             images={split: arrays[f"{split}_images"] for split in SPLITS},
             labels={split: arrays[f"{split}_labels"] for split in SPLITS},
         )
-    except FileNotFoundError:
-        raise UserError(f"{path} is not there: make it with `filter-sparsity render`") from None
-    except (SafetensorError, KeyError, TypeError, ValueError) as error:
-        raise UserError(f"{path} does not hold whole renders ({error}): delete it and render again") from None

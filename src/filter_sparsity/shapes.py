@@ -54,7 +54,8 @@ def pictures(root: Path, side: int) -> dict[str, list[np.ndarray]]:
 
 def gray(colour: np.ndarray) -> np.ndarray:
     """uint8 (height, width, 3) as luma, uint8 (height, width): ITU-R 601 in integers, so that bytes are exact."""
-    return (colour.astype(np.uint32) @ np.array([299, 587, 114], np.uint32) // 1000).astype(np.uint8)
+    weights = np.array([299, 587, 114], np.uint32)
+    return np.stack([(row.astype(np.uint32) @ weights // 1000).astype(np.uint8) for row in colour])
 
 
 # Parts

@@ -16,6 +16,7 @@ from torch.utils.data import DataLoader, Dataset
 
 from .data import Index
 from .errors import UserError
+from .sources.images import legible
 from .vision import torchvision
 
 EVALUATION_BATCH = 100
@@ -93,11 +94,8 @@ class _Files(Dataset):
     def __getitem__(self, item: tuple[int, int | None]) -> tuple[Tensor, int]:
         index, seed = item
         path = self.root / str(self.files[index])
-        try:
-            with Image.open(path) as file:
-                image = file.convert("RGB")
-        except (OSError, SyntaxError, ValueError) as error:
-            raise UserError(f"{path} cannot be read as an image: {' '.join(str(error).split())}") from None
+        with legible(path), Image.open(path) as file:
+            image = file.convert("RGB")
         with torch.random.fork_rng(devices=[]):
             if seed is not None:
                 torch.manual_seed(seed)

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from bombs import bomb
 from PIL import Image
 from serve import Site, serving
 
@@ -180,6 +181,7 @@ def outside(name, kind=tarfile.REGTYPE, link=""):
     "member",
     [
         outside("../outside"),
+        outside("/outside"),
         outside("cifar-10-batches-py/../../outside"),
         outside("cifar-10-batches-py/link", tarfile.SYMTYPE, "/outside"),
         outside("cifar-10-batches-py/link", tarfile.SYMTYPE, "../../outside"),
@@ -204,6 +206,9 @@ def test_members_that_point_outside_are_refused(tmp_path, member):
         (lambda t: (t / "train/cow").mkdir(), "train/cow is no class of cifar10"),
         (lambda t: (t / "train/cat/x.png").write_text("no image"), "train/cat/x.png cannot be read as an image"),
         (lambda t: (t / "train/cat/x.png").write_bytes(b""), "train/cat/x.png cannot be read as an image"),
+        (lambda t: (t / "train/cat/x.png").write_bytes(bomb(10_000)), "x.png cannot be read as an image: Image size"),
+        (lambda t: (t / "train/cat/x.png").write_bytes(bomb(60_000)), "x.png cannot be read as an image: Image size"),
+        (lambda t: (t / "train/cat/x.png").write_bytes(bomb(5_000)), "x.png has 5000x5000 pixels: every image has"),
         (lambda t: Image.new("RGB", (32, 31)).save(t / "train/cat/x.png"), "x.png has 32x31 pixels: every image has"),
     ],
 )

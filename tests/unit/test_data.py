@@ -215,13 +215,3 @@ def test_a_source_that_gives_something_else_is_refused(source, tmp_path, wrong):
     with pytest.raises(UserError, match=r"\Ax: the train images are not what a source must give\Z"):
         data.write("x", Source(source.classes, train, source.test), tmp_path / "a")
     assert not any(tmp_path.iterdir())
-
-
-def test_the_file_is_the_one_that_safetensors_would_write(source, tmp_path):
-    from safetensors import safe_open
-    from safetensors.numpy import save_file
-
-    data.write("x", source, tmp_path / "ours")
-    with safe_open(tmp_path / "ours", "numpy") as file:
-        save_file({key: file.get_tensor(key) for key in file.keys()}, tmp_path / "theirs", file.metadata())  # noqa: SIM118
-    assert (tmp_path / "ours").read_bytes() == (tmp_path / "theirs").read_bytes()

@@ -9,6 +9,7 @@ import tarfile
 import numpy as np
 import pytest
 import torch
+from bombs import bomb
 from passes import epoch
 from PIL import Image
 
@@ -39,7 +40,7 @@ def picture(draw, gray=False):
     return content.getvalue()
 
 
-def archives(root, monkeypatch, outside=False):
+def archives(root, monkeypatch, outside=""):
     """The three official archives, in miniature, whose checksums torchvision is told."""
     from scipy.io import savemat
 
@@ -57,7 +58,7 @@ def archives(root, monkeypatch, outside=False):
                     add(own, f"{wnid}_{i}.JPEG", picture(draw, gray=i == 0))
             add(tar, f"{wnid}.tar", inner.getvalue())
         if outside:
-            add(tar, "../outside.tar", b"")
+            add(tar, outside, b"")
     with tarfile.open(names["val"], "w") as tar:
         for i in range(1, len(TRUTH) + 1):
             add(tar, f"ILSVRC2012_val_{i:08}.JPEG", picture(draw))
@@ -148,9 +149,10 @@ def test_a_network_is_trained_and_measured_on_it(index, make_spec):
 
 
 @pytest.mark.parametrize("workers", [0, 1])
-def test_an_unreadable_image_is_one_line(index, workers):
+@pytest.mark.parametrize("content", [b"no image", bomb(10_000), bomb(60_000)], ids=["text", "large", "huge"])
+def test_an_unreadable_image_is_one_line(index, workers, content):
     path = index.root / index.files["test"][2]
-    path.write_bytes(b"no image")
+    path.write_bytes(content)
     with pytest.raises(UserError) as error:
         list(Stream(index, "test", CPU, flip=False, workers=workers).batches())
     assert str(error.value).startswith(f"{path} cannot be read as an image")
@@ -176,8 +178,9 @@ def test_an_archive_that_is_not_whole_is_refused_and_nothing_is_left(tmp_path, m
     assert not (path.parent / split).exists()
 
 
-def test_members_that_point_outside_are_refused(tmp_path, monkeypatch):
-    path = archives(tmp_path / "original", monkeypatch, outside=True)["train"]
+@pytest.mark.parametrize("name", ["../outside.tar", "/outside.tar"])
+def test_members_that_point_outside_are_refused(tmp_path, monkeypatch, name):
+    path = archives(tmp_path / "original", monkeypatch, outside=name)["train"]
     assert "outside" in refused(path.parent)
     assert not (path.parent / "train").exists()
     assert not list(tmp_path.rglob("outside*"))

@@ -31,6 +31,7 @@ TORCH_FREE = (
     "objectnet3d",
     "compose",
     "data",
+    "tensors",
     "provenance",
     "cli",
 )

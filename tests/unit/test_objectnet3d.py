@@ -6,6 +6,7 @@ import zipfile
 import numpy as np
 import pytest
 import trimesh
+from bombs import bomb
 from PIL import Image
 
 from filter_sparsity import compose, data, objectnet3d, render
@@ -139,6 +140,8 @@ def test_a_face_of_many_corners_is_cut_into_triangles(tmp_path):
         ("OFF\n3 1 0\n0 0 0\n0 0 0\n0 0 0\n3 0 1 2\n", "the mesh has no size"),
         ("OFF\n3 1 0\n0 0 0\n1 1 1\n2 2 2\n3 0 1 2\n", "the mesh is degenerate"),
         ("\0\xff" * 500, "is not an OFF file"),
+        (BOX.replace("8 12 0", f"{10**12} {10**12} 0"), "is not an OFF file"),
+        (BOX.replace("\n3 ", f"\n{10**12} ", 1), "is not a whole OFF file"),
     ],
 )
 def test_a_broken_model_is_refused_in_one_line(root, text, said):
@@ -168,6 +171,15 @@ def test_missing_models_are_told_with_where_and_how(root, missing):
     assert "\n" not in str(error.value)
 
 
+def test_a_picture_in_a_zip_that_says_it_is_huge_is_not_read(root, tmp_path_factory, monkeypatch):
+    monkeypatch.setattr(objectnet3d, "LARGEST", 50_000)
+    other = tmp_path_factory.mktemp("zip")
+    with zipfile.ZipFile(other / "PeopleArt.zip", "w", zipfile.ZIP_DEFLATED) as file:
+        file.writestr("PeopleArt/JPEGImages/Cubism/a.jpg", bytes(50_001))
+    with pytest.raises(UserError, match=r"a\.jpg has 50,001 bytes: that is no picture\Z"):
+        objectnet3d.pictures(other, 16)
+
+
 def pack(folder, archive, inside="PeopleArt-master/JPEGImages/Cubism"):
     with zipfile.ZipFile(archive, "w") as file:
         for path in sorted(folder.iterdir()):
@@ -193,7 +205,7 @@ def test_pictures_are_gray_and_of_their_own_size(root):
     assert (first.dtype, first.shape) == (np.uint8, (20, 50))
 
 
-@pytest.mark.parametrize("kind", ["none", "one", "cut", "text", "small", "bad zip"])
+@pytest.mark.parametrize("kind", ["none", "one", "cut", "text", "small", "huge", "bad zip"])
 def test_broken_backgrounds_are_refused_in_one_line(root, kind):
     folder = root / "PeopleArt/JPEGImages/Cubism"
     said = "backgrounds are missing"
@@ -204,11 +216,11 @@ def test_broken_backgrounds_are_refused_in_one_line(root, kind):
         folder.rmdir()
         (root / "PeopleArt-master.zip").write_bytes(b"PK\x03\x04 not a zip")
         said = "is not a whole zip"
-    elif kind in ("cut", "text", "small"):
+    elif kind in ("cut", "text", "small", "huge"):
         whole = (folder / "3.jpg").read_bytes()
-        broken = {"cut": whole[: len(whole) // 2], "text": b"<html>", "small": jpeg(0, (40, 15))}
+        broken = {"cut": whole[: len(whole) // 2], "text": b"<html>", "small": jpeg(0, (40, 15)), "huge": bomb(60_000)}
         (folder / "3.jpg").write_bytes(broken[kind])
-        said = "3.jpg is 40x15 pixels" if kind == "small" else "3.jpg cannot be decoded"
+        said = "3.jpg is 40x15 pixels" if kind == "small" else "3.jpg cannot be read as an image"
     with pytest.raises(UserError) as error:
         objectnet3d.pictures(root, 16)
     assert said in str(error.value)

@@ -348,7 +348,7 @@ def test_a_plan_that_is_none_is_refused_in_one_line(paper_plan, tmp_path, damage
 @pytest.mark.parametrize(
     ("kind", "known"),
     [
-        ("table", "table1, table2, table3, table4, task_difficulty, tiny_imagenet, imagenet"),
+        ("table", "table1, table2, table3, table4, task_difficulty, task_difficulty_cifar, tiny_imagenet, imagenet"),
         ("figure", "figure1, figure2, figure3, figure4"),
     ],
 )

@@ -12,7 +12,7 @@ from PIL import Image
 from filter_sparsity import data
 from filter_sparsity.errors import UserError
 from filter_sparsity.sources import images
-from filter_sparsity.sources.download import md5
+from filter_sparsity.sources.archives import md5
 from filter_sparsity.sources.tiny_imagenet import FOLDER, MD5, URL, tiny_imagenet
 from filter_sparsity.sweep import read_datasets
 
@@ -93,7 +93,8 @@ def test_zip_and_folder_give_the_same_file(folder, tmp_path):
 def test_many_workers_give_what_one_gives(folder, tmp_path, monkeypatch):
     alone = tiny_imagenet(folder.parent)
     root, checksum = zipped(folder, tmp_path / "zip")
-    monkeypatch.setattr(images, "CHUNK", 2)  # more tasks than cores
+    monkeypatch.setattr(images, "CHUNK", 2)
+    monkeypatch.setattr(images, "CHUNKS", 1)  # more tasks than cores
     for source in (tiny_imagenet(folder.parent), tiny_imagenet(root, checksum)):
         assert (source.train[0] == alone.train[0]).all()
         assert (source.test[0] == alone.test[0]).all()
@@ -101,6 +102,7 @@ def test_many_workers_give_what_one_gives(folder, tmp_path, monkeypatch):
 
 def test_an_error_in_a_worker_is_one_line(folder, monkeypatch):
     monkeypatch.setattr(images, "CHUNK", 2)
+    monkeypatch.setattr(images, "CHUNKS", 1)
     path = folder / "train" / "n02" / "images" / "n02_3.JPEG"
     path.write_bytes(path.read_bytes()[:500])
     assert f"{path} cannot be read as an image" in refused(folder.parent)
@@ -124,6 +126,13 @@ def test_members_that_point_outside_are_refused(folder, tmp_path, name):
     root, checksum = zipped(folder, tmp_path / "zip", [name])
     assert "lies outside" in refused(root, checksum)
     assert not list(tmp_path.rglob("outside"))
+
+
+def test_a_member_that_says_it_is_huge_is_not_read(folder, tmp_path, monkeypatch):
+    monkeypatch.setattr(images, "LARGEST", 100_000)
+    (folder / "train/n01/images/n01_1.JPEG").write_bytes(bytes(100_001))
+    root, checksum = zipped(folder, tmp_path / "zip")
+    assert refused(root, checksum).endswith("n01_1.JPEG has 100,001 bytes: it is not one of many small images")
 
 
 def test_a_name_that_is_there_twice_is_refused(folder, tmp_path):

@@ -59,7 +59,7 @@ def copy(folder: Path) -> Project:
     (folder / "config" / "tiny_scale.yaml").write_text(yaml.safe_dump(TINY))
     project.write_experiments(tiny_experiments())
     datasets = (folder / "config" / "datasets.tsv").read_text()
-    (folder / "config" / "tiny.tsv").write_text(datasets.replace("\t1200\t300\t3\t24\t", "\t60\t30\t3\t24\t"))
+    (folder / "config" / "tiny.tsv").write_text(datasets.replace("\t1200\t300\t3\t", "\t60\t30\t3\t"))
     return project
 
 

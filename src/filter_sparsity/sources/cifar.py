@@ -18,8 +18,10 @@ from typing import Any
 import numpy as np
 
 from ..errors import UserError
+from ..paths import naming
+from .archives import inside, verify
 from .base import Source
-from .download import download, verify
+from .download import download
 from .images import decode
 
 _TEN = "airplane automobile bird cat deer dog frog horse ship truck"
@@ -98,8 +100,8 @@ def _archive(name: str, archive: Path, kind: Any) -> Source:
     verify(archive, kind.tgz_md5)
     with tempfile.TemporaryDirectory() as folder:
         try:
-            with tarfile.open(archive) as tar:
-                tar.extractall(folder, filter="data")
+            with naming(Path(folder)), tarfile.open(archive) as tar:
+                tar.extractall(folder, filter=inside)
         except (tarfile.TarError, EOFError, zlib.error) as error:
             raise UserError(f"{archive} cannot be extracted: {error}") from None
         return _extracted(name, Path(folder), kind)

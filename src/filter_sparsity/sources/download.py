@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import http.client
 import sys
 import time
@@ -13,23 +12,11 @@ from pathlib import Path
 from tqdm import tqdm
 
 from ..errors import UserError
+from ..paths import naming
+from .archives import md5
 
 ATTEMPTS = 5
 CHUNK = 1 << 20
-
-
-def md5(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, lambda: hashlib.md5(usedforsecurity=False)).hexdigest()
-
-
-def verify(archive: Path, checksum: str) -> None:
-    """Raise UserError if the md5 of an archive is not what it must be. Nothing in it is opened before."""
-    found = md5(archive)
-    if found != checksum:
-        raise UserError(
-            f"{archive} is cut short or another file: its md5 is {found}, not {checksum}; delete it and get it again"
-        )
 
 
 def download(url: str, path: Path, checksum: str, pause: float = 1.0) -> None:
@@ -87,7 +74,8 @@ def _receive(url: str, part: Path) -> None:
             tqdm(desc=part.stem, total=total, initial=have, unit="B", unit_scale=True, mininterval=slow) as progress,
         ):
             while block := answer.read(CHUNK):
-                file.write(block)
+                with naming(part):
+                    file.write(block)
                 progress.update(len(block))
                 have += len(block)
     if total is not None and have < total:

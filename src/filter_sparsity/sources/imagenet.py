@@ -17,6 +17,8 @@ from pathlib import Path
 import numpy as np
 
 from ..errors import UserError
+from ..paths import naming
+from .archives import inside
 from .base import Files
 
 SIDE = 224  # pixels
@@ -34,16 +36,23 @@ def imagenet(root: Path) -> Files:
     place = root / "imagenet" if (root / "imagenet").is_dir() else root
     splits = {}
     try:
-        if not (place / parser.META_FILE).exists():
-            with _inside():
-                parser.parse_devkit_archive(place)
+        if not (meta := place / parser.META_FILE).exists():
+            try:
+                with _guarded(), naming(meta):
+                    parser.parse_devkit_archive(place)
+            except BaseException:
+                meta.unlink(missing_ok=True)
+                raise
         for split, parse in (("train", parser.parse_train_archive), ("val", parser.parse_val_archive)):
             if not (place / split).is_dir():
                 part = place / f".{split}.part"
-                shutil.rmtree(part, ignore_errors=True)
-                with _inside():
-                    parse(place, folder=part.name)
-                part.replace(place / split)  # only when all of it is there
+                shutil.rmtree(part, ignore_errors=True)  # of a call that was killed
+                try:
+                    with _guarded(), naming(part):
+                        parse(place, folder=part.name)
+                    part.replace(place / split)  # only when all of it is there
+                finally:
+                    shutil.rmtree(part, ignore_errors=True)
             splits[split] = datasets.ImageNet(str(place), split)
         known = sorted(parser.load_meta_file(str(place))[0])
     except (RuntimeError, FileNotFoundError, tarfile.TarError, EOFError, zlib.error) as error:
@@ -61,10 +70,10 @@ def imagenet(root: Path) -> Files:
 
 
 @contextmanager
-def _inside() -> Iterator[None]:
+def _guarded() -> Iterator[None]:
     """Archives that torchvision extracts write nothing outside their folder."""
     usual = tarfile.TarFile.extraction_filter
-    tarfile.TarFile.extraction_filter = staticmethod(tarfile.data_filter)
+    tarfile.TarFile.extraction_filter = staticmethod(inside)
     try:
         yield
     finally:

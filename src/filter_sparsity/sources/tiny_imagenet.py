@@ -12,8 +12,8 @@ from pathlib import Path
 import numpy as np
 
 from ..errors import UserError
+from .archives import verify
 from .base import Source
-from .download import verify
 from .images import decode
 
 FOLDER = "tiny-imagenet-200"
