@@ -38,7 +38,7 @@ def campaign(plan, digits, runs):
     for spec in plan.specs.values():
         for seed in SEEDS:
             folder = of_run(runs, spec.id, seed)
-            train.train_run(spec, seed, digits, folder, CPU, history_points=2)
+            train.train_run(spec, seed, digits, folder, folder / "snapshots", train.Settings(CPU, 2)).clear()
             extract.extract_run(spec, seed, digits, folder, CPU)
     return runs
 
@@ -83,11 +83,7 @@ MUTATIONS = {  # what is changed; how; the spec that is trained, and a metric of
         "still",
         "sparsity_by_activation",
     ),
-    "formula of universality": (
-        lambda p: p.setattr(sparsity, "universality", lambda m: (m > 0.5 * m.max(0)).mean(0)),
-        "sgd",
-        "universality",
-    ),
+    "threshold of universality": (lambda p: p.setattr(sparsity, "UNIVERSALITY_THRESHOLD", 0.5), "sgd", "universality"),
     "sign of gamma": (
         lambda p: p.setattr(sparsity, "share_positive", lambda values, dead: float((values < 0).mean())),
         "adam",
