@@ -319,7 +319,7 @@ def train_run(
 ) -> Snapshots:
     """Train and write the run's folder: weights, histories of losses and of gammas and betas, and where they come from.
 
-    Nothing is written unless the training is whole. It goes on from the newest snapshot, and leaves its last one behind
+    Nothing is written unless the training is whole. It goes on from the newest snapshot, and leaves the last one behind
     for the caller to clear, who knows when nothing can be lost any more. Raises Unfinished if it was to stop.
     """
     folder.mkdir(parents=True, exist_ok=True)
@@ -346,7 +346,8 @@ def train_run(
                 say(f"goes on from step {training.step:,} of {spec.steps:,}")
             training.run(progress, keeper)
             _write(folder, training, data, settings, keeper.seconds)
-            keeper.keep()
+            if keeper.seconds >= settings.snapshot_seconds:  # else training it again costs no more than keeping it
+                keeper.keep()
     return kept
 
 
