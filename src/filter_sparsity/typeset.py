@@ -146,7 +146,7 @@ def value(fact: Any) -> str:
         return "yes" if fact else "no"
     if isinstance(fact, list):
         return ", ".join(value(item) for item in fact)
-    return short(fact) if isinstance(fact, int | float) else str(fact)
+    return short(fact) if isinstance(fact, float) else str(fact)
 
 
 def paper_number(name: str) -> int | None:
