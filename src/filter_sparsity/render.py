@@ -219,20 +219,21 @@ def as_bytes(image: np.ndarray) -> np.ndarray:
     return np.round(255 * np.concatenate([encoded, alpha], axis=-1)).astype(np.uint8)
 
 
-def render_model(
-    mesh: Trimesh, where: str, shown: Sequence[View], side: int, samples: int
-) -> Iterator[tuple[View, np.ndarray]]:
-    """Views of one mesh: uint8 (side, side, 4) each."""
+def render_model(mesh: Trimesh, where: str, shown: Sequence[View], side: int, samples: int) -> np.ndarray:
+    """Views of one mesh: uint8 (views, side, side, 4), in their order."""
     mi = mitsuba()
     scene = make_scene(*normalised(mesh, where), side)
-    for view in shown:
-        sensor = make_sensor(view.azimuth, view.elevation, side, samples)
-        yield view, as_bytes(np.array(mi.render(scene, sensor=sensor, seed=view.seed, spp=samples)))
+    sensors = (make_sensor(view.azimuth, view.elevation, side, samples) for view in shown)
+    linear = [
+        np.array(mi.render(scene, sensor=sensor, seed=view.seed, spp=samples))
+        for sensor, view in zip(sensors, shown, strict=True)
+    ]
+    return as_bytes(np.stack(linear))
 
 
-def _job(load: Callable[[str, str], Trimesh], name: str, shown: list[View], settings: Settings) -> list[np.ndarray]:
+def _job(load: Callable[[str, str], Trimesh], name: str, shown: list[View], settings: Settings) -> np.ndarray:
     mesh, where = load(name, shown[0].model), f"{name}, model {shown[0].model}"
-    return [image for _, image in render_model(mesh, where, shown, settings.side, settings.samples)]
+    return render_model(mesh, where, shown, settings.side, settings.samples)
 
 
 def render(family: str, models: Models, settings: Settings, jobs: int = 1) -> Foregrounds:
@@ -260,7 +261,7 @@ def render(family: str, models: Models, settings: Settings, jobs: int = 1) -> Fo
 
 def _results(
     load: Callable[[str, str], Trimesh], work: list[tuple[str, list[View]]], settings: Settings, jobs: int
-) -> Iterable[tuple[list[View], list[np.ndarray]]]:
+) -> Iterable[tuple[list[View], np.ndarray]]:
     if jobs == 1:
         for name, shown in work:
             yield shown, _job(load, name, shown, settings)

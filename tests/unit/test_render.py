@@ -77,7 +77,7 @@ def test_views_are_uniform_over_what_the_supplement_says():
 
 def shot(mesh, azimuth=0.0, elevation=0.0, side=32):
     view = View("train", 0, "", azimuth, elevation, 0)
-    return next(render.render_model(mesh, "x", [view], side, 16))[1]
+    return render.render_model(mesh, "x", [view], side, 16)[0]
 
 
 def test_every_object_is_whole_in_view_lit_and_has_a_soft_edge():
