@@ -208,8 +208,9 @@ def flop(width: float) -> int:
 def snapshot_seconds(width: float, folder: Path) -> float:
     import torch
 
+    from filter_sparsity.run import Keeper
     from filter_sparsity.snapshot import Snapshots
-    from filter_sparsity.train import Keeper, Training
+    from filter_sparsity.train import Training
 
     spec, data = setting(width)
     training = Training(spec, 0, data, torch.device("cpu"), 100)

@@ -14,6 +14,7 @@ import math
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 
 from . import records
@@ -54,7 +55,7 @@ MEASURES = {
     "beta_positive": "β > 0",
     "scalar": "scalar",
 }
-DATASETS = {"cifar10": "CIFAR-10", "cifar100": "CIFAR-100"}
+DATASETS = {"cifar10": "CIFAR-10", "cifar100": "CIFAR-100", "digit_pairs": "digit pairs"}
 
 
 def judge(plan: Plan, runs: Path, simulations: Path) -> pd.DataFrame:
@@ -70,7 +71,7 @@ def judge(plan: Plan, runs: Path, simulations: Path) -> pd.DataFrame:
     )
     lines = []
     for claim in plan.claims:
-        tests = [{**_test(test, values, simulations), "quantity": quantity(test)} for test in claim["tests"]]
+        tests = [{**_test(test, values, simulations), "quantity": quantity(test, plan)} for test in claim["tests"]]
         verdict = together([(test["verdict"], test["given"]) for test in tests])
         own = {key: claim[key] for key in ("id", "statement", "place")}
         lines += [{**own, **test, "claim_verdict": verdict} for test in tests]
@@ -87,6 +88,8 @@ def _test(test: dict[str, Any], values: pd.Series, simulations: Path) -> dict[st
         effect, low, high, n = _simulated(test, simulations / f"{test['simulated']}.csv")
     else:
         effect, low, high, n = interval(_by_seed(test, values))
+        if test["measure"] not in LOSSES:  # a share, or a difference of two: few seeds' interval may reach beyond
+            low, high = np.clip((low, high), -1.0 if "minus" in test else 0.0, 1.0)
     verdict = "not measured" if n == 0 else "undecided" if n == 1 else decided(region, test[region], low, high)
     differs = "minus" in test
     told = {"at_least": "≥", "at_most": "≤", "within": "±", "beyond": "beyond ±"}[region]
@@ -169,9 +172,15 @@ def _simulated(test: dict[str, Any], path: Path) -> tuple[float, float, float, i
     return of["median"] - minus["median"], of["low"] - minus["high"], of["high"] - minus["low"], test["repeats"]
 
 
-def quantity(test: dict[str, Any]) -> str:
-    """What a test is about, in short: `CIFAR-10, sparsity of C6: Adam L2 1e-3 - SGD L2 1e-3`."""
-    settings = [side["settings"] for side in _sides(test)]
+def quantity(test: dict[str, Any], plan: Plan) -> str:
+    """What a test is about, in short: `CIFAR-10, sparsity of C6: Adam L2 1e-3 - SGD L2 1e-3`.
+
+    The data are those that the scale trains on, which may stand in for the published ones.
+    """
+    settings = [
+        side["settings"] | ({"dataset": plan.specs[side["spec"]].dataset} if side.get("spec") in plan.specs else {})
+        for side in _sides(test)
+    ]
     data = {own.get("dataset", "") for own in settings}
     common = data.pop() if len(data) == 1 else ""
     where = f" of {test['layer']}" if test["layer"] not in ("", "total") else ""

@@ -100,7 +100,7 @@ def _device(name: str, threads: int) -> torch.device:
 def train(args: argparse.Namespace) -> None:
     device = _device(args.device, args.threads)
     from .data import read
-    from .train import Settings, train_run
+    from .run import Settings, train_run
 
     spec = _spec(args)
     data = read(args.data)

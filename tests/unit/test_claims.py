@@ -11,6 +11,7 @@ import pytest
 from filter_sparsity import claims
 from filter_sparsity.errors import UserError
 from filter_sparsity.sweep import build_plan
+from filter_sparsity.validation import read_yaml
 
 NOT_PRINTED = {"adam_signs", "sgd_positive_biases", "adam_late_layers_selective", "clutter_changes_sparsity"}
 
@@ -138,3 +139,19 @@ def test_claims_select_specs_and_add_none(paper_plan):
     assert {
         spec for spec in measured if not spec.startswith("objectnet3d")
     } <= known  # else a claim compares what no table trains
+
+
+def test_an_interval_of_shares_ends_where_shares_do():
+    """Of 0.01 and 0.03 Student's t says 0.02 give or take 0.063."""
+    values = pd.DataFrame([("a", "test_error", "", k, v) for k, v in ((0, 0.01), (1, 0.03))]).set_index([0, 1, 2, 3])[4]
+    test = {"measure": "test_error", "layer": "", "at_most": 0.05, "of": {"spec": "a", "settings": {}}}
+    found = claims._test(test, values, Path())
+    assert (found["low"], found["high"]) == pytest.approx((0, 0.02 + 0.01 * 6.3138), abs=1e-4)
+    assert found["verdict"] == "undecided"
+
+
+def test_a_quantity_names_the_data_that_the_scale_trains_on(root, monkeypatch):
+    monkeypatch.chdir(root)
+    plan = build_plan(read_yaml(root / "config/config.yaml"))
+    told = claims.quantity(plan.claims[0]["tests"][0], plan)
+    assert told == "digits, sparsity: Adam L2 1e-3 − SGD L2 1e-3"

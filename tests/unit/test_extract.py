@@ -11,7 +11,7 @@ from filter_sparsity import records, sparsity
 from filter_sparsity.errors import UserError
 from filter_sparsity.extract import activations, extract_run, load, measure, responses, summary
 from filter_sparsity.images import Images
-from filter_sparsity.train import Settings, train_run
+from filter_sparsity.run import Settings, train_run
 
 CPU = torch.device("cpu")
 

@@ -35,7 +35,7 @@ TORCH_FREE = (
     "provenance",
     "cli",
 )
-TORCH = {"models", "images", "stream", "optim", "snapshot", "train", "extract", "prune", "vision"}
+TORCH = {"models", "images", "stream", "optim", "snapshot", "train", "run", "extract", "prune", "vision"}
 
 
 def imported(module):

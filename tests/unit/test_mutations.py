@@ -9,7 +9,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from filter_sparsity import check, extract, models, optim, sparsity, stored, train
+from filter_sparsity import check, extract, models, optim, run, sparsity, stored
 from filter_sparsity.paths import of_run
 from filter_sparsity.plan import Plan
 from filter_sparsity.spec import Network
@@ -38,7 +38,7 @@ def campaign(plan, digits, runs):
     for spec in plan.specs.values():
         for seed in SEEDS:
             folder = of_run(runs, spec.id, seed)
-            train.train_run(spec, seed, digits, folder, folder / "snapshots", train.Settings(CPU, 2)).clear()
+            run.train_run(spec, seed, digits, folder, folder / "snapshots", run.Settings(CPU, 2)).clear()
             extract.extract_run(spec, seed, digits, folder, CPU)
     return runs
 

@@ -13,8 +13,9 @@ import torch
 from filter_sparsity import data as prepared
 from filter_sparsity import paths
 from filter_sparsity.errors import Unfinished
+from filter_sparsity.run import Keeper, Settings, train_run
 from filter_sparsity.snapshot import Snapshots
-from filter_sparsity.train import Keeper, Settings, Training, train_run
+from filter_sparsity.train import Training
 from filter_sparsity.validation import read_yaml
 
 CPU = torch.device("cpu")
