@@ -26,11 +26,13 @@ import numpy as np
 import psutil
 from PIL import Image
 
+from filter_sparsity.work import cores
+
 sys.path.append(str(Path(__file__).parents[1] / "tests" / "unit"))
 CLASSES, PER_CLASS, TEST = 200, 500, 10_000  # of Tiny-ImageNet
 TASK = 500  # files a task
 REPEATS = 7
-CORES = len(os.sched_getaffinity(0))
+CORES = cores()
 
 
 def seconds(work: Callable, *arguments) -> float:

@@ -16,7 +16,7 @@ from pathlib import Path
 
 import numpy as np
 
-from filter_sparsity import render, shapes
+from filter_sparsity import render, shapes, work
 from filter_sparsity.sweep import build_plan, merge
 from filter_sparsity.validation import read_yaml
 
@@ -66,7 +66,7 @@ def main() -> None:
         "shapes": build_plan(quick),
         "objectnet3d": build_plan(merge(merge(quick, read_yaml(Path("config/paper.yaml"))), by_hand)),
     }
-    machine = {"python": platform.python_version(), "mitsuba": render.mitsuba().__version__, "cores": render.cores()}
+    machine = {"python": platform.python_version(), "mitsuba": render.mitsuba().__version__, "cores": work.cores()}
     results = json.loads(OUT.read_text())["results"] if sys.argv[1:] else {}
     for case in sys.argv[1:] or CASES:
         family, images, classes = CASES[case]

@@ -59,7 +59,8 @@ def datasets(args: argparse.Namespace) -> None:
 
 def render(args: argparse.Namespace) -> None:
     from .compose import MODELS
-    from .render import Settings, cores, render, write
+    from .render import Settings, render, write
+    from .work import cores
 
     try:
         settings = Settings.from_dict(json.loads(args.settings))

@@ -10,8 +10,6 @@ from __future__ import annotations
 import hashlib
 import math
 import multiprocessing
-import os
-import sys
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
@@ -23,6 +21,7 @@ import numpy as np
 
 from . import tensors
 from .errors import UserError
+from .work import bar
 
 if TYPE_CHECKING:
     from trimesh import Trimesh
@@ -250,12 +249,11 @@ def render(family: str, models: Models, settings: Settings, jobs: int = 1) -> Fo
     counts = {s: len(settings.classes) * n for s, n in zip(SPLITS, settings.images, strict=True)}
     images = {s: np.zeros((n, settings.side, settings.side, 4), np.uint8) for s, n in counts.items()}
     labels = {s: np.arange(n) // max(1, n // len(settings.classes)) for s, n in counts.items()}
-    done, total = 0, sum(counts.values())
-    for shown, rendered in _results(models.load, work, settings, jobs):
-        for view, image in zip(shown, rendered, strict=True):
-            images[view.split][view.place] = image
-        done += len(shown)
-        _progress(f"render {family}: {done:,} of {total:,} images", done == total)
+    with bar(f"render {family}", sum(counts.values()), " images") as progress:
+        for shown, rendered in _results(models.load, work, settings, jobs):
+            for view, image in zip(shown, rendered, strict=True):
+                images[view.split][view.place] = image
+            progress.update(len(shown))
     return Foregrounds(family, settings, images, labels)
 
 
@@ -276,19 +274,6 @@ def _results(
         except BaseException:
             pool.shutdown(cancel_futures=True)
             raise
-
-
-def _progress(text: str, last: bool) -> None:
-    """One line that is written over where a person looks at it, and only its last state elsewhere."""
-    if sys.stderr.isatty():
-        print(f"\r{text}", end="\n" if last else "", file=sys.stderr, flush=True)
-    elif last:
-        print(text, file=sys.stderr, flush=True)
-
-
-def cores() -> int:
-    """How many processors this process may use."""
-    return len(os.sched_getaffinity(0))
 
 
 def write(foregrounds: Foregrounds, out: Path) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import functools
-import os
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -18,6 +17,7 @@ from .data import Index
 from .errors import UserError
 from .sources.images import legible
 from .vision import torchvision
+from .work import cores
 
 EVALUATION_BATCH = 100
 RESIZED = 256 / 224  # of the crop's side: the shorter side of a test image before its centre is cut out
@@ -29,12 +29,10 @@ class Stream:
     Order, crops and flips are functions of the generator alone, whatever the number of workers.
     """
 
-    def __init__(
-        self, data: Index, split: str, device: torch.device, flip: bool, workers: int = len(os.sched_getaffinity(0))
-    ) -> None:
+    def __init__(self, data: Index, split: str, device: torch.device, flip: bool, workers: int | None = None) -> None:
         self.files = _Files(data.root, data.files[split], data.labels[split], data.side, flip)
         self.mean, self.deviation = (torch.tensor(v, device=device)[:, None, None] for v in (data.mean, data.deviation))
-        self.device, self.workers = device, workers
+        self.device, self.workers = device, cores() if workers is None else workers
 
     def __len__(self) -> int:
         return len(self.files.labels)

@@ -34,6 +34,7 @@ TORCH_FREE = (
     "tensors",
     "provenance",
     "cli",
+    "work",
 )
 TORCH = {"models", "images", "stream", "optim", "snapshot", "train", "run", "extract", "prune", "vision"}
 

@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 import http.client
-import sys
 import time
 import urllib.error
 import urllib.request
 from pathlib import Path
 
-from tqdm import tqdm
-
 from ..errors import UserError
 from ..paths import naming
+from ..work import bar
 from .archives import md5
 
 ATTEMPTS = 5
@@ -68,10 +66,9 @@ def _receive(url: str, part: Path) -> None:
             have = 0
         left = answer.headers.get("Content-Length")
         total = have + int(left) if left else None
-        slow = 0.1 if sys.stderr.isatty() else 10.0  # seconds between lines
         with (
             part.open("ab" if have else "wb") as file,
-            tqdm(desc=part.stem, total=total, initial=have, unit="B", unit_scale=True, mininterval=slow) as progress,
+            bar(part.stem, total, "B", initial=have, unit_scale=True) as progress,
         ):
             while block := answer.read(CHUNK):
                 with naming(part):

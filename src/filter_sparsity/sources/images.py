@@ -6,7 +6,6 @@ import io
 import math
 import multiprocessing
 import os
-import sys
 import warnings
 import zipfile
 from collections.abc import Iterator, Sequence
@@ -17,9 +16,9 @@ from pathlib import Path
 
 import numpy as np
 from PIL import Image, UnidentifiedImageError
-from tqdm import tqdm
 
 from ..errors import UserError
+from ..work import bar, cores
 
 CHUNK = 20  # images that are decoded at once: as many as a processor keeps close by
 CHUNKS = 25  # that a process takes at once
@@ -34,11 +33,10 @@ def decode(files: Sequence[str], side: int, folder: Path, what: str, archive: Pa
     shape = (len(files), 3, side, side)
     starts = range(0, len(files), CHUNK)
     chunks = [files[start : start + CHUNK] for start in starts]
-    slow = 0.1 if sys.stderr.isatty() else 10.0  # seconds between lines
     with (
         _shared(shape) as (images, memory),
         _workers(math.ceil(len(chunks) / CHUNKS), (memory, shape, folder, archive)) as pool,
-        tqdm(desc=what, total=len(files), unit=" images", mininterval=slow) as progress,
+        bar(what, len(files), " images") as progress,
     ):
         try:
             done = (
@@ -103,11 +101,11 @@ def _mapped(path: str, shape: tuple[int, ...]) -> np.ndarray:
 @contextmanager
 def _workers(tasks: int, arguments: tuple) -> Iterator[Executor | None]:
     """A process for each core that this process may use; none where they would have nothing to do."""
-    cores = min(len(os.sched_getaffinity(0)), tasks)
-    if cores < 2:
+    processes = min(cores(), tasks)
+    if processes < 2:
         yield None
         return
-    pool = ProcessPoolExecutor(cores, multiprocessing.get_context("spawn"), _begin, arguments)
+    pool = ProcessPoolExecutor(processes, multiprocessing.get_context("spawn"), _begin, arguments)
     try:
         yield pool
     finally:
