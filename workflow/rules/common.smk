@@ -10,6 +10,15 @@ def of_run(names):
     return [paths.run(SCALE, "{spec}", seed) / name for seed in SEEDS for name in names]
 
 
+def on_page(path, category, **labels):
+    """A file that the page shows (`snakemake page --report`), with its category's caption."""
+    return report(str(path), f"../../report/captions/{category.lower()}.rst", category=category, labels=labels)
+
+
+def record_on_page(home, spec, seed):
+    return on_page(paths.run(home, spec, seed) / "record.json", "Records", spec=spec, seed=str(seed), scale=home)
+
+
 def seeds_of(wildcards):
     return [wildcards.seed] if "seed" in wildcards.keys() else SEEDS
 
@@ -71,7 +80,8 @@ def restored():
         for seed in STORED.seeds_of(spec)
     ]
     simulations = [paths.simulation(STORED.home, name) for kind, name in drawn if kind == "simulation"]
-    return [*every_run("record.json", STORED), *more, *simulations]
+    seeds = ((spec, seed) for spec in STORED.specs for seed in STORED.seeds_of(spec))
+    return [*(record_on_page(STORED.home, *run) for run in seeds), *more, *simulations]
 
 
 def judged(plan):
