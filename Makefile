@@ -48,7 +48,7 @@ check: setup
 
 docs: setup
 	$(BIN)/filter-sparsity keys --out docs/reference.md
-	$(BIN)/mkdocs build --strict
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict
 
 bench: setup
 	$(BIN)/python benchmarks/training.py
