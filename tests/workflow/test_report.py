@@ -138,7 +138,7 @@ def test_the_page_shows_its_pictures_and_fetches_nothing(again, chromium):
 
     asked, failed = [], []
     chromium.on("request", lambda request: asked.append(request.url))
-    chromium.on("pageerror", failed.append)
+    chromium.on("pageerror", lambda error: failed.append(error))
 
     def opened(*texts):
         chromium.goto(path.as_uri())
