@@ -1,14 +1,16 @@
 # Two commands for everybody (report, test), and the few of who works on the code.
 .DEFAULT_GOAL := help
-.PHONY: help setup latex report test check bench lint format clean
+.PHONY: help setup latex report page test check docs bench lint format clean
 PYTHON ?= python3
 CORES ?= all
 BIN := .venv/bin
 
 help:
 	@echo "make report   set up, then every table and figure and results/quick/report.pdf"
+	@echo "make page     the same as one HTML file to look at and to mail: results/quick/page.html"
 	@echo "make test     set up, then the tests"
 	@echo "make check    compare fresh records with the stored ones"
+	@echo "make docs     the pages of docs/ as a site: site/index.html"
 	@echo "make bench    training speed against the usual loop, on an idle machine"
 	@echo "make lint     every check of style and types;  make format  mends what can be mended"
 
@@ -35,11 +37,18 @@ latex:
 report: setup latex
 	$(BIN)/snakemake --cores $(CORES) report
 
+page: setup latex
+	$(BIN)/snakemake --cores $(CORES) page --report results/quick/page.html --report-after-run
+
 test: setup latex
 	$(BIN)/python -m pytest -n auto --dist loadfile
 
 check: setup
 	$(BIN)/snakemake --cores $(CORES) check
+
+docs: setup
+	$(BIN)/filter-sparsity keys --out docs/reference.md
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict
 
 bench: setup
 	$(BIN)/python benchmarks/training.py

@@ -248,6 +248,13 @@ def restore(args: argparse.Namespace) -> None:
     print(f"{restore(Plan.from_json(args.plan), args.reference, args.runs, args.simulations)} runs restored")
 
 
+def keys(args: argparse.Namespace) -> None:
+    from .keys import page
+    from .paths import write_text
+
+    write_text(args.out, page())
+
+
 def _spec(args: argparse.Namespace) -> Spec:
     """The spec that `--spec` gives in full, or names in the plan."""
     from .plan import Plan
@@ -381,6 +388,9 @@ def parser() -> argparse.ArgumentParser:
 
     p = verb(restore, "Write the folders of a plan's stored runs.")
     with_plan(p, "--reference", "--runs", "--simulations")
+
+    p = verb(keys, "Write the page of all configuration keys from the schemas.")
+    p.add_argument("--out", type=Path, default=Path("docs/reference.md"))
     return top
 
 

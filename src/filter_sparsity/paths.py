@@ -15,7 +15,6 @@ PUBLISHED = REFERENCES / "paper"  # the paper's tables
 TOLERANCES = REFERENCES / "tolerances.yaml"
 
 TRAINED = ("weights.safetensors", "affine.safetensors", "history.csv", "provenance.json")  # what `train` leaves
-MEASURED = ("record.json", "features.csv")  # what `extract` leaves
 
 COMPOSED = ("plain", "cluttered")  # <family>_<one of these> is a dataset composed of the family's renders
 

@@ -1,37 +1,117 @@
-"""What the README and config/README.md tell people to do."""
+"""What the README and the pages tell people to do."""
 
 from __future__ import annotations
 
+import json
 import re
 import shlex
+import shutil
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 import yaml
 from conftest import ROOT
+from snakemake.cli import parse_args
 from test_plan import jobs
 
-from filter_sparsity import claims, judge, paths, stored
+from filter_sparsity import claims, cli, judge, keys, paths, stored
 from filter_sparsity.sweep import build_plan, merge
 from filter_sparsity.validation import read_yaml
 
 README = (ROOT / "README.md").read_text()
-COMMANDS = re.findall(r"^    ((?:make|snakemake) [^#\n]*?) *(?:#.*)?$", README, re.MULTILINE)
+PAGES = {path.relative_to(ROOT).as_posix(): path.read_text() for path in sorted((ROOT / "docs").glob("*.md"))}
+PAGES |= {"README.md": README, "config/README.md": (ROOT / "config/README.md").read_text()}
+PROGRAMS = r"(?:make|snakemake|filter-sparsity|(?:\.venv/bin/)?python) [^#\n`]*?"
+EXAMPLE = re.compile(r'```yaml title="([^"]+)"\n(.*?)```', re.DOTALL)
 
 
-@pytest.mark.parametrize("command", [c for c in COMMANDS if c.startswith("snakemake")])
-def test_snakemake_commands_can_be_planned(project, command):
-    if "check" in command:
-        pytest.skip("the check runs in CI after the report, by the same name")
-    words = shlex.split(command)
-    words = words[3:]  # without snakemake --cores N
-    assert jobs(project.snakemake("-n", *words))["total"] > 1
+def told(program: str) -> list[tuple[str, str]]:
+    """(page, command) of every command of a program, in a line of its own or within the text; each of them once."""
+    found: dict[str, str] = {}
+    for page, text in PAGES.items():
+        for match in re.finditer(rf"^    ({PROGRAMS}) *(?:#.*)?$|`({PROGRAMS})`", text, re.MULTILINE):
+            found.setdefault(match[1] or match[2], page)
+    return [(page, command) for command, page in found.items() if Path(shlex.split(command)[0]).name == program]
 
 
-@pytest.mark.parametrize("command", [c for c in COMMANDS if c.startswith("make")])
-def test_make_targets_run_in_ci(command):
+def follow(project, page: str) -> None:
+    """Bring a page's examples into a project: additions to its experiments, and files of their own."""
+    for file, text in EXAMPLE.findall(PAGES[page]):
+        path: Path = project.folder / file
+        if path.suffix == ".yaml":  # others name a place within a file
+            before = read_yaml(path) if path.exists() else {}
+            example = read_yaml_text(text, project.folder)
+            example["claims"] = [*before.get("claims", []), *example.get("claims", [])]
+            lists = {key: value for key, value in example.items() if value != []}
+            path.write_text(json.dumps(merge(before, lists)))  # which is YAML, too
+
+
+def read_yaml_text(text: str, folder: Path) -> dict:
+    path = folder / "example.yaml"
+    path.write_text(text)
+    return read_yaml(path)
+
+
+def planned() -> dict[tuple[str, ...], str]:
+    """Targets and configuration files of the commands, each combination once, and the page it stands on."""
+    found: dict[tuple[str, ...], str] = {}
+    for page, command in told("snakemake"):
+        options = parsed(command)
+        files = ["--configfile", *map(str, options.configfile)] if options.configfile else []
+        if not options.unlock:  # the page itself is made in another test
+            found.setdefault((*sorted(options.targets), *files), page)
+    return found
+
+
+def parsed(command: str):
+    """The options as Snakemake reads them, which ends with an error where it does not know one."""
+    return parse_args(shlex.split(command)[1:])[1]
+
+
+@pytest.mark.parametrize("command", [command for _, command in told("snakemake")])
+def test_snakemake_knows_the_options_and_the_configuration(command):
+    for setting in parsed(command).config or []:
+        assert setting.partition("=")[0] in {**read_yaml(ROOT / "config/config.yaml"), "note": None}
+
+
+@pytest.mark.parametrize(("words", "page"), [pytest.param(*each, id=" ".join(each[0])) for each in planned().items()])
+def test_snakemake_commands_can_be_planned(project, words, page):
+    follow(project, page)
+    assert jobs(project.snakemake("-n", *words))["total"] >= 1
+
+
+@pytest.mark.parametrize("command", [command for _, command in told("make")])
+def test_make_targets_are_there(command):
     assert (ROOT / "Makefile").read_text().count(f"\n{command.split()[1]}: ") == 1
-    assert command in (ROOT / ".ci" / "run").read_text()
+
+
+@pytest.mark.parametrize("command", re.findall(r"^    (make \w+)", README, re.MULTILINE))
+def test_make_targets_of_the_readme_run_in_ci(command):
+    assert f"{command}\n" in (ROOT / ".ci" / "run").read_text()
+
+
+@pytest.mark.parametrize("command", [command for _, command in told("filter-sparsity")])
+def test_verbs_have_the_options_that_are_told(command, capsys):
+    words = shlex.split(command)[1:]
+    with pytest.raises(SystemExit, match="0"):
+        cli.main([words[0], "--help"])
+    said = capsys.readouterr().out
+    assert all(word in said for word in words if word.startswith("--"))
+
+
+@pytest.mark.parametrize("command", [command for _, command in told("python")])
+def test_python_commands_run(command):
+    words = shlex.split(command)[1:]
+    if words[0].startswith("benchmarks/"):  # takes too long
+        program = (ROOT / words[0]).read_text()
+        assert all(word in program for word in words[1:] if word.startswith("--"))
+        return
+    collect = ["--collect-only", "-q"] if "pytest" in words else []
+    done = subprocess.run([sys.executable, *words, *collect], cwd=ROOT, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.strip()
 
 
 def test_the_table_of_targets_counts_what_is_trained():
@@ -41,19 +121,33 @@ def test_the_table_of_targets_counts_what_is_trained():
     plan = build_plan(settings | {key: str(ROOT / settings[key]) for key in ("experiments", "datasets")})
     planned = {name: len(plan.selected(name)) for name in (*plan.tables, *plan.figures)}
     del planned["tiny_imagenet"], planned["imagenet"]  # stand in one line
-    assert counts == planned | {"report": len(plan.specs), "check": len(plan.specs)}
+    assert counts == planned | dict.fromkeys(("report", "page", "check"), len(plan.specs))
 
 
-def test_links_lead_somewhere():
-    for page in ("README.md", "config/README.md"):
-        for link in re.findall(r"\]\((?!http)([^)#]+)\)", (ROOT / page).read_text()):
-            assert ((ROOT / page).parent / link).exists(), link
+@pytest.mark.parametrize("page", PAGES)
+def test_links_lead_somewhere(page):
+    """To files; places within them are checked where the site is built."""
+    for link in re.findall(r"\]\((?!http)([^)#]+)", PAGES[page]):
+        assert ((ROOT / page).parent / link).exists(), link
+
+
+@pytest.mark.parametrize("page", [page for page, text in PAGES.items() if "```yaml" in text])
+def test_every_example_says_its_file_and_is_accepted(project, page):
+    text = PAGES[page]
+    assert text.count("```yaml") == len(EXAMPLE.findall(text))
+    follow(project, page)
+    experiments = read_yaml(project.folder / "config/experiments.yaml")
+    for name in {file for file, _ in EXAMPLE.findall(text)} & {"config/half.yaml", "config/mine.yaml"}:
+        settings = merge(read_yaml(ROOT / "config/config.yaml"), read_yaml(project.folder / name))
+        build_plan(settings | {"experiments": str(project.folder / settings["experiments"])})
+    assert experiments["seeds"]["paper"] == [0, 1, 2]  # what was there is still there
 
 
 def test_the_example_of_a_new_row_trains_one_spec(project):
-    """config/README.md: NAdam in Table 1."""
+    """docs/experiments.md: NAdam in Table 1."""
     path: Path = project.folder / "config" / "experiments.yaml"
-    optimizer, group, _ = re.findall(r"```yaml\n(.*?)```", (ROOT / "config/README.md").read_text(), re.DOTALL)
+    (_, optimizer), (place, group), *_ = EXAMPLE.findall(PAGES["docs/experiments.md"])
+    assert place == "config/experiments.yaml: tables.table1.panels[0].groups"
     text = path.read_text()
     text = text.replace("\noptimizers:\n", "\n" + optimizer, 1)
     assert yaml.safe_load(optimizer)["optimizers"]["nadam"]["algorithm"] == "NAdam"
@@ -61,6 +155,63 @@ def test_the_example_of_a_new_row_trains_one_spec(project):
     assert first in text
     path.write_text(text.replace(first, group + first, 1))
     assert jobs(project.snakemake("-n", "table1"))["train"] == 9
+
+
+def test_the_examples_of_seeds_a_figure_a_claim_and_a_scale_do_what_they_say(project):
+    follow(project, "docs/experiments.md")
+    done = project.verb("plan", "--config", "config/config.yaml", "--out", "plan.json")
+    assert done.returncode == 0, done.stderr
+    plan = yaml.safe_load((project.folder / "plan.json").read_text())
+    assert plan["seeds"] == [0, 1, 2, 3]
+    (claim,) = [claim for claim in plan["claims"] if claim["id"] == "adamax_weak_l2"]
+    assert claim["tests"][0]["of"]["spec"] in plan["specs"]
+    assert jobs(project.snakemake("-n", "figure5"))["train"] == 2
+    assert jobs(project.snakemake("-n", "report", "--configfile", "config/half.yaml"))["train"] == 3 * 37
+
+
+def test_the_reference_is_that_of_the_schemas():
+    """To mend it: `filter-sparsity keys`."""
+    assert PAGES["docs/reference.md"] == keys.page()
+    for key in read_yaml(ROOT / "config/config.yaml"):
+        assert f"`{key}`" in PAGES["docs/reference.md"]
+
+
+def site(folder: Path) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", "mkdocs", "build", "--strict", "--config-file", folder / "mkdocs.yml"],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+
+@pytest.fixture
+def pages(tmp_path):
+    """A copy of the pages, beside the files that they link to."""
+    shutil.copytree(ROOT / "docs", tmp_path / "docs")
+    shutil.copy(ROOT / "mkdocs.yml", tmp_path)
+    for name in ("benchmarks", "config", "report", "src"):
+        (tmp_path / name).symlink_to(ROOT / name)
+    return tmp_path
+
+
+def test_the_site_is_built_with_its_formulas_and_fetches_nothing(pages):
+    done = site(pages)
+    assert done.returncode == 0, done.stderr
+    for name in ("measures", "verdicts"):
+        formulas = PAGES[f"docs/{name}.md"].count("```math")
+        assert (pages / "site" / f"{name}.html").read_text().count("<math") == formulas > 0
+    for page in (pages / "site").glob("*.html"):
+        assert not re.search(r"<(?:script|img|link rel=.stylesheet.)[^>]*(?:src|href)=.https?:", page.read_text())
+
+
+@pytest.mark.parametrize("link", ["nowhere.md", "gpu.md#nowhere", "../src/nowhere.py"])
+def test_a_link_that_leads_nowhere_fails_the_site(pages, link):
+    with (pages / "docs" / "data.md").open("a") as page:
+        page.write(f"\n[there]({link})\n")
+    done = site(pages)
+    assert done.returncode != 0
+    assert "nowhere" in done.stderr
 
 
 def test_the_verdict_is_that_of_the_stored_records(tmp_path, monkeypatch):

@@ -13,6 +13,7 @@ import time
 
 import pandas as pd
 import pytest
+from playwright.sync_api import sync_playwright
 from pypdf import PdfReader
 from test_plan import jobs
 
@@ -113,6 +114,61 @@ def test_a_table_alone_is_a_pdf(again):
     assert "train" not in jobs(done)
     text = PdfReader(again.folder / "results" / "test" / "tables" / "table4.pdf").pages[0].extract_text()
     assert "Table 4" in text
+
+
+@pytest.fixture
+def chromium():
+    """A page of Debian's Chromium, or of Chrome, without a window."""
+    found = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
+    if not found:
+        pytest.skip("no Chromium is installed: apt-get install chromium")
+    with sync_playwright() as play:
+        browser = play.chromium.launch(executable_path=found, args=["--no-sandbox"])  # which root may not have
+        yield browser.new_page()
+        browser.close()
+
+
+@pytest.mark.browser
+def test_the_page_shows_its_pictures_and_fetches_nothing(again, chromium):
+    path = again.folder / "results" / "test" / "page.html"
+    done = again.tiny("page", "--report", str(path), "--report-after-run")
+    assert done.returncode == 0, done.stderr[-2000:]
+    assert "ERROR" not in done.stderr  # of reStructuredText
+    assert path.stat().st_size < 10e6  # small enough to mail
+
+    asked, failed = [], []
+    chromium.on("request", lambda request: asked.append(request.url))
+    chromium.on("pageerror", lambda error: failed.append(error))
+
+    def opened(*texts):
+        chromium.goto(path.as_uri())
+        for text in texts:
+            chromium.get_by_text(text, exact=True).last.click()
+        return chromium.locator("tbody tr")
+
+    opened()
+    assert "Scale test: digits for cifar10" in chromium.inner_text("body")
+    assert chromium.locator("svg.marks, canvas").count() > 0  # the rules and how they hang together
+    opened("Statistics")
+    chromium.locator("svg.marks, canvas").first.wait_for()
+
+    pictures = {"Figures": ["figure1", "figure2", "figure3", "figure4"], "Verdict": ["all in one picture"]}
+    for category, names in pictures.items():
+        for name in names:
+            row = opened(category).filter(has_text=name)
+            row.locator("a").nth(0).click()  # the eye
+            chromium.wait_for_function(
+                "[...document.images].some(i => i.complete && i.naturalWidth > 500)", timeout=9000
+            )
+
+    captions = {"Figures": "digits for cifar10", "Tables": "not comparable", "Records": "digest", "Report": "settings"}
+    for category, words in captions.items():
+        opened(category).first.locator("a").nth(1).click()
+        chromium.get_by_text("Description").wait_for()
+        assert words in chromium.inner_text("body")
+    assert opened("Records").count() == 3  # and a switch between the two seeds
+    assert all(url.startswith(("file:", "data:", "blob:")) for url in asked)
+    assert not failed
 
 
 def test_check_agrees_with_itself_and_finds_a_difference(again):

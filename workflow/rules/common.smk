@@ -1,13 +1,49 @@
-# Which files of which runs: what the rules of the stages have in common.
+# Which files of which runs, and what the page says of them: what the rules of the stages have in common.
+
+import re
 
 SEEDS = PLAN.seeds if config["pack_seeds"] else ["{seed}"]  # of one job
 ROOT = config["data_root"] or paths.ORIGINAL
 FIGURE_NEEDS = {"affine": "affine.safetensors", "universality": "features.csv"}
+RAISED = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
 
 
 def of_run(names):
     """The files of a run, or of all seeds' runs where one job has them all."""
     return [paths.run(SCALE, "{spec}", seed) / name for seed in SEEDS for name in names]
+
+
+def on_page(path, category, **labels):
+    """A file that the page shows (`snakemake page --report`), with its category's caption."""
+    return report(str(path), f"../../report/captions/{category.lower()}.rst", category=category, labels=labels)
+
+
+def record_on_page(home, spec, seed):
+    return on_page(paths.run(home, spec, seed) / "record.json", "Records", spec=spec, seed=str(seed), scale=home)
+
+
+def told(plan, datasets):
+    """Which data at which scale, for a caption."""
+    used = [plan.datasets[name] for name in dict.fromkeys(datasets)]
+    names = [d["name"] + (f" for {d['stands_for']}" if d["stands_for"] else "") for d in used]
+    own = plan.settings
+    changed = own["stand_ins"] or own["steps"] or own["width"] != 1
+    return f"Scale {plan.home}{': ' if names else ''}{', '.join(names)}." + (
+        f" Width {own['width']}, {own['steps'] or 'the published number of'} iterations:"
+        " not comparable with the paper's numbers."
+        if changed
+        else ""
+    )
+
+
+def caption(name):
+    """A table's or figure's own caption, and its data."""
+    shown = (PLAN.tables | PLAN.figures)[name]
+    data = [PLAN.specs[spec].dataset for spec in PLAN.selected(name)]
+    data += [shown[part] for part in paths.COMPOSED if part in shown]
+    plain = shown["caption"].replace("|", r"\|")  # which means something else in reStructuredText
+    plain = re.sub(r"\^\{(.*?)\}", lambda power: power[1].translate(RAISED), plain)
+    return f"{plain} {told(PLAN, data)}" if data else plain
 
 
 def seeds_of(wildcards):
@@ -71,7 +107,8 @@ def restored():
         for seed in STORED.seeds_of(spec)
     ]
     simulations = [paths.simulation(STORED.home, name) for kind, name in drawn if kind == "simulation"]
-    return [*every_run("record.json", STORED), *more, *simulations]
+    seeds = ((spec, seed) for spec in STORED.specs for seed in STORED.seeds_of(spec))
+    return [*(record_on_page(STORED.home, *run) for run in seeds), *more, *simulations]
 
 
 def judged(plan):

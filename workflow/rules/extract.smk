@@ -6,7 +6,8 @@ rule extract:
         of_run(paths.TRAINED),
         data=data_of,
     output:
-        of_run(paths.MEASURED),
+        [record_on_page(SCALE, "{spec}", seed) for seed in SEEDS],
+        of_run(["features.csv"]),
     log:
         of_run(["extract.log"])[0],
     priority: turn  # a run that is trained is measured before another is trained

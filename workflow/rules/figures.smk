@@ -21,7 +21,8 @@ rule plot:
         needed_by,
         plan=paths.plan(SCALE),
     output:
-        [paths.figure(SCALE, "{figure}", ending) for ending in ("pdf", "png")],
+        paths.figure(SCALE, "{figure}", "pdf"),
+        on_page(paths.figure(SCALE, "{figure}", "png"), "Figures", figure="{figure}", scale=SCALE),
     log:
         paths.log(SCALE, "plot-{figure}"),
     params:

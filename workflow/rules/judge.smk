@@ -9,7 +9,9 @@ rule judge:
         plan=paths.plan("{home}"),
         tolerances=paths.TOLERANCES,
     output:
-        [paths.verdict("{home}", name) for name in ("cells.csv", "claims.csv", "verdict.json")],
+        on_page(paths.verdict("{home}", "cells.csv"), "Verdict", what="every printed number (CSV)", scale="{home}"),
+        on_page(paths.verdict("{home}", "claims.csv"), "Verdict", what="every claim (CSV)", scale="{home}"),
+        paths.verdict("{home}", "verdict.json"),
     log:
         paths.log("{home}", "judge"),
     params:
@@ -28,7 +30,8 @@ rule overview:
         plan=paths.plan("{home}"),
         cells=paths.verdict("{home}", "cells.csv"),
     output:
-        [paths.figure("{home}", "overview", ending) for ending in ("pdf", "png")],
+        paths.figure("{home}", "overview", "pdf"),
+        on_page(paths.figure("{home}", "overview", "png"), "Verdict", what="all in one picture", scale="{home}"),
     log:
         paths.log("{home}", "overview"),
     message:

@@ -31,7 +31,7 @@ rule compile_report:
         tex=paths.report(SCALE, "tex"),
         style="report/supplement.sty",
     output:
-        paths.report(SCALE, "pdf"),
+        on_page(paths.report(SCALE, "pdf"), "Report", what="the whole report", scale=SCALE),
     log:
         paths.log(SCALE, "compile-report"),
     message:

@@ -8,7 +8,7 @@ rule aggregate:
         plan=paths.plan(SCALE),
         tolerances=paths.TOLERANCES,
     output:
-        paths.table(SCALE, "{table}", "csv"),
+        on_page(paths.table(SCALE, "{table}", "csv"), "Tables", table="{table}", form="all digits (CSV)"),
     log:
         paths.log(SCALE, "aggregate-{table}"),
     params:
@@ -43,7 +43,7 @@ rule compile_table:
         inside="report/single.tex",
         style="report/supplement.sty",
     output:
-        paths.table(SCALE, "{table}", "pdf"),
+        on_page(paths.table(SCALE, "{table}", "pdf"), "Tables", table="{table}", form="PDF"),
     log:
         paths.log(SCALE, "compile-{table}"),
     message:
