@@ -24,6 +24,7 @@ rule plot:
         [paths.figure(SCALE, "{figure}", ending) for ending in ("pdf", "png")],
     log:
         paths.log(SCALE, "plot-{figure}"),
+    localrule: True
     params:
         runs=paths.runs(SCALE),
         data=paths.DATA,

@@ -12,6 +12,7 @@ rule judge:
         [paths.verdict("{home}", name) for name in ("cells.csv", "claims.csv", "verdict.json")],
     log:
         paths.log("{home}", "judge"),
+    localrule: True
     params:
         runs=lambda w: paths.runs(w.home),
         simulations=lambda w: paths.simulation(w.home, "any").parent,
@@ -31,6 +32,7 @@ rule overview:
         [paths.figure("{home}", "overview", ending) for ending in ("pdf", "png")],
     log:
         paths.log("{home}", "overview"),
+    localrule: True
     message:
         "overview of {wildcards.home}: all printed numbers in one picture"
     shell:
