@@ -242,7 +242,7 @@ def test_short_runs_packed_into_one_job(cluster_project, slurm):
 def test_a_training_goes_on_when_preempted_and_when_stopped(cluster_project, slurm):
     """Preempted, it is the same job again; stopped by SIGTERM, as when its time is over, it is another one."""
     project = cluster_project
-    settings(project, steps=2000, pack_seeds=False)
+    settings(project, steps=800, pack_seeds=False)
     project.verb("plan", "--config", "config/config.yaml", "--config", "config/tiny_scale.yaml", "--out", "plan.json")
     spec = next(iter(json.loads((project.folder / "plan.json").read_text())["specs"]))
     folder = project.folder / "results/test/runs" / spec / "seed0"
@@ -291,7 +291,7 @@ def test_a_training_goes_on_when_preempted_and_when_stopped(cluster_project, slu
     (_, again), (_, second) = submitted(said.read_text())
     assert again == first != second
     assert slurm.job(second)["JobState"] == "COMPLETED"
-    assert 0 < preempted_at < step() < 2000
+    assert 0 < preempted_at < step() < 800
     by_slurm = trained(project)
     assert len(by_slurm) == 3
     assert trained_again_here(project) == by_slurm
