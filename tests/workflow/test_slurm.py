@@ -33,7 +33,7 @@ DAEMONS = ("munged", "slurmctld", "slurmd")
 CLIENTS = ("sbatch", "scancel", "scontrol", "sinfo", "squeue", "srun")
 PROGRAM = Path(sys.executable).with_name("filter-sparsity")
 SBIN = f"{os.environ.get('PATH', '')}:/usr/sbin:/sbin"
-PATIENCE = 180.0  # seconds
+PATIENCE = 600.0  # seconds, for a machine that is busy
 
 # One node that says it has 8 processors, and two partitions of it, of which one preempts the other's jobs.
 CONFIGURATION = """
@@ -109,7 +109,8 @@ class Slurm:
 
 @contextmanager
 def daemon(log, *command: str) -> Iterator[subprocess.Popen]:
-    """A process that runs within the block, and is ended by its id."""
+    """A process that runs within the block, and is ended by its id; also when pytest is killed."""
+    command = ("setpriv", "--pdeathsig", "TERM", *command)
     process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=log, stderr=log)
     try:
         yield process
@@ -131,7 +132,7 @@ def free_ports() -> list[int]:
 
 @pytest.fixture(scope="module")
 def slurm() -> Iterator[Slurm]:
-    missing = [name for name in (*DAEMONS, *CLIENTS) if not shutil.which(name, path=SBIN)]
+    missing = [name for name in (*DAEMONS, *CLIENTS, "setpriv") if not shutil.which(name, path=SBIN)]
     if missing:
         pytest.skip(f"no {', '.join(missing)} here: apt-get install --no-install-recommends slurm-wlm munge")
     munged, slurmctld, slurmd = (str(shutil.which(name, path=SBIN)) for name in DAEMONS)
