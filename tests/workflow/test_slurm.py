@@ -240,26 +240,29 @@ def test_short_runs_packed_into_one_job(cluster_project, slurm):
     assert (cluster_project.folder / "results/test/tables/table1.csv").exists()
 
 
-def test_a_training_goes_on_when_preempted_and_when_stopped(cluster_project, slurm):
-    """Preempted, it is the same job again; stopped by SIGTERM, as when its time is over, it is another one."""
+def test_a_training_goes_on_when_stopped_and_when_preempted(cluster_project, slurm):
+    """Stopped by SIGTERM, as when its time is over, it is submitted again; preempted, it is the same job again."""
     project = cluster_project
     settings(project, steps=800, pack_seeds=False)
     project.verb("plan", "--config", "config/config.yaml", "--config", "config/tiny_scale.yaml", "--out", "plan.json")
     spec = next(iter(json.loads((project.folder / "plan.json").read_text())["specs"]))
-    folder = project.folder / "results/test/runs" / spec / "seed0"
-    target = str((folder / "provenance.json").relative_to(project.folder))
+    run = Path("results/test/runs") / spec / "seed0"
     said = project.folder / "said"
 
+    def log() -> str:
+        try:
+            return (project.folder / run / "train.log").read_text()
+        except FileNotFoundError:
+            return ""
+
     def step() -> int:
-        """From which a training went on that has made some steps more."""
-        found = re.search(r"goes on from step ([\d,]+) .*\n.*epoch", (folder / "train.log").read_text())
+        """From which a training went on that has made some steps more; else 0."""
+        found = re.search(r"goes on from step ([\d,]+) .*\n.*epoch", log())
         return int(found[1].replace(",", "")) if found else 0
 
     def trainer(ready: Callable[[], object]) -> psutil.Process | None:
-        """The process that trains, held still, as soon as something is true: it would be done soon."""
-        if not ((folder / "train.log").exists() and ready()):
-            return None
-        for process in psutil.process_iter(["cmdline", "cwd"]):
+        """The process that trains, as soon as something is true. It is held still, else it might be done too soon."""
+        for process in psutil.process_iter(["cmdline", "cwd"]) if ready() else ():
             words = process.info["cmdline"] or []
             if process.info["cwd"] == str(project.folder) and words[1:3] == [str(PROGRAM), "train"]:
                 process.suspend()
@@ -268,31 +271,35 @@ def test_a_training_goes_on_when_preempted_and_when_stopped(cluster_project, slu
 
     with said.open("w") as file:
         snakemake = subprocess.Popen(
-            call(target), cwd=project.folder, env=project.environment, stdout=file, stderr=file, start_new_session=True
+            call(str(run / "provenance.json")),
+            cwd=project.folder,
+            env=project.environment,
+            stdout=file,
+            stderr=file,
+            start_new_session=True,
         )
     try:
-        until("a training", lambda: trainer(lambda: "epoch" in (folder / "train.log").read_text()))
+        process = until("a training", lambda: trainer(lambda: "epoch" in log()))
         [(_, first)] = submitted(said.read_text())
-        urgent = slurm("sbatch", "--parsable", "--partition=urgent", "--exclusive", "--wrap=sleep 600").strip()
-        until("the urgent job", lambda: slurm.job(urgent)["JobState"] == "RUNNING")
-        assert slurm.job(first)["JobState"] == "PENDING"
-        assert slurm.job(first)["Restarts"] == "1"
-        assert list((project.folder / "results/test/snapshots" / spec / "seed0").glob("*.snapshot"))
-        slurm("scancel", urgent)
-        process = until("the preempted training", lambda: trainer(step))
-        preempted_at = step()
         slurm("scancel", "--signal=TERM", first)
         process.resume()
+        until("the training in another job", lambda: trainer(step))
+        stopped_at = step()
+        [_, (_, second)] = submitted(said.read_text())
+        urgent = slurm("sbatch", "--parsable", "--partition=urgent", "--exclusive", "--wrap=sleep 600").strip()
+        until("the urgent job", lambda: slurm.job(urgent)["JobState"] == "RUNNING")
+        assert slurm.job(second)["JobState"] == "PENDING"
+        assert slurm.job(second)["Restarts"] == "1"
+        slurm("scancel", urgent)
         assert snakemake.wait(PATIENCE) == 0, said.read_text()[-3000:]
     finally:
         if snakemake.poll() is None:
             os.killpg(snakemake.pid, signal.SIGKILL)
             snakemake.wait()
+    assert [number for _, number in submitted(said.read_text())] == [first, second]
     assert slurm.job(first)["JobState"] == "FAILED"
-    (_, again), (_, second) = submitted(said.read_text())
-    assert again == first != second
     assert slurm.job(second)["JobState"] == "COMPLETED"
-    assert 0 < preempted_at < step() < 800
+    assert 0 < stopped_at < step() < 800
     by_slurm = trained(project)
     assert len(by_slurm) == 3
     assert trained_again_here(project) == by_slurm
