@@ -286,7 +286,8 @@ def test_a_training_goes_on_when_stopped_and_when_preempted(cluster_project, slu
         until("the training in another job", lambda: trainer(step))
         stopped_at = step()
         [_, (_, second)] = submitted(said.read_text())
-        urgent = slurm("sbatch", "--parsable", "--partition=urgent", "--exclusive", "--wrap=sleep 600").strip()
+        blocker = ("--partition=urgent", "--exclusive", "--output=/dev/null", "--wrap=sleep 600")
+        urgent = slurm("sbatch", "--parsable", *blocker).strip()
         until("the urgent job", lambda: slurm.job(urgent)["JobState"] == "RUNNING")
         assert slurm.job(second)["JobState"] == "PENDING"
         assert slurm.job(second)["Restarts"] == "1"
