@@ -12,6 +12,7 @@ rule compare:
         json=paths.check(SCALE, "json"),
     log:
         paths.log(SCALE, "compare"),
+    localrule: True
     params:
         runs=paths.runs(SCALE),
     message:
@@ -26,6 +27,7 @@ rule check:
         paths.check(SCALE, "json"),
     log:
         paths.log(SCALE, "check"),
+    localrule: True
     message:
         "check"
     shell:
@@ -39,6 +41,7 @@ rule store_reference:
         plan=paths.plan(SCALE),
     log:
         paths.log(SCALE, "store-reference"),
+    localrule: True
     params:
         runs=paths.runs(SCALE),
         simulations=paths.simulation(SCALE, "any").parent,

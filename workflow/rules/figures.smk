@@ -25,6 +25,7 @@ rule plot:
         on_page(paths.figure(SCALE, "{figure}", "png"), "Figures", figure="{figure}", scale=SCALE),
     log:
         paths.log(SCALE, "plot-{figure}"),
+    localrule: True
     params:
         runs=paths.runs(SCALE),
         data=paths.DATA,

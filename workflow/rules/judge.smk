@@ -14,6 +14,7 @@ rule judge:
         paths.verdict("{home}", "verdict.json"),
     log:
         paths.log("{home}", "judge"),
+    localrule: True
     params:
         runs=lambda w: paths.runs(w.home),
         simulations=lambda w: paths.simulation(w.home, "any").parent,
@@ -34,6 +35,7 @@ rule overview:
         on_page(paths.figure("{home}", "overview", "png"), "Verdict", what="all in one picture", scale="{home}"),
     log:
         paths.log("{home}", "overview"),
+    localrule: True
     message:
         "overview of {wildcards.home}: all printed numbers in one picture"
     shell:

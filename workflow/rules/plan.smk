@@ -11,6 +11,7 @@ rule plan:
         paths.plan("{home}"),
     log:
         paths.log("{home}", "plan"),
+    localrule: True
     params:
         settings=lambda w: json.dumps(PLANS[w.home].settings, sort_keys=True),
     message:

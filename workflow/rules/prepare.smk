@@ -4,6 +4,7 @@
 rule datasets:
     log:
         paths.log(SCALE, "datasets"),
+    localrule: True
     params:
         table=config["datasets"],
         root=ROOT,
@@ -38,6 +39,7 @@ rule prepare:
         paths.prepared("{dataset}"),
     log:
         paths.log(SCALE, "prepare-{dataset}"),
+    localrule: True
     params:
         root=ROOT,
         options=prepare_options,

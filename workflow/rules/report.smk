@@ -13,6 +13,7 @@ rule typeset_report:
         paths.report(SCALE, "tex"),
     log:
         paths.log(SCALE, "typeset-report"),
+    localrule: True
     params:
         runs=paths.runs(SCALE),
         verdicts=" ".join(f"--verdict {paths.RESULTS / home}" for home in SHOWN),
@@ -34,6 +35,7 @@ rule compile_report:
         on_page(paths.report(SCALE, "pdf"), "Report", what="the whole report", scale=SCALE),
     log:
         paths.log(SCALE, "compile-report"),
+    localrule: True
     message:
         "compile the report: {output}"
     shell:
@@ -57,6 +59,7 @@ if STORED:
             overview=paths.figure(STORED.home, "overview", "png"),
         log:
             paths.log(STORED.home, "readme"),
+        localrule: True
         message:
             "write the verdict into README.md"
         shell:

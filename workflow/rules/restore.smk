@@ -11,6 +11,7 @@ if restored():
             restored(),
         log:
             paths.log(STORED.home, "restore"),
+        localrule: True
         params:
             runs=paths.runs(STORED.home),
             simulations=paths.simulation(STORED.home, "any").parent,

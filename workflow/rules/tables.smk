@@ -11,6 +11,7 @@ rule aggregate:
         on_page(paths.table(SCALE, "{table}", "csv"), "Tables", table="{table}", form="all digits (CSV)"),
     log:
         paths.log(SCALE, "aggregate-{table}"),
+    localrule: True
     params:
         runs=paths.runs(SCALE),
         published=paths.PUBLISHED,
@@ -30,6 +31,7 @@ rule typeset_table:
         paths.table(SCALE, "{table}", "tex"),
     log:
         paths.log(SCALE, "typeset-{table}"),
+    localrule: True
     message:
         "typeset {wildcards.table}"
     shell:
@@ -46,6 +48,7 @@ rule compile_table:
         on_page(paths.table(SCALE, "{table}", "pdf"), "Tables", table="{table}", form="PDF"),
     log:
         paths.log(SCALE, "compile-{table}"),
+    localrule: True
     message:
         "compile {wildcards.table}"
     shell:
