@@ -50,6 +50,7 @@ def _group(
             own[own["metric"] == METRIC].pivot(index="seed", columns="layer", values="value").reindex(columns=layers)
         )
         errors = own[own["metric"] == "test_error"].set_index("seed")["value"]
+        told["test_error"] = published_value(printed, settings["dataset"], "test_error", "")[0]
         found.append({"row": row["label"], "values": values, "told": told, "errors": errors})
     base = found[0]
     before = distance(base["values"], base["told"])
@@ -59,7 +60,7 @@ def _group(
         line = {"group": group["label"], "row": row["row"], "n": len(values)}
         for key, own in {**{k: values[k] for k in layers}, "test_error": row["errors"], "distance": apart}.items():
             line |= {key: own.mean(), f"{key}_sd": own.std()}
-        line |= {f"{layer}_paper": row["told"][layer] for layer in layers}
+        line |= {f"{key}_paper": value for key, value in row["told"].items()}
         if row is not base:
             pairs = (values["total"] - base["values"]["total"], apart - before)
             for key, own in zip(CHANGES, pairs, strict=True):
@@ -72,7 +73,7 @@ def _group(
 
 def distance(values: pd.DataFrame, told: pd.Series) -> pd.Series:
     """Of each seed (a row of layers' sparsities) the mean absolute difference to the paper's, over the layers."""
-    layers = [layer for layer in told.index if layer != "total"]
+    layers = [layer for layer in values if layer != "total"]
     return (values[layers] - told[layers]).abs().mean(axis=1)
 
 

@@ -348,18 +348,18 @@ def assumptions(plan: Plan, compared: Path) -> dict[str, Any]:
         frame = pd.read_csv(compared, keep_default_na=False, na_values=[""], dtype={"row": str, "verdict": str})
     except (OSError, ValueError) as error:
         raise UserError(f"cannot read {compared}: {' '.join(str(error).split())}") from None
-    layers = [name.removesuffix("_paper") for name in frame if name.endswith("_paper")]
+    layers = [name.removesuffix("_paper") for name in frame if name.endswith("_paper") and name != "test_error_paper"]
     groups = []
     for label, own in frame.groupby("group", sort=False):
         rows = [_assumed(line, layers) for line in own.to_dict("records")]
         first = own.iloc[0]
-        ranked = [rows[i] for i in own["rank"].argsort(kind="stable") if own["n"].iloc[i]]
         groups.append(
             {
                 "label": label,
                 "rows": rows,
-                "ranked": ranked,
+                "ranked": sorted((row for row in rows if row["n"]), key=lambda row: row["rank"]),
                 "paper": [number(first[f"{layer}_paper"], "sparsity_by_gamma") for layer in layers],
+                "paper_error": number(first["test_error_paper"], "test_error"),
                 "sentence": suspect(own),
             }
         )
@@ -386,7 +386,7 @@ def _assumed(line: dict[str, Any], layers: list[str]) -> dict[str, Any]:
         "cells": [with_spread(layer, "sparsity_by_gamma") for layer in layers],
         "error": with_spread("test_error", "test_error"),
         "n": line["n"],
-        "rank": "--" if pd.isna(line["rank"]) else int(line["rank"]),
+        "rank": 0 if pd.isna(line["rank"]) else int(line["rank"]),
         "distance": with_spread("distance", "test_error"),  # a decimal, as errors have
         "nearer": change("nearer"),
         "more": change("more"),
@@ -396,8 +396,10 @@ def _assumed(line: dict[str, Any], layers: list[str]) -> dict[str, Any]:
 
 def suspect(rows: pd.DataFrame) -> str:
     """Which assumed fact explains the difference best, as far as the numbers of a group carry."""
-    there = rows[rows["n"] > 0]
-    base, best = rows.iloc[0], there.loc[there["distance"].idxmin()]
+    ranked = rows[rows["n"] > 0].sort_values("distance", kind="stable")
+    if ranked.empty:
+        return "Not measured: no run of this is there."
+    base, best = rows.iloc[0].to_dict(), ranked.iloc[0].to_dict()
     apart = f"{100 * best['distance']:.1f} points from the paper's"
     if best["row"] == base["row"]:
         return f"No other value brings the pattern nearer: as assumed, it lies {apart}, which is the least."

@@ -22,6 +22,7 @@ TORCH_FREE = (
     "aggregate",
     "claims",
     "judge",
+    "assumptions",
     "check",
     "typeset",
     "sparsity",
