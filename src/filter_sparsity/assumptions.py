@@ -3,7 +3,7 @@
 The first row of a group is as assumed, each other row has another value of one fact. A run's distance is the mean
 absolute difference of its layers' sparsities to those that the paper prints. What a row changes is taken seed by seed
 against the first row, with the interval that claims have: the row is `closer` or `farther` if the whole interval of
-the distance's change says so, and `undecided` else. This ranks suspects; away from the paper's scale it decides nothing.
+the distance's change says so, and `undecided` else. This ranks suspects; away from the paper's scale it decides none.
 """
 
 from __future__ import annotations
@@ -19,64 +19,57 @@ from .claims import interval
 from .plan import Plan
 
 METRIC = "sparsity_by_gamma"
-CHANGES = ("more", "nearer")  # of the total sparsity, and of the distance, against the group's first row
+CHANGED = ("total", "distance")  # against the group's first row
 
 
 def compare(plan: Plan, name: str, reference: Path, published: Path) -> pd.DataFrame:
     """A line for each row of the table: means and deviations over its seeds, its changes, its verdict and its rank.
 
-    Shares are fractions. `<layer>`, `total` and `test_error` are means, `..._sd` their deviations, `..._paper` the
-    paper's. `more` is the change of the total sparsity, `nearer` that of the distance (negative: nearer to the paper),
-    each with its interval `..._low`, `..._high`. Rows without stored runs have n = 0, and no rank.
+    Shares are fractions. `<layer>`, `total`, `test_error` and `distance` are means, `..._sd` their deviations and
+    `..._paper` the paper's; `..._change` is the change against the group's first row, with its interval `..._low` and
+    `..._high`: a negative one of `distance` is nearer to the paper. A row without stored runs has n = 0, and no rank.
     """
     table = plan.table(name)
     lines = stored.tidy(reference) if any((plan.runs or {}).values()) else pd.DataFrame(columns=stored.COLUMNS)
     paper = read_published(published / table["reference"])
-    groups = [group for panel in table["panels"] for group in panel["groups"]]
-    return pd.concat([_group(plan, group, table["layers"], lines, paper) for group in groups], ignore_index=True)
+    frames = []
+    for group in (group for panel in table["panels"] for group in panel["groups"]):
+        rows = [_row(plan, row, table["layers"], lines, paper) for row in group["rows"]]
+        frame = pd.DataFrame([_line(*row, base=None if row is rows[0] else rows[0][1]) for row in rows])
+        frames.append(frame.assign(group=group["label"], rank=frame["distance"].rank(method="min")))
+    return pd.concat(frames, ignore_index=True)
 
 
-def _group(
-    plan: Plan, group: dict[str, Any], layers: list[str], lines: pd.DataFrame, paper: list[dict[str, str]]
-) -> pd.DataFrame:
-    found = []
-    for row in group["rows"]:
-        (spec_id,) = row["specs"].values()
-        (settings,) = row["published"].values()
-        printed = find_published(paper, settings, plan.usual)
-        told = pd.Series({layer: published_value(printed, settings["dataset"], METRIC, layer)[0] for layer in layers})
-        own = lines[lines["spec_id"] == spec_id]
-        values = (
-            own[own["metric"] == METRIC].pivot(index="seed", columns="layer", values="value").reindex(columns=layers)
-        )
-        errors = own[own["metric"] == "test_error"].set_index("seed")["value"]
-        told["test_error"] = published_value(printed, settings["dataset"], "test_error", "")[0]
-        found.append({"row": row["label"], "values": values, "told": told, "errors": errors})
-    base = found[0]
-    before = distance(base["values"], base["told"])
-    told_rows = []
-    for row in found:
-        values, apart = row["values"], distance(row["values"], row["told"])
-        line = {"group": group["label"], "row": row["row"], "n": len(values)}
-        for key, own in {**{k: values[k] for k in layers}, "test_error": row["errors"], "distance": apart}.items():
-            line |= {key: own.mean(), f"{key}_sd": own.std()}
-        line |= {f"{key}_paper": value for key, value in row["told"].items()}
-        if row is not base:
-            pairs = (values["total"] - base["values"]["total"], apart - before)
-            for key, own in zip(CHANGES, pairs, strict=True):
-                mean, low, high, _ = interval(own.dropna())
-                line |= {key: mean, f"{key}_low": low, f"{key}_high": high}
-            line["verdict"] = verdict(len(values), line["nearer_low"], line["nearer_high"])
-        told_rows.append(line)
-    return pd.DataFrame(told_rows).assign(rank=lambda frame: frame["distance"].rank(method="min"))
+def _row(
+    plan: Plan, row: dict[str, Any], layers: list[str], lines: pd.DataFrame, paper: list[dict[str, str]]
+) -> tuple[str, pd.DataFrame, pd.Series]:
+    """A row's label, what its runs measured (a line a seed), and the paper's numbers."""
+    (spec_id,), (settings,) = row["specs"].values(), row["published"].values()
+    own = lines[lines["spec_id"] == spec_id]
+    shares = own[own["metric"] == METRIC].pivot(index="seed", columns="layer", values="value").reindex(columns=layers)
+    errors = own[own["metric"] == "test_error"].set_index("seed")["value"]
+    printed = find_published(paper, settings, plan.usual)
+    cells = {**{layer: (METRIC, layer) for layer in layers}, "test_error": ("test_error", "")}
+    told = pd.Series({key: published_value(printed, settings["dataset"], *cell)[0] for key, cell in cells.items()})
+    return row["label"], shares.assign(test_error=errors, distance=distance(shares, told)), told
 
 
-def distance(values: pd.DataFrame, told: pd.Series) -> pd.Series:
-    """Of each seed (a row of layers' sparsities) the mean absolute difference to the paper's, over the layers."""
-    layers = [layer for layer in values if layer != "total"]
-    return (values[layers] - told[layers]).abs().mean(axis=1)
+def _line(label: str, runs: pd.DataFrame, told: pd.Series, base: pd.DataFrame | None) -> dict[str, Any]:
+    line = {"row": label, "n": len(runs), **runs.mean(), **runs.std().add_suffix("_sd"), **told.add_suffix("_paper")}
+    if base is None:
+        return line
+    for key in CHANGED:
+        ends = interval((runs[key] - base[key]).dropna())[:3]
+        line |= dict(zip((f"{key}_change", f"{key}_low", f"{key}_high"), ends, strict=True))
+    return {**line, "verdict": verdict(len(runs), line["distance_low"], line["distance_high"])}
+
+
+def distance(shares: pd.DataFrame, told: pd.Series) -> pd.Series:
+    """Of each seed (a line of layers' sparsities) the mean absolute difference to the paper's, over the layers."""
+    layers = shares.columns.drop("total")
+    return (shares[layers] - told[layers]).abs().mean(axis=1)
 
 
 def verdict(n: int, low: float, high: float) -> str:
-    """What the interval of a change of distance says; fewer than two seeds say nothing."""
+    """What the interval of a change of distance says; fewer than two seeds have none."""
     return "not measured" if n == 0 else "closer" if high < 0 else "farther" if low > 0 else "undecided"

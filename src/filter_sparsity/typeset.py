@@ -348,7 +348,8 @@ def assumptions(plan: Plan, compared: Path) -> dict[str, Any]:
         frame = pd.read_csv(compared, keep_default_na=False, na_values=[""], dtype={"row": str, "verdict": str})
     except (OSError, ValueError) as error:
         raise UserError(f"cannot read {compared}: {' '.join(str(error).split())}") from None
-    layers = [name.removesuffix("_paper") for name in frame if name.endswith("_paper") and name != "test_error_paper"]
+    told = [str(name).removesuffix("_paper") for name in frame if str(name).endswith("_paper")]
+    layers = [name for name in told if name != "test_error"]
     groups = []
     for label, own in frame.groupby("group", sort=False):
         rows = [_assumed(line, layers) for line in own.to_dict("records")]
@@ -363,20 +364,26 @@ def assumptions(plan: Plan, compared: Path) -> dict[str, Any]:
                 "sentence": suspect(own),
             }
         )
-    told = {"scale": plan.scale, "changes": changes(plan), "runs": int(frame["n"].sum()), "layers": layers}
-    return {**told, "groups": groups, "caption": " ".join(table["caption"] for table in plan.tables.values())}
+    return {
+        "scale": plan.scale,
+        "changes": changes(plan),
+        "runs": int(frame["n"].sum()),
+        "layers": layers,
+        "groups": groups,
+        "caption": " ".join(table["caption"] for table in plan.tables.values()),
+    }
 
 
-def _assumed(line: dict[str, Any], layers: list[str]) -> dict[str, Any]:
-    def points(value: float, signed: bool = True) -> str:
-        return f"{100 * value:{'+' if signed else ''}.1f}".replace("-", "−")
+def _assumed(line: dict[Any, Any], layers: list[str]) -> dict[str, Any]:
+    def points(value: float) -> str:
+        return f"{100 * value:+.1f}".replace("-", "−")
 
     def change(key: str) -> str:
-        if pd.isna(line[key]):
+        if pd.isna(line[f"{key}_change"]):
             return ""
         if pd.isna(line[f"{key}_low"]):
-            return points(line[key])
-        return f"{points(line[key])} ({points(line[f'{key}_low'])} to {points(line[f'{key}_high'])})"
+            return points(line[f"{key}_change"])
+        return f"{points(line[f'{key}_change'])} ({points(line[f'{key}_low'])} to {points(line[f'{key}_high'])})"
 
     def with_spread(key: str, metric: str) -> str:
         return number(line[key], metric) + spread(line[f"{key}_sd"], metric)
@@ -388,8 +395,8 @@ def _assumed(line: dict[str, Any], layers: list[str]) -> dict[str, Any]:
         "n": line["n"],
         "rank": 0 if pd.isna(line["rank"]) else int(line["rank"]),
         "distance": with_spread("distance", "test_error"),  # a decimal, as errors have
-        "nearer": change("nearer"),
-        "more": change("more"),
+        "nearer": change("distance"),
+        "more": change("total"),
         "verdict": "" if pd.isna(line["verdict"]) else line["verdict"],
     }
 
@@ -397,9 +404,10 @@ def _assumed(line: dict[str, Any], layers: list[str]) -> dict[str, Any]:
 def suspect(rows: pd.DataFrame) -> str:
     """Which assumed fact explains the difference best, as far as the numbers of a group carry."""
     ranked = rows[rows["n"] > 0].sort_values("distance", kind="stable")
-    if ranked.empty:
-        return "Not measured: no run of this is there."
-    base, best = rows.iloc[0].to_dict(), ranked.iloc[0].to_dict()
+    base = rows.iloc[0].to_dict()
+    if not base["n"]:
+        return "Not measured as assumed: there is nothing to compare the others with."
+    best = ranked.iloc[0].to_dict()
     apart = f"{100 * best['distance']:.1f} points from the paper's"
     if best["row"] == base["row"]:
         return f"No other value brings the pattern nearer: as assumed, it lies {apart}, which is the least."

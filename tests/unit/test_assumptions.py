@@ -84,13 +84,13 @@ def test_distances_changes_and_ranks_by_hand(compared):
     assert [*frame["n"]] == [3, 3, 3, 3, 1, 0]
     assert [*frame["distance"][:5]] == pytest.approx([0.22, 0.08, 0.31, 0.20, 0.19])
     assert frame["distance_sd"][0] == pytest.approx(0.02)
-    assert [*frame["nearer"][1:5]] == pytest.approx([-0.14, 0.09, -0.02, -0.01])
-    assert [*frame["more"][1:5]] == pytest.approx([0.28, -0.18, 0.04, 0.02])
+    assert [*frame["distance_change"][1:5]] == pytest.approx([-0.14, 0.09, -0.02, -0.01])
+    assert [*frame["total_change"][1:5]] == pytest.approx([0.28, -0.18, 0.04, 0.02])
     assert [*frame["rank"][:5]] == [4, 1, 5, 3, 2]
     assert frame["rank"].isna()[5]
     assert [*frame["verdict"][1:]] == ["closer", "farther", "undecided", "undecided", "not measured"]
     half = 2.919986 * 0.01 / 3**0.5  # Student's t with 2 degrees of freedom, 95 %; the changes deviate by 1 point
-    assert frame["nearer_high"][1] == pytest.approx(-0.14 + half)
+    assert frame["distance_high"][1] == pytest.approx(-0.14 + half)
     assert frame["C1_paper"][0] == 0.59
 
 
