@@ -48,6 +48,7 @@ def test_assumed_facts_are_varied_at_their_own_scale_only(project):
     assert planned["train"] == planned["extract"] == 6 * 3
     planned = jobs(project.snakemake("-n", "report", "--configfile", "config/stored.yaml"))
     assert planned["assumptions_compared"] == 1
+    assert planned["plan"] == 2
     assert "train" not in planned
 
 
