@@ -1,9 +1,9 @@
 """Assumed facts, one varied at a time: which brings the layers' sparsities nearest to the paper's. Torch-free.
 
-The first row of a group is as assumed, each other row has another value of one fact. A run's distance is the mean
-absolute difference of its layers' sparsities to those that the paper prints. What a row changes is taken seed by seed
-against the first row, with the interval that claims have: the row is `closer` or `farther` if the whole interval of
-the distance's change says so, and `undecided` else. This ranks suspects; away from the paper's scale it decides none.
+The first row of a group is as assumed, each other row has another value of one fact. A run's distance is that of its
+pattern over the layers to the one that the paper prints. What a row changes is taken seed by seed against the first
+row, with the interval that claims have: the row is `closer` or `farther` if the whole interval of the distance's change
+says so, and `undecided` else. This ranks suspects; away from the paper's scale it decides none.
 """
 
 from __future__ import annotations
@@ -65,9 +65,14 @@ def _line(label: str, runs: pd.DataFrame, told: pd.Series, base: pd.DataFrame | 
 
 
 def distance(shares: pd.DataFrame, told: pd.Series) -> pd.Series:
-    """Of each seed (a line of layers' sparsities) the mean absolute difference to the paper's, over the layers."""
+    """Of each seed (a line of layers' sparsities) how far its pattern over the layers is from the paper's.
+
+    The mean absolute difference of the layers, after what all of them have in common is taken off: how sparse a network
+    is as a whole depends on the scale.
+    """
     layers = shares.columns.drop("total")
-    return (shares[layers] - told[layers]).abs().mean(axis=1)
+    apart = shares[layers] - told[layers]
+    return apart.sub(apart.mean(axis=1), axis=0).abs().mean(axis=1)
 
 
 def verdict(n: int, low: float, high: float) -> str:
