@@ -27,7 +27,8 @@ def compare(plan: Plan, name: str, reference: Path, published: Path) -> pd.DataF
 
     Shares are fractions. `<layer>`, `total`, `test_error` and `distance` are means, `..._sd` their deviations and
     `..._paper` the paper's; `..._change` is the change against the group's first row, with its interval `..._low` and
-    `..._high`: a negative one of `distance` is nearer to the paper. A row without stored runs has n = 0, and no rank.
+    `..._high`: a negative one of `distance` is nearer to the paper. `even` is the distance of a network that is equally
+    sparse in all layers. A row without stored runs has n = 0, and no rank.
     """
     table = plan.table(name)
     lines = stored.tidy(reference) if any((plan.runs or {}).values()) else pd.DataFrame(columns=stored.COLUMNS)
@@ -56,6 +57,8 @@ def _row(
 
 def _line(label: str, runs: pd.DataFrame, told: pd.Series, base: pd.DataFrame | None) -> dict[str, Any]:
     line = {"row": label, "n": len(runs), **runs.mean(), **runs.std().add_suffix("_sd"), **told.add_suffix("_paper")}
+    none = pd.DataFrame(0.0, index=[0], columns=told.index.drop("test_error"))
+    line["even"] = distance(none, told).iloc[0]
     if base is None:
         return line
     for key in CHANGED:

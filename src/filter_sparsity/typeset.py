@@ -409,14 +409,17 @@ def suspect(rows: pd.DataFrame) -> str:
         return "Not measured as assumed: there is nothing to compare the others with."
     best = ranked.iloc[0].to_dict()
     apart = f"{100 * best['distance']:.1f} points from the paper's"
+    even = f"A network equally sparse in all layers would lie {100 * base['even']:.1f} points away."
     if best["row"] == base["row"]:
-        return f"No other value brings the pattern nearer: as assumed, it lies {apart}, which is the least."
+        return f"No other value brings the pattern nearer: as assumed, it lies {apart}, which is the least. {even}"
     before = f"{100 * base['distance']:.1f} as assumed"
     if best["verdict"] == "closer":
-        return f"What explains the difference best is “{best['row']}”: the pattern lies {apart}, against {before}."
+        return (
+            f"What explains the difference best is “{best['row']}”: the pattern lies {apart}, against {before}. {even}"
+        )
     return (
         f"The least distance has “{best['row']}”: the pattern lies {apart}, against {before}. "
-        f"But over so few seeds that is undecided: none of the facts is shown to explain the difference."
+        f"But over so few seeds that is undecided: none of the facts is shown to explain the difference. {even}"
     )
 
 

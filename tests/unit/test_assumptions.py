@@ -93,6 +93,7 @@ def test_distances_changes_and_ranks_by_hand(compared):
     half = 2.919986 * 0.01 / 3**0.5  # Student's t with 2 degrees of freedom, 95 %; the changes deviate by 1 point
     assert frame["distance_high"][1] == pytest.approx((-0.14 + half) * 6 / 7)
     assert frame["C1_paper"][0] == 0.59
+    assert frame["even"][0] == pytest.approx(0.1645, abs=5e-5)  # of the paper's seven numbers from their mean, 0.7186
 
 
 def test_the_page_shows_rows_ranks_and_what_explains_best(plan, compared, root):
