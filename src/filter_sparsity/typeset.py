@@ -418,7 +418,7 @@ def suspect(rows: pd.DataFrame) -> str:
             f"What explains the difference best is “{best['row']}”: the pattern lies {apart}, against {before}. {even}"
         )
     return (
-        f"The least distance has “{best['row']}”: the pattern lies {apart}, against {before}. "
+        f"“{best['row']}” has the least distance: the pattern lies {apart}, against {before}. "
         f"But over so few seeds that is undecided: none of the facts is shown to explain the difference. {even}"
     )
 
