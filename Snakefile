@@ -21,13 +21,16 @@ configfile: "config/config.yaml"
 try:
     PLAN = build_plan(config)  # its settings say which data were there
     OTHER = config.get("verdict") and build_plan(merge(config, read_yaml(Path(config["verdict"]))))
+    VARIED = config.get("assumptions") and build_plan(
+        merge(config, read_yaml(Path(config["assumptions"]))) | {"records": "stored"}
+    )
 except UserError as error:
     raise SystemExit(f"error: {error}") from None
 
 config.update(PLAN.settings)
 SCALE = PLAN.home  # the folder in results/
 STORED = PLAN if PLAN.runs is not None else OTHER  # the plan of stored runs, if there is one
-PLANS = {plan.home: plan for plan in (PLAN, STORED) if plan}
+PLANS = {plan.home: plan for plan in (PLAN, STORED, VARIED) if plan}
 
 
 wildcard_constraints:
@@ -64,6 +67,13 @@ if PLAN is not STORED:
 include: "workflow/rules/tables.smk"
 include: "workflow/rules/figures.smk"
 include: "workflow/rules/judge.smk"
+
+
+if VARIED:
+
+    include: "workflow/rules/assumptions.smk"
+
+
 include: "workflow/rules/report.smk"
 include: "workflow/rules/page.smk"
 include: "workflow/rules/check.smk"

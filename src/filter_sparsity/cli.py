@@ -179,13 +179,23 @@ def overview(args: argparse.Namespace) -> None:
 
 def report(args: argparse.Namespace) -> None:
     from .plan import Plan
-    from .typeset import report, verdict
+    from .typeset import assumptions, report, verdict
 
     verdicts = []
     for home in args.verdict or []:
         picture = os.path.relpath(home / "figures" / "overview.pdf", args.out.parent)
         verdicts.append(verdict(Plan.from_json(home / "plan.json"), home / "verdict", picture))
-    write_text(args.out, report(Plan.from_json(args.plan), args.runs, args.template, verdicts))
+    home = args.assumptions
+    assumed = home and assumptions(Plan.from_json(home / "plan.json"), home / "assumptions.csv")
+    write_text(args.out, report(Plan.from_json(args.plan), args.runs, args.template, verdicts, assumed))
+
+
+def assumptions(args: argparse.Namespace) -> None:
+    from .assumptions import compare
+    from .plan import Plan
+
+    frame = compare(Plan.from_json(args.plan), args.table, args.reference, args.published)
+    write_text(args.out, frame.to_csv(index=False, float_format="%.10g", lineterminator="\n"))
 
 
 def readme(args: argparse.Namespace) -> None:
@@ -356,6 +366,11 @@ def parser() -> argparse.ArgumentParser:
     p = verb(report, "Typeset the report around its tables and figures as LaTeX.")
     with_plan(p, "--runs", "--template")
     p.add_argument("--verdict", type=Path, action="append", help="results of a scale whose verdict is shown, in order")
+    p.add_argument("--assumptions", type=Path, help="results of the stored runs that vary assumed facts")
+    p.add_argument("--out", type=Path, required=True)
+
+    p = verb(assumptions, "Say of assumed facts that were varied how near each comes to the paper's sparsities.")
+    with_plan(p, "--table", "--reference", "--published")
     p.add_argument("--out", type=Path, required=True)
 
     p = verb(readme, "Write the verdict of stored records into the README.")

@@ -82,6 +82,11 @@ def verdict(scale: str, name: str) -> Path:
     return RESULTS / scale / "verdict" / name
 
 
+def assumptions(scale: str) -> Path:
+    """How near each varied fact comes to the paper."""
+    return RESULTS / scale / "assumptions.csv"
+
+
 def reference(scale: str, ending: str = "csv") -> Path:
     """What is stored of a scale's runs: their measurements (csv), provenance (json) and what figures draw (npz)."""
     return REFERENCES / "measured" / f"{scale}.{ending}"

@@ -91,9 +91,13 @@ def build_plan(settings: dict[str, Any]) -> Plan:
         there = [name for name, d in datasets.items() if d.found(root) or paths.prepared(name).exists()]
         settings = {**settings, "by_hand": [name for name in there if datasets[name].obtain == "by hand"]}
     resolver = _Resolver(experiments, settings, datasets, str(path))
-    tables = {name: resolver.table(name, table) for name, table in experiments["tables"].items()}
-    figures = {name: resolver.figure(name, figure) for name, figure in experiments["figures"].items()}
-    claims = [resolver.claim(i, claim) for i, claim in enumerate(experiments.get("claims", []))]
+    own = {name: table for name, table in experiments["tables"].items() if table.get("scale") == scale}
+    shared = {name: table for name, table in experiments["tables"].items() if "scale" not in table}
+    tables = {name: resolver.table(name, table) for name, table in (own or shared).items()}
+    figures, claims = {}, []
+    if not own:
+        figures = {name: resolver.figure(name, figure) for name, figure in experiments["figures"].items()}
+        claims = [resolver.claim(i, claim) for i, claim in enumerate(experiments.get("claims", []))]
     kept = stored.index(paths.reference(scale, "json")) if settings.get("records") == "stored" else None
     if kept is not None:
         figures = {name: figure | {"needs": stored.lacking(name, figure, kept)} for name, figure in figures.items()}
@@ -268,19 +272,20 @@ class _Resolver:
                 raise UserError(f"{self.where}: datasets.{full['dataset']}.seeds: not at a scale with pack_seeds")
             self.seeds[name] = seeds
         network = {**network, "hidden": own.get("hidden", {}).get(full["network"], network["hidden"])}
+        facts = {k: full.get(k, fact["value"]) for k, fact in network.items()}
         kind = next((k for k in ("l2", "wd") if k in full), "none")
         try:
             spec = Spec(
                 dataset=name,
                 flip=dataset.flip,
-                network=self._network(full["network"], network),
+                network=self._network(full["network"], facts),
                 negative_slope=full["negative_slope"],
                 gamma_init=full["gamma_init"],
                 beta_init=full["beta_init"],
                 optimizer=full["optimizer"],
                 algorithm=optimizer["algorithm"],
                 rate=_round(optimizer["rate"] * multiplier(self.settings["rate_multiplier"], full["optimizer"])),
-                hyperparameters=optimizer["hyperparameters"],
+                hyperparameters={**optimizer["hyperparameters"], **full.get("hyperparameters", {})},
                 gamma_rate_scale=full["gamma_rate_scale"],
                 beta_rate_scale=full["beta_rate_scale"],
                 regularizer=kind,
@@ -341,11 +346,11 @@ class _Resolver:
     def _network(self, name: str, facts: dict[str, Any]) -> Network:
         return Network(
             name=name,
-            filters=tuple(max(1, round(f * self.settings["width"])) for f in facts["filters"]["value"]),
-            kernels=tuple(facts["kernels"]["value"]),
-            pool_after=tuple(facts["pool_after"]["value"]),
-            conv_bias=facts["conv_bias"]["value"],
-            hidden=tuple(facts["hidden"]["value"]),
+            filters=tuple(max(1, round(f * self.settings["width"])) for f in facts["filters"]),
+            kernels=tuple(facts["kernels"]),
+            pool_after=tuple(facts["pool_after"]),
+            conv_bias=facts["conv_bias"],
+            hidden=tuple(facts["hidden"]),
         )
 
     def _there(self, dataset: Dataset) -> bool:

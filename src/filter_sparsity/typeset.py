@@ -66,6 +66,8 @@ _SPECIAL = {
     "−": r"$-$",
     "…": r"\dots{}",
     "–": "--",
+    "“": "``",
+    "”": "''",
 }
 _TOKEN = re.compile(r"([γβλθ])_(\w+)|10\^\{(-?\d+)\}|( %|.)", re.DOTALL)
 
@@ -340,10 +342,98 @@ def sentence(found: dict[str, Any]) -> str:
     return f"{told} Of {claims['made']} claims: {counted}."
 
 
-def report(plan: Plan, runs: Path, template: Path, verdicts: Sequence[dict[str, Any]] = ()) -> str:
+def assumptions(plan: Plan, compared: Path) -> dict[str, Any]:
+    """What the report says of assumed facts that were varied: a group's rows as in the table, and by their rank."""
+    try:
+        frame = pd.read_csv(compared, keep_default_na=False, na_values=[""], dtype={"row": str, "verdict": str})
+    except (OSError, ValueError) as error:
+        raise UserError(f"cannot read {compared}: {' '.join(str(error).split())}") from None
+    told = [str(name).removesuffix("_paper") for name in frame if str(name).endswith("_paper")]
+    layers = [name for name in told if name != "test_error"]
+    groups = []
+    for label, own in frame.groupby("group", sort=False):
+        rows = [_assumed(line, layers) for line in own.to_dict("records")]
+        first = own.iloc[0]
+        groups.append(
+            {
+                "label": label,
+                "rows": rows,
+                "ranked": sorted((row for row in rows if row["n"]), key=lambda row: row["rank"]),
+                "paper": [number(first[f"{layer}_paper"], "sparsity_by_gamma") for layer in layers],
+                "paper_error": number(first["test_error_paper"], "test_error"),
+                "sentence": suspect(own),
+            }
+        )
+    return {
+        "scale": plan.scale,
+        "changes": changes(plan),
+        "runs": int(frame["n"].sum()),
+        "layers": layers,
+        "groups": groups,
+        "caption": " ".join(table["caption"] for table in plan.tables.values()),
+    }
+
+
+def _assumed(line: dict[Any, Any], layers: list[str]) -> dict[str, Any]:
+    def points(value: float) -> str:
+        return f"{100 * value:+.1f}".replace("-", "−")
+
+    def change(key: str) -> str:
+        if pd.isna(line[f"{key}_change"]):
+            return ""
+        if pd.isna(line[f"{key}_low"]):
+            return points(line[f"{key}_change"])
+        return f"{points(line[f'{key}_change'])} ({points(line[f'{key}_low'])} to {points(line[f'{key}_high'])})"
+
+    def with_spread(key: str, metric: str) -> str:
+        return number(line[key], metric) + spread(line[f"{key}_sd"], metric)
+
+    return {
+        "label": line["row"],
+        "cells": [with_spread(layer, "sparsity_by_gamma") for layer in layers],
+        "error": with_spread("test_error", "test_error"),
+        "n": line["n"],
+        "rank": 0 if pd.isna(line["rank"]) else int(line["rank"]),
+        "distance": with_spread("distance", "test_error"),  # a decimal, as errors have
+        "nearer": change("distance"),
+        "more": change("total"),
+        "verdict": "" if pd.isna(line["verdict"]) else line["verdict"],
+    }
+
+
+def suspect(rows: pd.DataFrame) -> str:
+    """Which assumed fact explains the difference best, as far as the numbers of a group carry."""
+    ranked = rows[rows["n"] > 0].sort_values("distance", kind="stable")
+    base = rows.iloc[0].to_dict()
+    if not base["n"]:
+        return "Not measured as assumed: there is nothing to compare the others with."
+    best = ranked.iloc[0].to_dict()
+    apart = f"{100 * best['distance']:.1f} points from the paper's"
+    even = f"A network equally sparse in all layers would lie {100 * base['even']:.1f} points away."
+    if best["row"] == base["row"]:
+        return f"No other value brings the pattern nearer: as assumed, it lies {apart}, which is the least. {even}"
+    before = f"{100 * base['distance']:.1f} as assumed"
+    if best["verdict"] == "closer":
+        return (
+            f"What explains the difference best is “{best['row']}”: the pattern lies {apart}, against {before}. {even}"
+        )
+    return (
+        f"“{best['row']}” has the least distance: the pattern lies {apart}, against {before}. "
+        f"But over so few seeds that is undecided: none of the facts is shown to explain the difference. {even}"
+    )
+
+
+def report(
+    plan: Plan,
+    runs: Path,
+    template: Path,
+    verdicts: Sequence[dict[str, Any]] = (),
+    assumed: dict[str, Any] | None = None,
+) -> str:
     """The report's LaTeX. Tables and figures are read from `tables/` and `figures/` beside it when it is compiled.
 
-    `verdicts` are those of other scales' stored records, which come first, and of this one.
+    `verdicts` are those of other scales' stored records, which come first, and of this one. `assumed` is what the
+    stored runs of varied facts say, where the scale shows it.
     """
     records = read_records(plan, plan.specs, runs)
     origins = [record["provenance"] for record in records]
@@ -352,6 +442,7 @@ def report(plan: Plan, runs: Path, template: Path, verdicts: Sequence[dict[str, 
         "scale": plan.scale,
         "stored": plan.runs is not None,
         "verdicts": list(verdicts),
+        "assumptions": assumed,
         "changes": changes(plan),
         "seeds": number_of_seeds(plan),
         "networks": sum(len(plan.seeds_of(spec)) for spec in plan.specs),

@@ -23,6 +23,7 @@ TORCH_FREE = (
     "claims",
     "judge",
     "keys",
+    "assumptions",
     "check",
     "typeset",
     "sparsity",

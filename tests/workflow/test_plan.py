@@ -43,6 +43,15 @@ def test_a_campaign_has_every_run(project):
     assert planned["train"] == planned["extract"] == 111
 
 
+def test_assumed_facts_are_varied_at_their_own_scale_only(project):
+    planned = jobs(project.snakemake("-n", "campaign", "--configfile", "config/assumptions.yaml"))
+    assert planned["train"] == planned["extract"] == 6 * 3
+    planned = jobs(project.snakemake("-n", "report", "--configfile", "config/stored.yaml"))
+    assert planned["assumptions_compared"] == 1
+    assert planned["plan"] == 2
+    assert "train" not in planned
+
+
 def test_a_campaign_runs_seed_by_seed_and_what_is_listed_first(project):
     """Three specs, the two of Table 4 first; each run is measured before another is trained."""
     settings = (project.folder / "config" / "tiny_scale.yaml").read_text()
@@ -85,7 +94,7 @@ def test_tables_and_figures_need_no_latex(project):
     ("arguments", "said"),
     [
         (["--config", "width=-1"], "width: -1 is less than or equal to the minimum of 0"),
-        (["--config", "widht=1"], "unknown key 'widht'; allowed are by_hand, campaign, data_root, datasets"),
+        (["--config", "widht=1"], "unknown key 'widht'; allowed are assumptions, by_hand, campaign, datasets"),
         (["--config", "device=tpu"], "device: 'tpu' is not one of cpu, cuda, auto"),
         (["--config", "scale=huge"], "seeds: none are given for the scale 'huge'"),
         (["--config", "experiments=nowhere.yaml"], "cannot read nowhere.yaml: No such file or directory"),

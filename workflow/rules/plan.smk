@@ -4,7 +4,7 @@
 
 rule plan:
     input:
-        config["experiments"],
+        lambda w: PLANS[w.home].settings["experiments"],
         config["datasets"],
         lambda w: stored_index(PLANS[w.home]),
     output:

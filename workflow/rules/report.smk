@@ -9,6 +9,8 @@ rule typeset_report:
         plan=paths.plan(SCALE),
         template="report/report.tex.j2",
         verdicts=[paths.verdict(home, "verdict.json") for home in SHOWN],
+        page="report/assumptions.tex.j2",
+        varied=[paths.assumptions(VARIED.home)] if VARIED else [],
     output:
         paths.report(SCALE, "tex"),
     log:
@@ -17,11 +19,12 @@ rule typeset_report:
     params:
         runs=paths.runs(SCALE),
         verdicts=" ".join(f"--verdict {paths.RESULTS / home}" for home in SHOWN),
+        varied=f"--assumptions {paths.RESULTS / VARIED.home}" if VARIED else "",
     message:
         "typeset the report"
     shell:
         "filter-sparsity report --plan {input.plan:q} --runs {params.runs:q} --template {input.template:q}"
-        " {params.verdicts} --out {output:q} > {log:q} 2>&1"
+        " {params.verdicts} {params.varied} --out {output:q} > {log:q} 2>&1"
 
 
 rule compile_report:
