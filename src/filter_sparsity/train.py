@@ -356,7 +356,8 @@ def _is_whole(folder: Path, spec: Spec, seed: int, data: Prepared | Index) -> bo
         origin = records.read_provenance(folder / TRAINED[-1], spec.id, seed)  # it is written last
     except UserError:
         return False
-    return origin["data_digest"] == data.digest
+    # Snakemake may have deleted what lay there before the other process wrote the last of it.
+    return origin["data_digest"] == data.digest and all((folder / name).exists() for name in TRAINED)
 
 
 def _write(folder: Path, training: Training, data: Prepared | Index, settings: Settings, seconds: float) -> None:

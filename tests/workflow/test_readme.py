@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 import yaml
-from conftest import ROOT
+from projects import ROOT
 from test_plan import jobs
 
 from filter_sparsity import claims, judge, paths, stored
