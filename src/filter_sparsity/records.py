@@ -54,9 +54,10 @@ def read(path: Path, spec_id: str, seed: int) -> dict[str, Any]:
         raise UserError(
             f"{path} does not match its digest: it was changed since it was made; delete it and extract the run again"
         )
-    if (record["spec_id"], record["seed"]) != (spec_id, seed):
+    who = record.get("spec_id"), record.get("seed")
+    if who != (spec_id, seed):
         raise UserError(
-            f"{path} is the record of {record['spec_id']} seed {record['seed']}, not of {spec_id} seed {seed}: "
+            f"{path} is the record of {who[0]} seed {who[1]}, not of {spec_id} seed {seed}: "
             "delete it and extract the run again"
         )
     return record
