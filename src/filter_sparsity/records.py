@@ -13,6 +13,7 @@ from safetensors import SafetensorError
 from safetensors.numpy import load_file
 
 from .errors import UserError
+from .paths import TRAINED
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -69,6 +70,14 @@ def read_provenance(path: Path, spec_id: str, seed: int) -> dict[str, Any]:
     if (origin.get("spec_id"), origin.get("seed")) != (spec_id, seed):
         raise UserError(f"{path} is not of {spec_id} seed {seed}: delete its folder and train the run again")
     return origin
+
+
+def files_digest(folder: Path) -> str:
+    """SHA-256 of what a training wrote, but for where it comes from, which has this digest in it."""
+    sha = hashlib.sha256()
+    for name in TRAINED[:-1]:
+        sha.update((folder / name).read_bytes())
+    return sha.hexdigest()
 
 
 def read_history(path: Path) -> list[dict[str, float]]:

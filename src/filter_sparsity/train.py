@@ -357,7 +357,7 @@ def _is_whole(folder: Path, spec: Spec, seed: int, data: Prepared | Index) -> bo
     except UserError:
         return False
     # Snakemake may have deleted what lay there before the other process wrote the last of it.
-    return origin["data_digest"] == data.digest and all((folder / name).exists() for name in TRAINED)
+    return origin.get("data_digest") == data.digest and all((folder / name).exists() for name in TRAINED)
 
 
 def _write(folder: Path, training: Training, data: Prepared | Index, settings: Settings, seconds: float) -> None:
@@ -381,6 +381,7 @@ def _write(folder: Path, training: Training, data: Prepared | Index, settings: S
     write_bytes(weights, save(state, identity))
     write_bytes(kept, save(training.affine.tensors(spec.network.layers), identity))
     write_text(losses, table.getvalue())
+    origin["files_digest"] = records.files_digest(folder)
     write_text(source, json.dumps(origin, indent=1) + "\n")
 
 
