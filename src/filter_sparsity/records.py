@@ -61,7 +61,17 @@ def read(path: Path, spec_id: str, seed: int) -> dict[str, Any]:
             f"{path} is the record of {who[0]} seed {who[1]}, not of {spec_id} seed {seed}: "
             "delete it and extract the run again"
         )
+    if not _is_measured(record.get("measured")):
+        raise UserError(f"{path} does not hold measurements: delete it and extract the run again")
     return record
+
+
+def _is_measured(measured: Any) -> bool:
+    """Whether it is a mapping of metrics to numbers, or to mappings of layers to numbers."""
+    if not isinstance(measured, dict):
+        return False
+    numbers = [n for v in measured.values() for n in (v.values() if isinstance(v, dict) else [v])]
+    return all(isinstance(n, int | float) and not isinstance(n, bool) for n in numbers)
 
 
 def read_provenance(path: Path, spec_id: str, seed: int) -> dict[str, Any]:

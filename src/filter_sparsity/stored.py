@@ -94,6 +94,8 @@ def store(plan: Plan, runs: Path, simulations: Path, reference: Path, note: str 
                 f"{folder} was trained on other data than the stored run of the same spec and seed: "
                 f"nothing is stored; remove that run from {reference.with_suffix('.json')} if it is wrong"
             )
+        if lacks := [key for key in ENVIRONMENT if key not in origin]:
+            raise UserError(f"{folder / 'record.json'} does not say its {' and '.join(lacks)}: extract the run again")
         environment = {key: origin[key] for key in ENVIRONMENT}
         if environment not in environments:
             environments.append(environment)
@@ -217,13 +219,14 @@ def _read_values(path: Path) -> Values:
 
 def _read_arrays(path: Path) -> dict[str, np.ndarray]:
     import zipfile
+    import zlib
 
     import numpy as np
 
     try:
         with np.load(path, allow_pickle=False) as file:
             return dict(file)
-    except (OSError, ValueError, KeyError, zipfile.BadZipFile) as error:
+    except (OSError, EOFError, ValueError, KeyError, zipfile.BadZipFile, zlib.error, NotImplementedError) as error:
         raise UserError(f"{path} cannot be read ({error}): get it again from the repository") from None
 
 

@@ -124,6 +124,8 @@ class Campaign:
             else:
                 if self.judge("after kills", project):
                     counts["  whole reports equal byte by byte"] += 1
+                else:
+                    self.complain("what the last call said", self.said(project))
                 orphans(project.folder)
                 shutil.rmtree(project.folder)
                 if done >= count:
