@@ -1,6 +1,6 @@
 # Two commands for everybody (report, test), and the few of who works on the code.
 .DEFAULT_GOAL := help
-.PHONY: help setup latex report test check bench lint format clean
+.PHONY: help setup latex report test rough check bench lint format clean
 PYTHON ?= python3
 CORES ?= all
 BIN := .venv/bin
@@ -8,6 +8,7 @@ BIN := .venv/bin
 help:
 	@echo "make report   set up, then every table and figure and results/quick/report.pdf"
 	@echo "make test     set up, then the tests"
+	@echo "make rough    kills, full disks, damaged files: half an hour of them, counted"
 	@echo "make check    compare fresh records with the stored ones"
 	@echo "make bench    training speed against the usual loop, on an idle machine"
 	@echo "make lint     every check of style and types;  make format  mends what can be mended"
@@ -37,6 +38,9 @@ report: setup latex
 
 test: setup latex
 	$(BIN)/python -m pytest -n auto --dist loadfile
+
+rough: setup latex
+	$(BIN)/python tests/rough.py
 
 check: setup
 	$(BIN)/snakemake --cores $(CORES) check

@@ -1,9 +1,9 @@
 """Files that were changed at random, given to whatever reads them: refused in one line, or read as what they were.
 
-`Mutants(folder, seed)` makes one good file of each kind, and `run(kind, count)` changes it that many times. A reader may
-refuse, which the command line says in one line, or give what the unchanged file gives. Anything else is trouble: another
-exception, another content where a digest vouches for it, or a file or process outside the reader's folder. Of what
-nothing can vouch for, a configuration say, another valid content is fine.
+`Mutants(folder, seed)` makes one good file of each kind, and `run(kind, count)` changes it that many times. A reader
+may refuse, which the command line says in one line, or give what the unchanged file gives. Anything else is trouble:
+another exception, another content where a digest vouches for it, or a file outside the reader's folder. Of what nothing
+can vouch for, a configuration say, another valid content is fine.
 """
 
 from __future__ import annotations
@@ -25,8 +25,6 @@ from typing import Any
 import numpy as np
 import torch
 import trimesh
-import yaml
-from PIL import Image
 from test_cifar import make_archive, md5, random_source
 from test_objectnet3d import jpeg, off
 
@@ -184,7 +182,7 @@ class Mutants:
         if self.chance.random() < 0.5:
             path.write_bytes(self.bytes((ROOT / "config/config.yaml").read_bytes()))
         else:
-            path.write_text(yaml.safe_dump(self.tree(self.settings)))
+            path.write_text(json.dumps(self.tree(self.settings)))
         said = self.verb("plan", "--config", path, "--out", self.inside / "plan.json")
         assert "Traceback" not in said
         return True
@@ -195,7 +193,7 @@ class Mutants:
         if self.chance.random() < 0.4:
             path.write_bytes(self.bytes(content))
         else:
-            path.write_text(yaml.safe_dump(self.tree(read_yaml(ROOT / "config/experiments.yaml"))))
+            path.write_text(json.dumps(self.tree(read_yaml(ROOT / "config/experiments.yaml"))))
         given = json.dumps({**self.settings, "experiments": str(path)})
         self.verb("plan", "--settings", given, "--out", self.inside / "plan.json")
         Plan.from_json(self.inside / "plan.json")

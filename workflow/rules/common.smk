@@ -1,5 +1,6 @@
 # Which files of which runs: what the rules of the stages have in common.
 
+SETTINGS = {name: json.dumps(spec.to_dict()) for name, spec in PLAN.specs.items()}  # once, however many seeds
 SEEDS = PLAN.seeds if config["pack_seeds"] else ["{seed}"]  # of one job
 ROOT = config["data_root"] or paths.ORIGINAL
 FIGURE_NEEDS = {"affine": "affine.safetensors", "universality": "features.csv"}

@@ -295,9 +295,9 @@ class Campaign:
         return counts
 
     @staticmethod
-    def trained(project: Project) -> dict[str, bytes]:
-        """When each run was trained."""
-        return {str(p): p.read_bytes() for p in project.folder.glob("results/test/runs/*/*/provenance.json")}.values()
+    def trained(project: Project) -> list[bytes]:
+        """When each run was trained, among the rest that its provenance says."""
+        return sorted(path.read_bytes() for path in project.folder.glob("results/test/runs/*/*/provenance.json"))
 
 
 class Mounted:
