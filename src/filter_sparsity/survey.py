@@ -88,12 +88,15 @@ def _look(folder: Path) -> Run:
     try:
         spec, own = Spec.from_dict(record["spec"]), record["provenance"]
         facts = spec.dataset, own["data_digest"], own.get("precision", "float32")
+        named = spec.id
+        if not all(isinstance(fact, str) for fact in facts):
+            raise TypeError("a name that is no text")
     except (UserError, KeyError, TypeError, AttributeError):
         raise UserError(
             f"{folder / 'record.json'} is not a whole record: delete it and extract the run again"
         ) from None
-    if spec.id != spec_id:
-        raise UserError(f"{folder} holds the settings of {spec.id}: it was moved, or made by another version")
+    if named != spec_id:
+        raise UserError(f"{folder} holds the settings of {named}: it was moved, or made by another version")
     if trained is not None and trained != own:
         raise UserError(f"{folder}: its record and its weights are of two trainings: copy the folder whole")
     return Run(folder, spec_id, seed, "measured", records.digest(record), *facts)

@@ -280,7 +280,8 @@ class Mutants:
         plan = Plan(**{**self.good_plan.__dict__, "runs": runs, "figures": {}})
         stored.restore(plan, self.inside / "reference.csv", self.inside / "back", self.inside / "none")
         for path in (self.inside / "back").glob("*/*/record.json"):
-            if path.read_bytes() != (self.folder / "all" / path.relative_to(self.inside / "back")).read_bytes():
+            good = self.folder / "all" / path.relative_to(self.inside / "back")
+            if json.loads(path.read_text()) != json.loads(good.read_text()):  # in whatever order
                 return False
         return True
 
