@@ -78,10 +78,15 @@ class Plan:
             return [spec_id for spec_id in dict.fromkeys(spec_ids(self.claims)) if spec_id in self.specs]
         return self.selected(name)
 
+    def _data(self) -> dict[str, Any]:
+        return {**self.__dict__, "specs": {k: v.to_dict() for k, v in self.specs.items()}}
+
+    @property
+    def digest(self) -> str:
+        return _digest(self._data())
+
     def to_json(self) -> str:
-        data = {**self.__dict__, "specs": {k: v.to_dict() for k, v in self.specs.items()}}
-        data["digest"] = _digest(data)
-        return json.dumps(data, indent=1, ensure_ascii=False, allow_nan=False) + "\n"
+        return json.dumps({**self._data(), "digest": self.digest}, indent=1, ensure_ascii=False, allow_nan=False) + "\n"
 
     @classmethod
     def from_json(cls, path: Path) -> Plan:

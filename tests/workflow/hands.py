@@ -215,6 +215,7 @@ class Campaign:
             project = self.fresh() if size else self.again()
             results = project.folder / "results"
             results.mkdir(exist_ok=True)
+            shutil.rmtree(results / "test/tables", ignore_errors=True)  # so that there is something to write
             kind = "full disk" if size else "read-only disk"
             with Mounted(results, size) as disk:
                 if not disk.mounted:
