@@ -6,7 +6,7 @@ from pathlib import Path
 
 from snakemake.utils import min_version
 
-from filter_sparsity import paths
+from filter_sparsity import lock, paths
 from filter_sparsity.errors import UserError
 from filter_sparsity.sweep import build_plan, merge
 from filter_sparsity.validation import read_yaml
@@ -19,6 +19,8 @@ configfile: "config/config.yaml"
 
 
 try:
+    if workflow.is_main_process and lock.take(sys.argv):
+        print("an earlier call was killed here: the lock that it left is dropped", file=sys.stderr)
     PLAN = build_plan(config)  # its settings say which data were there
     OTHER = config.get("verdict") and build_plan(merge(config, read_yaml(Path(config["verdict"]))))
     VARIED = config.get("assumptions") and build_plan(

@@ -258,6 +258,21 @@ def restore(args: argparse.Namespace) -> None:
     print(f"{restore(Plan.from_json(args.plan), args.reference, args.runs, args.simulations)} runs restored")
 
 
+def survey(args: argparse.Namespace) -> None:
+    from .plan import Plan
+    from .survey import STATES, survey, table
+
+    plan = Plan.from_json(args.plan) if args.plan else None
+    runs, conflicts = survey(args.runs, plan)
+    print("\n".join(table(runs, plan)))
+    counts = [f"{sum(run.state == state for run in runs):,} {state}" for state in STATES]
+    print(f"{len(runs):,} runs: {', '.join(counts)}")
+    for line in conflicts:
+        print(f"conflict: {line}")
+    if conflicts:
+        raise UserError(f"{len(conflicts)} conflicts: mend them before these runs are used together")
+
+
 def keys(args: argparse.Namespace) -> None:
     from .keys import page
     from .paths import write_text
@@ -400,6 +415,10 @@ def parser() -> argparse.ArgumentParser:
     with_plan(p, "--runs", "--simulations")
     p.add_argument("--note", default="", help="what whoever reads the stored records should know")
     p.add_argument("--out", type=Path, required=True, help="the csv; its json and npz lie beside it")
+
+    p = verb(survey, "Look through folders of runs, before or after they are merged; fail if something does not fit.")
+    p.add_argument("runs", type=Path, nargs="+", help="folders such as results/<scale>/runs")
+    p.add_argument("--plan", type=Path, help="results/<scale>/plan.json: which runs there are to be")
 
     p = verb(restore, "Write the folders of a plan's stored runs.")
     with_plan(p, "--reference", "--runs", "--simulations")

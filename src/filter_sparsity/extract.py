@@ -132,16 +132,18 @@ def extract_run(spec: Spec, seed: int, data: Prepared | Index, folder: Path, dev
     """Write `record.json` and `features.csv` of a trained run. Raises UserError if the run is not what it should be."""
     model = load(spec, seed, folder / "weights.safetensors", data, device)
     origin = records.read_provenance(folder / "provenance.json", spec.id, seed)
-    if origin["data_digest"] != data.digest:
+    if origin.get("data_digest") != data.digest:
         raise UserError(
             f"{folder} was trained on other data than those now prepared as {data.name}: delete it and train again"
         )
+    history = records.read_history(folder / "history.csv")
+    if origin.get("files_digest", "") not in ("", records.files_digest(folder)):  # runs of earlier versions have none
+        raise UserError(f"{folder} does not hold what was trained, but something changed: delete it and train again")
     measured, features = measure(spec, model, data)
     table = io.StringIO()
     lines = csv.DictWriter(table, features[0], lineterminator="\n")
     lines.writeheader()
     lines.writerows({k: f"{v:.7g}" if isinstance(v, np.floating) else v for k, v in f.items()} for f in features)
-    history = records.read_history(folder / "history.csv")
     record = {
         "spec_id": spec.id,
         "seed": seed,

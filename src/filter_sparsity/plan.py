@@ -5,6 +5,7 @@ Torch-free.
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
@@ -77,14 +78,25 @@ class Plan:
             return [spec_id for spec_id in dict.fromkeys(spec_ids(self.claims)) if spec_id in self.specs]
         return self.selected(name)
 
+    def _data(self) -> dict[str, Any]:
+        return {**self.__dict__, "specs": {k: v.to_dict() for k, v in self.specs.items()}}
+
+    @property
+    def digest(self) -> str:
+        return _digest(self._data())
+
     def to_json(self) -> str:
-        data = {**self.__dict__, "specs": {k: v.to_dict() for k, v in self.specs.items()}}
-        return json.dumps(data, indent=1, ensure_ascii=False, allow_nan=False) + "\n"
+        return json.dumps({**self._data(), "digest": self.digest}, indent=1, ensure_ascii=False, allow_nan=False) + "\n"
 
     @classmethod
     def from_json(cls, path: Path) -> Plan:
         try:
             data = json.loads(path.read_text())
+            if data.pop("digest", "") != _digest(data):
+                raise UserError(
+                    f"{path} does not match its digest: the file was changed by hand, or comes from another version; "
+                    "make it again with `filter-sparsity plan`"
+                )
             specs = {k: Spec.from_dict(v) for k, v in data.pop("specs").items()}
             plan = cls(specs=specs, **data)
         except OSError as error:
@@ -98,6 +110,11 @@ class Plan:
                     "comes from another version; make it again with `filter-sparsity plan`"
                 )
         return plan
+
+
+def _digest(data: dict[str, Any]) -> str:
+    """SHA-256 of a plan's content, whatever the order of its keys."""
+    return hashlib.sha256(json.dumps(data, sort_keys=True).encode()).hexdigest()
 
 
 def spec_ids(part: Any) -> Iterator[str]:

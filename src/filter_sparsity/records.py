@@ -13,6 +13,7 @@ from safetensors import SafetensorError
 from safetensors.numpy import load_file
 
 from .errors import UserError
+from .paths import TRAINED
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -54,12 +55,23 @@ def read(path: Path, spec_id: str, seed: int) -> dict[str, Any]:
         raise UserError(
             f"{path} does not match its digest: it was changed since it was made; delete it and extract the run again"
         )
-    if (record["spec_id"], record["seed"]) != (spec_id, seed):
+    who = record.get("spec_id"), record.get("seed")
+    if who != (spec_id, seed):
         raise UserError(
-            f"{path} is the record of {record['spec_id']} seed {record['seed']}, not of {spec_id} seed {seed}: "
+            f"{path} is the record of {who[0]} seed {who[1]}, not of {spec_id} seed {seed}: "
             "delete it and extract the run again"
         )
+    if not _is_measured(record.get("measured")):
+        raise UserError(f"{path} does not hold measurements: delete it and extract the run again")
     return record
+
+
+def _is_measured(measured: Any) -> bool:
+    """Whether it is a mapping of metrics to numbers, or to mappings of layers to numbers."""
+    if not isinstance(measured, dict):
+        return False
+    numbers = [n for v in measured.values() for n in (v.values() if isinstance(v, dict) else [v])]
+    return all(isinstance(n, int | float) and not isinstance(n, bool) for n in numbers)
 
 
 def read_provenance(path: Path, spec_id: str, seed: int) -> dict[str, Any]:
@@ -68,6 +80,14 @@ def read_provenance(path: Path, spec_id: str, seed: int) -> dict[str, Any]:
     if (origin.get("spec_id"), origin.get("seed")) != (spec_id, seed):
         raise UserError(f"{path} is not of {spec_id} seed {seed}: delete its folder and train the run again")
     return origin
+
+
+def files_digest(folder: Path) -> str:
+    """SHA-256 of what a training wrote, but for where it comes from, which has this digest in it."""
+    sha = hashlib.sha256()
+    for name in TRAINED[:-1]:
+        sha.update((folder / name).read_bytes())
+    return sha.hexdigest()
 
 
 def read_history(path: Path) -> list[dict[str, float]]:

@@ -118,7 +118,8 @@ def _is_whole(folder: Path, spec: Spec, seed: int, data: Prepared | Index) -> bo
         origin = records.read_provenance(folder / TRAINED[-1], spec.id, seed)  # it is written last
     except UserError:
         return False
-    return origin["data_digest"] == data.digest
+    # Snakemake may have deleted what lay there before the other process wrote the last of it.
+    return origin.get("data_digest") == data.digest and all((folder / name).exists() for name in TRAINED)
 
 
 def _write(folder: Path, training: Training, data: Prepared | Index, settings: Settings, seconds: float) -> None:
@@ -142,6 +143,7 @@ def _write(folder: Path, training: Training, data: Prepared | Index, settings: S
     write_bytes(weights, save(state, identity))
     write_bytes(kept, save(training.affine.tensors(spec.network.layers), identity))
     write_text(losses, table.getvalue())
+    origin["files_digest"] = records.files_digest(folder)
     write_text(source, json.dumps(origin, indent=1) + "\n")
 
 

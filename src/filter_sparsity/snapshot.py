@@ -63,8 +63,10 @@ class Snapshots:
         return sorted(self.folder.glob("*.snapshot"), reverse=True)
 
     def clear(self) -> None:
-        """Delete them all: the run is whole."""
-        shutil.rmtree(self.folder, ignore_errors=True)
+        """Delete them all: the run is whole. Not under another process that trains it again."""
+        with suppress(BlockingIOError, FileNotFoundError), (self.folder / "lock").open("w") as file:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            shutil.rmtree(self.folder, ignore_errors=True)
         for parent in self.folder.parents[:2]:  # of the spec, and of all snapshots
             with suppress(OSError):  # others have theirs there
                 parent.rmdir()

@@ -96,7 +96,7 @@ class Spec:
         try:
             parts: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in data["network"].items()}
             return cls(**{**data, "network": Network(**parts), "phase_steps": tuple(data["phase_steps"])})
-        except (KeyError, TypeError, AttributeError) as error:
+        except (KeyError, TypeError, AttributeError, ValueError) as error:
             raise UserError(f"not a spec: {error}") from None
 
     @property

@@ -94,6 +94,8 @@ def store(plan: Plan, runs: Path, simulations: Path, reference: Path, note: str 
                 f"{folder} was trained on other data than the stored run of the same spec and seed: "
                 f"nothing is stored; remove that run from {reference.with_suffix('.json')} if it is wrong"
             )
+        if lacks := [key for key in ENVIRONMENT if key not in origin]:
+            raise UserError(f"{folder / 'record.json'} does not say its {' and '.join(lacks)}: extract the run again")
         environment = {key: origin[key] for key in ENVIRONMENT}
         if environment not in environments:
             environments.append(environment)
@@ -164,17 +166,23 @@ def restore(plan: Plan, reference: Path, runs: Path, simulations: Path) -> int:
             run = kept["runs"].get((spec_id, seed))
             if run is None:
                 raise UserError(f"{reference} has no run of {spec_id} with seed {seed}: plan again")
-            record = _record(kept, values, spec_id, seed)
-            if records.digest(record) != run["digest"]:
+            try:
+                record, said, drawn = _record(kept, values, spec_id, seed), run["digest"], {*run["arrays"]}
+                now = records.digest(record)
+            except (KeyError, IndexError, TypeError, ValueError, AttributeError):
+                raise UserError(
+                    f"{reference.with_suffix('.json')} is damaged: get it again from the repository"
+                ) from None
+            if now != said:
                 raise UserError(
                     f"{reference}: {spec_id} seed {seed} does not have the digest of the record that was stored: "
                     "the file was changed; get it again from the repository"
                 )
             folder = of_run(runs, spec_id, seed)
             own = {name.split("/", 2)[2]: a for name, a in arrays.items() if name.startswith(f"{spec_id}/{seed}/")}
-            if "universality" in run["arrays"]:
+            if "universality" in drawn:
                 write_text(folder / "features.csv", _features(plan.specs[spec_id].network, own["universality"]))
-            if "affine" in run["arrays"]:
+            if "affine" in drawn:
                 write_bytes(folder / "affine.safetensors", _affine(own))
             write_text(folder / "record.json", records.sealed(record))
             count += 1
@@ -217,13 +225,14 @@ def _read_values(path: Path) -> Values:
 
 def _read_arrays(path: Path) -> dict[str, np.ndarray]:
     import zipfile
+    import zlib
 
     import numpy as np
 
     try:
         with np.load(path, allow_pickle=False) as file:
             return dict(file)
-    except (OSError, ValueError, KeyError, zipfile.BadZipFile) as error:
+    except (OSError, EOFError, ValueError, KeyError, zipfile.BadZipFile, zlib.error, NotImplementedError) as error:
         raise UserError(f"{path} cannot be read ({error}): get it again from the repository") from None
 
 

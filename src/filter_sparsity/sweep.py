@@ -54,6 +54,8 @@ def read_datasets(path: Path) -> dict[str, Dataset]:
             lines = list(csv.DictReader(file, delimiter="\t", quoting=csv.QUOTE_NONE))
     except OSError as error:
         raise UserError(f"cannot read {path}: {error.strerror}") from None
+    except (csv.Error, ValueError) as error:
+        raise UserError(f"{path} is not a table: {error}") from None
     kinds: dict[str, Any] = dict.fromkeys(("classes", "train", "test", "channels", "side"), int)
     kinds["flip"] = {"yes": True, "no": False}.__getitem__
     try:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -14,6 +15,7 @@ from safetensors import SafetensorError, safe_open
 from .errors import UserError
 from .paths import whole
 
+UNSEALED = 64 * "0"  # what stands for the SHA-256 of the file until it is known
 CHUNK = 1000  # rows that are written at once
 DTYPES = {np.dtype(np.int64): "I64", np.dtype(np.uint8): "U8"}
 
@@ -31,6 +33,7 @@ def write(
     raises OSError. The file is there whole or not at all.
     """
     orders = orders or {}
+    metadata = {**metadata, "seal": UNSEALED}
     # One entry of metadata, since safetensors writes several in random order. Wider numbers come first in such a file.
     header: dict[str, Any] = {"__metadata__": {kind: json.dumps(metadata)}}
     names = sorted(arrays, key=lambda name: (-arrays[name].itemsize, name))
@@ -43,11 +46,28 @@ def write(
     text += b" " * (-len(text) % 8)
     with whole(path) as beside, beside.open("wb") as file:
         file.write(len(text).to_bytes(8, "little") + text)
+        seal = hashlib.sha256(text)
         for name in names:
             array = arrays[name]
             for start in range(0, len(array), CHUNK):
                 rows = slice(start, start + CHUNK)
-                file.write(array[orders[name][rows] if name in orders else rows].tobytes())
+                content = array[orders[name][rows] if name in orders else rows].tobytes()
+                seal.update(content)
+                file.write(content)
+        file.seek(8 + text.index(UNSEALED.encode()))
+        file.write(seal.hexdigest().encode())
+
+
+def _seal(path: Path, seal: str) -> str:
+    """The SHA-256 of a file in which it is not known yet; empty, and not looked for, where there is no seal."""
+    if not seal:  # of an earlier version
+        return ""
+    with path.open("rb") as file:
+        text = file.read(int.from_bytes(file.read(8), "little"))
+        sha = hashlib.sha256(text.replace(seal.encode(), UNSEALED.encode(), 1))
+        while content := file.read(1 << 20):
+            sha.update(content)
+    return sha.hexdigest()
 
 
 @contextmanager
@@ -61,6 +81,8 @@ def reading(path: Path, kind: str, verb: str, refusal: str) -> Iterator[tuple[di
         with safe_open(path, "numpy") as file:
             arrays = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118
             metadata = json.loads(file.metadata()[kind])
+            if _seal(path, seal := metadata.pop("seal", "")) != seal:
+                raise ValueError("it does not match its digest")
         yield arrays, metadata
     except FileNotFoundError:
         raise UserError(f"{path} is not there: make it with `filter-sparsity {verb}`") from None

@@ -55,7 +55,7 @@ def read_yaml(path: Path) -> Any:
         return yaml.load(path.read_text(), Loader=_Loader)
     except OSError as error:
         raise UserError(f"cannot read {path}: {error.strerror}") from None
-    except yaml.YAMLError as error:
+    except (yaml.YAMLError, ValueError, RecursionError) as error:  # bytes that are no text, a date with a month 13
         raise UserError(f"{path} is not YAML: {' '.join(str(error).split())}") from None
 
 

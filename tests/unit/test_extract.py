@@ -298,3 +298,13 @@ def test_a_run_with_a_damaged_or_absent_file_is_refused(run, data, name):
     assert refused(spec, 1, data, folder).startswith(str(folder / name))
     (folder / name).unlink()
     assert refused(spec, 1, data, folder).startswith(str(folder / name))
+
+
+@pytest.mark.parametrize("name", ["weights.safetensors", "affine.safetensors", "history.csv"])
+def test_a_changed_byte_that_every_reader_takes_is_refused(run, data, name):
+    """The last byte of a weight, of a beta, a digit of a loss: files that are whole, and not what was trained."""
+    spec, folder = run
+    content = bytearray((folder / name).read_bytes())
+    content[-2] = ord("7") if content[-2] != ord("7") else ord("8")
+    (folder / name).write_bytes(content)
+    assert refused(spec, 1, data, folder).startswith(f"{folder} does not hold what was trained")

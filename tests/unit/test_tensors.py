@@ -38,6 +38,18 @@ def test_what_is_read_is_what_was_written(arrays, tmp_path):
         np.testing.assert_array_equal(back[name], array)
 
 
+def test_any_changed_byte_is_refused(arrays, tmp_path):
+    tensors.write(tmp_path / "a", "kind", {"name": "x"}, arrays)
+    whole = (tmp_path / "a").read_bytes()
+    for place in (9, 40, len(whole) // 2, len(whole) - 1):
+        (tmp_path / "a").write_bytes(whole[:place] + bytes([whole[place] ^ 1]) + whole[place + 1 :])
+        with (
+            pytest.raises(UserError, match="delete it and make it again"),
+            tensors.reading(tmp_path / "a", "kind", "make", "is none"),
+        ):
+            pass
+
+
 def test_a_file_of_another_kind_or_without_what_is_looked_for_is_refused(arrays, tmp_path):
     tensors.write(tmp_path / "a", "kind", {}, arrays)
     said = rf"\A{tmp_path}/a is none \([^\n]+\): delete it and make it again\Z"

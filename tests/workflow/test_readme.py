@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 import yaml
-from conftest import ROOT
+from projects import ROOT
 from snakemake.cli import parse_args
 from test_plan import jobs
 

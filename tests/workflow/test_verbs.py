@@ -11,7 +11,7 @@ from test_report import refused
 @pytest.fixture(scope="module")
 def planned(tmp_path_factory):
     """A project with a plan and prepared data, and the id of one of its specs."""
-    from conftest import copy
+    from projects import copy
 
     project = copy(tmp_path_factory.mktemp("verbs"))
     made = project.verb(

@@ -2,6 +2,7 @@
 
 import re
 
+SETTINGS = {name: json.dumps(spec.to_dict()) for name, spec in PLAN.specs.items()}  # once, however many seeds
 SEEDS = PLAN.seeds if config["pack_seeds"] else ["{seed}"]  # of one job
 ROOT = config["data_root"] or paths.ORIGINAL
 FIGURE_NEEDS = {"affine": "affine.safetensors", "universality": "features.csv"}

@@ -14,7 +14,7 @@ rule extract:
     resources:
         gpu=int(config["device"] != "cpu"),
     params:
-        spec=lambda w: json.dumps(PLAN.specs[w.spec].to_dict()),
+        spec=lambda w: SETTINGS[w.spec],
         seeds=seeds_of,
         runs=paths.runs(SCALE),
         device=config["device"],

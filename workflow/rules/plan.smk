@@ -14,6 +14,7 @@ rule plan:
     localrule: True
     params:
         settings=lambda w: json.dumps(PLANS[w.home].settings, sort_keys=True),
+        content=lambda w: PLANS[w.home].digest,  # an edit is seen by what it says, whatever a clock said of when
     message:
         "plan: every spec and what selects it"
     shell:

@@ -16,7 +16,7 @@ rule train:
         gpu=int(config["device"] != "cpu"),
         stop_at=STOP_AT,  # not among the params, which would train again what another time limit trained
     params:
-        spec=lambda w: json.dumps(PLAN.specs[w.spec].to_dict()),
+        spec=lambda w: SETTINGS[w.spec],
         seeds=seeds_of,
         runs=paths.runs(SCALE),
         device=config["device"],

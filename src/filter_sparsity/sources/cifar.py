@@ -103,7 +103,7 @@ def _archive(name: str, archive: Path, kind: Any) -> Source:
             with naming(Path(folder)), tarfile.open(archive) as tar:
                 tar.extractall(folder, filter=inside)
         except (tarfile.TarError, EOFError, zlib.error) as error:
-            raise UserError(f"{archive} cannot be extracted: {error}") from None
+            raise UserError(f"{archive} cannot be extracted: {' '.join(str(error).split())}") from None
         return _extracted(name, Path(folder), kind)
 
 

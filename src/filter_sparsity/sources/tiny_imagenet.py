@@ -7,6 +7,7 @@ testing were given out without labels.
 from __future__ import annotations
 
 import zipfile
+import zlib
 from pathlib import Path
 
 import numpy as np
@@ -21,6 +22,7 @@ ARCHIVE = f"{FOLDER}.zip"
 URL = f"http://cs231n.stanford.edu/{ARCHIVE}"
 MD5 = "90528d7ca1a48142e341f4ef8d21d0de"
 SIDE = 64  # pixels
+BROKEN = (zipfile.BadZipFile, zlib.error, EOFError, OSError, RuntimeError, NotImplementedError)  # of a damaged zip
 
 
 def tiny_imagenet(root: Path, checksum: str = MD5) -> Source:
@@ -38,7 +40,7 @@ def tiny_imagenet(root: Path, checksum: str = MD5) -> Source:
     try:
         with zipfile.ZipFile(archive) as members:
             names = [name for name in members.namelist() if not name.endswith("/")]
-    except (zipfile.BadZipFile, OSError) as error:
+    except BROKEN as error:
         raise UserError(f"{archive} is not a zip: {error}") from None
     for name in names:
         if not name.startswith(f"{FOLDER}/") or ".." in name.split("/"):
@@ -57,8 +59,11 @@ def _source(files: set[str], root: Path, archive: Path | None) -> Source:
         if f"{FOLDER}/{name}" not in files:
             raise UserError(f"{where}: {name} is not there")
         if archive:
-            with zipfile.ZipFile(archive) as members:
-                text = members.read(f"{FOLDER}/{name}").decode()
+            try:
+                with zipfile.ZipFile(archive) as members:
+                    text = members.read(f"{FOLDER}/{name}").decode()
+            except (*BROKEN, ValueError) as error:
+                raise UserError(f"{where}: {name} cannot be read: {error}") from None
         else:
             text = (root / FOLDER / name).read_text()
         return [line for line in text.splitlines() if line.strip()]

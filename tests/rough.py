@@ -1,0 +1,70 @@
+"""Rough hands: everything that may happen to this project on other people's machines, done to it, and counted.
+
+    make rough
+    python tests/rough.py --kills 50 --mutants 1100 --seed 1 [--only kills]
+
+Kills Snakemake and its jobs at random moments, starts two at once, fills disks, moves folders, changes clocks, cuts
+files, and changes configurations, records, archives and snapshots at random. Prints the counts and writes them to
+tests/rough.json; fails if anything was believed that should not be, or ended in a traceback. Half an hour on two cores;
+disks need a user who may mount.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+import tempfile
+import time
+from collections import Counter
+from pathlib import Path
+
+HERE = Path(__file__).parent
+sys.path += [str(HERE / "unit"), str(HERE / "workflow")]
+
+from hands import Campaign  # noqa: E402
+from mutants import Mutants  # noqa: E402
+
+PARTS = ("kills", "two_at_once", "stale_locks", "disks", "moved", "clocks", "damages")
+
+
+def main() -> int:
+    options = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    options.add_argument("--kills", type=int, default=50)
+    options.add_argument("--mutants", type=int, default=1100)
+    options.add_argument("--seed", type=int, default=1)
+    options.add_argument("--only", choices=[*PARTS, "mutants"], nargs="+")
+    args = options.parse_args()
+    wanted = args.only or [*PARTS, "mutants"]
+    began, counts, trouble = time.time(), {}, []
+    with tempfile.TemporaryDirectory(prefix="rough") as name:
+        if "mutants" in wanted:
+            mutants = Mutants(Path(name) / "mutants", args.seed)
+            for kind in mutants.kinds:
+                told = mutants.run(kind, -(-args.mutants // len(mutants.kinds)))
+                show(counts, Counter({f"changed {kind}: {what}": n for what, n in told.items()}))
+            trouble += mutants.trouble
+        if {*PARTS} & {*wanted}:
+            campaign = Campaign(Path(name) / "workflow", args.seed)
+            many = {"kills": [args.kills], "two_at_once": [5], "disks": [3], "damages": [6]}
+            for part in PARTS:
+                if part in wanted:
+                    show(counts, getattr(campaign, part)(*many.get(part, [])))
+            trouble += campaign.trouble
+    for line in trouble:
+        print(f"TROUBLE {line}")
+    minutes = round((time.time() - began) / 60, 1)
+    print(f"{len(trouble)} troubles; {minutes} minutes")
+    result = {"seed": args.seed, "minutes": minutes, "counts": counts, "trouble": trouble}
+    (HERE / "rough.json").write_text(json.dumps(result, indent=1) + "\n")
+    return bool(trouble)
+
+
+def show(counts: dict[str, int], more: Counter[str]) -> None:
+    counts.update(more)
+    for what, n in more.items():
+        print(f"{n:6}  {what.strip()}", flush=True)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
