@@ -33,11 +33,11 @@ from filter_sparsity.errors import UserError
 from filter_sparsity.extract import extract_run
 from filter_sparsity.paths import of_run
 from filter_sparsity.plan import Plan
+from filter_sparsity.run import Settings, train_run
 from filter_sparsity.snapshot import Snapshots
 from filter_sparsity.sources import archives, cifar, tiny_imagenet
 from filter_sparsity.spec import Network
 from filter_sparsity.sweep import build_plan, merge
-from filter_sparsity.train import Settings, train_run
 from filter_sparsity.validation import read_yaml
 
 ROOT = Path(__file__).parents[2]

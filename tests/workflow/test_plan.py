@@ -94,7 +94,7 @@ def test_tables_and_figures_need_no_latex(project):
     ("arguments", "said"),
     [
         (["--config", "width=-1"], "width: -1 is less than or equal to the minimum of 0"),
-        (["--config", "widht=1"], "unknown key 'widht'; allowed are assumptions, by_hand, campaign, datasets"),
+        (["--config", "widht=1"], "unknown key 'widht'; allowed are assumptions, by_hand, campaign, data_root"),
         (["--config", "device=tpu"], "device: 'tpu' is not one of cpu, cuda, auto"),
         (["--config", "scale=huge"], "seeds: none are given for the scale 'huge'"),
         (["--config", "experiments=nowhere.yaml"], "cannot read nowhere.yaml: No such file or directory"),

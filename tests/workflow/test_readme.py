@@ -190,7 +190,7 @@ def pages(tmp_path):
     """A copy of the pages, beside the files that they link to."""
     shutil.copytree(ROOT / "docs", tmp_path / "docs")
     shutil.copy(ROOT / "mkdocs.yml", tmp_path)
-    for name in ("benchmarks", "config", "report", "src"):
+    for name in ("benchmarks", "config", "profiles", "report", "src"):
         (tmp_path / name).symlink_to(ROOT / name)
     return tmp_path
 

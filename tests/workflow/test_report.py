@@ -271,7 +271,7 @@ def test_results_of_other_settings_are_refused(again):
 def test_without_latex_everything_but_the_pdf_is_made(again, tmp_path):
     tools = tmp_path / "bin"
     tools.mkdir()
-    for name in ("bash", "sh", "env", "git", "cat", "uname", "dirname"):
+    for name in ("bash", "sh", "env", "git", "cat", "uname", "dirname", "which"):
         if found := shutil.which(name):
             (tools / name).symlink_to(found)
     again.environment["PATH"] = str(tools)
