@@ -67,16 +67,16 @@ def for_readme(found: dict[str, Any], picture: str) -> str:
         seeds = f"{least} to {most}" if least < most else f"{most}"
         measured = cells["printed"] - cells["not measured"]
         agree = (
-            f"{cells['agrees']} agree"
+            f": {cells['agrees']} agree"
             if not cells["not comparable"]
-            else "not comparable: smaller networks, fewer steps"
+            else ", and not comparable with the paper's: smaller networks, fewer steps"
         )
         said = (
             f"**The verdict** at scale `{found['scale']}` (real CIFAR images, {found['runs']} runs of "
             f"{found['specs_with_runs']} specs, n = {seeds}):\n\n"
             f"- **{claims['confirmed']} of {claims['made']} claims** of the supplement confirmed, "
             f"{claims['refuted']} refuted, {claims['undecided']} undecided, {claims['not measured']} not measured;\n"
-            f"- **{measured} of {cells['printed']} printed numbers** measured: {agree}.\n\n"
+            f"- **{measured} of {cells['printed']} printed numbers** measured{agree}.\n\n"
             f"![All printed numbers: ours in the left half of each cell, the paper's in the right]({picture})"
         )
     return f"{START}\n{said}\n{END}"
