@@ -5,8 +5,9 @@ if restored():
 
     rule restore:
         input:
-            [paths.reference(STORED.scale, ending) for ending in ("csv", "json", "npz")],
             plan=paths.plan(STORED.home),
+            reference=paths.reference(STORED.scale),
+            beside=[paths.reference(STORED.scale, ending) for ending in ("json", "npz")],
         output:
             restored(),
         log:
@@ -18,5 +19,5 @@ if restored():
         message:
             "restore the stored runs of scale {STORED.scale}"
         shell:
-            "filter-sparsity restore --plan {input.plan:q} --reference {input[0]:q} --runs {params.runs:q}"
+            "filter-sparsity restore --plan {input.plan:q} --reference {input.reference:q} --runs {params.runs:q}"
             " --simulations {params.simulations:q} > {log:q} 2>&1"
