@@ -402,7 +402,7 @@ def _assumed(line: dict[Any, Any], layers: list[str]) -> dict[str, Any]:
 
 
 def suspect(rows: pd.DataFrame) -> str:
-    """Which assumed fact explains the difference best, as far as the numbers of a group carry."""
+    """Which varied fact comes nearest to the paper's pattern, as far as the numbers of a group carry."""
     ranked = rows[rows["n"] > 0].sort_values("distance", kind="stable")
     base = rows.iloc[0].to_dict()
     if not base["n"]:
@@ -414,8 +414,10 @@ def suspect(rows: pd.DataFrame) -> str:
         return f"No other value brings the pattern nearer: as assumed, it lies {apart}, which is the least. {even}"
     before = f"{100 * base['distance']:.1f} as assumed"
     if best["verdict"] == "closer":
+        sparser = f"{100 * best['total_change']:+.1f}".replace("-", "−")
         return (
-            f"What explains the difference best is “{best['row']}”: the pattern lies {apart}, against {before}. {even}"
+            f"Nearest is “{best['row']}”: the pattern lies {apart}, against {before}. That alone explains nothing: it "
+            f"changes the sparsity as a whole by {sparser} points. {even}"
         )
     return (
         f"“{best['row']}” has the least distance: the pattern lies {apart}, against {before}. "

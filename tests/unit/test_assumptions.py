@@ -104,7 +104,7 @@ def test_the_page_shows_rows_ranks_and_what_explains_best(plan, compared, root):
     order = [ranked.index(label) for label in ("C2, C4, C6, C7", "moments", "hidden width", "as assumed")]
     assert order == sorted(order)
     assert r"$-$12.0 ($-$13.4 to $-$10.6)" in page
-    assert "What explains the difference best is ``pooling after C2, C4, C6, C7''" in page
+    assert "Nearest is ``pooling after C2, C4, C6, C7''" in page
     assert "6.9 points from the paper's, against 18.9 as assumed" in page
     assert f"schedule: no drop of the rate {'& -- ' * 9}& 0" in " ".join(page.split())
     assert "no drop" not in ranked  # it was not run, and so has no rank
