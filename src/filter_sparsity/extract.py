@@ -13,7 +13,7 @@ import numpy as np
 import torch
 from safetensors import SafetensorError, safe_open
 
-from . import records, sparsity
+from . import provenance, records, sparsity
 from .data import Index, Prepared
 from .errors import UserError
 from .images import Images, opened
@@ -148,7 +148,7 @@ def extract_run(spec: Spec, seed: int, data: Prepared | Index, folder: Path, dev
         "spec_id": spec.id,
         "seed": seed,
         "spec": spec.to_dict(),
-        "provenance": origin,
+        "provenance": {**origin, "measured_by": provenance.commit()},
         "measured": {"train_loss": history[-1]["train_loss"], **measured},
     }
     write_text(folder / "features.csv", table.getvalue())

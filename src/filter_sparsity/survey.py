@@ -87,6 +87,7 @@ def _look(folder: Path) -> Run:
     record = records.read(folder / "record.json", spec_id, seed)
     try:
         spec, own = Spec.from_dict(record["spec"]), record["provenance"]
+        own = {key: value for key, value in own.items() if key != "measured_by"}  # one training, measured again
         facts = spec.dataset, own["data_digest"], own.get("precision", "float32")
         named = spec.id
         if not all(isinstance(fact, str) for fact in facts):
@@ -99,7 +100,7 @@ def _look(folder: Path) -> Run:
         raise UserError(f"{folder} holds the settings of {named}: it was moved, or made by another version")
     if trained is not None and trained != own:
         raise UserError(f"{folder}: its record and its weights are of two trainings: copy the folder whole")
-    return Run(folder, spec_id, seed, "measured", records.digest(record), *facts)
+    return Run(folder, spec_id, seed, "measured", records.digest({**record, "provenance": own}), *facts)
 
 
 def _twice(runs: list[Run]) -> list[str]:

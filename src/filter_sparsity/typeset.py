@@ -462,6 +462,7 @@ def report(
         ],
         "folded": folded([record["measured"] for record in records]),
         "commits": tally(o["commit"] for o in origins),
+        "measured_by": tally(o.get("measured_by", "one that was not kept") for o in origins),
         "devices": tally(o["device"] for o in origins),
         "versions": tally(", ".join(f"{k} {v}" for k, v in o["versions"].items()) for o in origins),
         "hours": sum(o["wall_seconds"] for o in origins) / 3600,

@@ -7,7 +7,7 @@ import pytest
 import torch
 from passes import all_of
 
-from filter_sparsity import records, sparsity
+from filter_sparsity import provenance, records, sparsity
 from filter_sparsity.errors import UserError
 from filter_sparsity.extract import activations, extract_run, load, measure, responses, summary
 from filter_sparsity.images import Images
@@ -199,7 +199,8 @@ def test_a_record_holds_what_was_measured(trained, data):
     assert measured["test_error"] == history[-1]["test_error"]
     assert measured["test_loss"] == pytest.approx(history[-1]["test_loss"], rel=1e-6)
     assert record["spec"] == spec.to_dict()
-    assert record["provenance"] == json.loads((folder / "provenance.json").read_text())
+    origin = json.loads((folder / "provenance.json").read_text())
+    assert record["provenance"] == {**origin, "measured_by": provenance.commit()}
     frame = records.read_features(folder / "features.csv")
     assert list(frame) == ["layer", "filter", "gamma", "beta", "largest_activation", "universality"]
     for column in frame.columns[2:]:

@@ -102,6 +102,16 @@ def test_a_record_beside_the_weights_of_another_training(two, specs):
     assert only(survey(two)[1]).endswith("are of two trainings: copy the folder whole")
 
 
+def test_a_training_that_was_measured_twice_is_no_conflict(two, plan, specs):
+    path = make_run(plan, two[1], specs[0], 0) / "record.json"
+    record = json.loads(path.read_text())
+    del record["digest"]
+    origin = record["provenance"]
+    path.with_name("provenance.json").write_text(json.dumps(origin))
+    path.write_text(records.sealed({**record, "provenance": {**origin, "measured_by": "a later commit"}}))
+    assert survey(two)[1] == []
+
+
 def test_what_is_not_measured_yet_is_no_conflict(two, specs):
     (two[0] / specs[0] / "seed5").mkdir()
     folder = two[0] / specs[0] / "seed6"
