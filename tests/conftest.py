@@ -125,12 +125,15 @@ def plain():
             activations.append(len(modules))
             modules.append(nn.LeakyReLU(spec.negative_slope) if spec.negative_slope else nn.ReLU())
             if i in spec.network.pool_after:
-                modules.append(nn.MaxPool2d(2))
+                modules.append(nn.AvgPool2d(2) if spec.network.pool == "average" else nn.MaxPool2d(2))
             channels = filters
         modules.append(nn.Flatten())
-        for linear in model.head:
+        for i, linear in enumerate(model.head):
             modules.append(nn.Linear(linear.in_features, linear.out_features))
             modules[-1].load_state_dict(linear.state_dict())
+            if spec.network.hidden_norm and i < len(spec.network.hidden):
+                modules.append(nn.BatchNorm1d(linear.out_features))
+                modules[-1].load_state_dict(model.head_norms[i].state_dict())
             modules.append(nn.ReLU())
         return nn.Sequential(*modules[:-1]).train(model.training), activations
 

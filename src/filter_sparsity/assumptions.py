@@ -1,6 +1,6 @@
-"""Assumed facts, one varied at a time: which brings the layers' sparsities nearest to the paper's. Torch-free.
+"""Facts that the supplement does not print, varied one at a time: which brings ours nearest to the paper's. Torch-free.
 
-The first row of a group is as assumed, each other row has another value of one fact. A run's distance is that of its
+The first row of a group is as configured, each other row has another value of one fact. A run's distance is that of its
 pattern over the layers to the one that the paper prints. What a row changes is taken seed by seed against the first
 row, with the interval that claims have: the row is `closer` or `farther` if the whole interval of the distance's change
 says so, and `undecided` else. This ranks suspects; away from the paper's scale it decides none.

@@ -50,7 +50,7 @@ def convolve(conv: nn.Conv2d, x: Tensor) -> Tensor:
 
 
 class ConvNet(nn.Module):
-    """Convolution, BatchNorm, activation, and 2x2 max pooling where the spec says; then a fully connected head.
+    """Convolution, BatchNorm, activation, and 2x2 pooling where the spec says; then a fully connected head.
 
     Input (N, channels, side, side), output logits (N, classes). The convolutions keep the map's size.
     """
@@ -60,6 +60,7 @@ class ConvNet(nn.Module):
         network = spec.network
         self.negative_slope = spec.negative_slope
         self.pool_after = frozenset(network.pool_after)
+        self.average = network.pool == "average"
         convs, norms = [], []
         for i, (filters, kernel) in enumerate(zip(network.filters, network.kernels, strict=True), start=1):
             convs.append(nn.Conv2d(channels, filters, kernel, padding=kernel // 2, bias=network.conv_bias))
@@ -71,25 +72,31 @@ class ConvNet(nn.Module):
         self.convs = cast("Sequence[nn.Conv2d]", nn.ModuleList(convs))
         self.norms = cast("Sequence[nn.BatchNorm2d]", nn.ModuleList(norms))
         self.head = cast("Sequence[nn.Linear]", nn.ModuleList(head))
+        self.head_norms = nn.ModuleList(
+            nn.BatchNorm1d(width) if network.hidden_norm else nn.Identity() for width in network.hidden
+        )
 
     def activation(self, x: Tensor) -> Tensor:
         return F.leaky_relu(x, self.negative_slope) if self.negative_slope else F.relu(x)
 
     def pool(self, x: Tensor, layer: int) -> Tensor:
-        """Max pooling after convolution `layer` (1-based), if the network has it there."""
-        return F.max_pool2d(x, 2) if layer in self.pool_after else x
+        """2x2 pooling after convolution `layer` (1-based), if the network has it there."""
+        if layer not in self.pool_after:
+            return x
+        return F.avg_pool2d(x, 2) if self.average else F.max_pool2d(x, 2)
 
     def classify(self, x: Tensor) -> Tensor:
         """Logits from the last feature maps."""
         x = x.flatten(1)
-        for linear in self.head[:-1]:
-            x = F.relu(linear(x))
+        for linear, norm in zip(self.head[:-1], self.head_norms, strict=True):
+            x = F.relu(norm(linear(x)))
         return self.head[-1](x)
 
     def forward(self, x: Tensor) -> Tensor:
         for i, (conv, norm) in enumerate(zip(self.convs, self.norms, strict=True), start=1):
-            # Pooling before a rising activation gives the same values and is cheaper by the pooled positions.
-            x = self.activation(self.pool(norm(convolve(conv, x)), i))
+            x = norm(convolve(conv, x))
+            # The maximum before a rising activation gives the same values and is cheaper by the pooled positions.
+            x = self.pool(self.activation(x), i) if self.average else self.activation(self.pool(x, i))
         return self.classify(x)
 
 

@@ -16,19 +16,25 @@ from .errors import UserError
 RECIPE = 1
 
 REGULARIZERS = ("l2", "wd", "none")
+POOLS = ("maximum", "average")
 NOT_NEGATIVE = ("strength", "rate", "gamma_rate_scale", "beta_rate_scale", "negative_slope", "rate_decay")
 
 
 @dataclass(frozen=True)
 class Network:
-    """The convolutional stack and head; lists have one entry per convolution, C1 first."""
+    """The convolutional stack and head; lists have one entry per convolution, C1 first.
+
+    What has a default came later than the rest: it is written only where it is another, so that older ids stay.
+    """
 
     name: str
     filters: tuple[int, ...]
     kernels: tuple[int, ...]
-    pool_after: tuple[int, ...]  # 1-based: 2x2 max pooling after these convolutions
+    pool_after: tuple[int, ...]  # 1-based: 2x2 pooling after these convolutions
     conv_bias: bool
     hidden: tuple[int, ...]  # widths of the fully connected layers before the classifier
+    pool: str = "maximum"  # maximum | average
+    hidden_norm: bool = False  # whether a BatchNorm follows each of those layers
 
     def __post_init__(self) -> None:
         count = len(self.filters)
@@ -40,6 +46,8 @@ class Network:
             raise UserError(f"network {self.name}: kernels are {list(self.kernels)}: only odd ones keep the map's size")
         if not set(self.pool_after) <= set(range(1, count + 1)):
             raise UserError(f"network {self.name}: pool_after is {list(self.pool_after)}: the layers are 1 to {count}")
+        if self.pool not in POOLS:
+            raise UserError(f"network {self.name}: pool is {self.pool!r}: allowed are {', '.join(POOLS)}")
 
     @property
     def layers(self) -> tuple[str, ...]:
@@ -88,7 +96,10 @@ class Spec:
         return sum(self.phase_steps)
 
     def to_dict(self) -> dict[str, Any]:
-        return json.loads(json.dumps(dataclasses.asdict(self)))  # tuples become lists, as in every file
+        data = json.loads(json.dumps(dataclasses.asdict(self)))  # tuples become lists, as in every file
+        defaults = {field.name: field.default for field in dataclasses.fields(Network)}
+        data["network"] = {k: v for k, v in data["network"].items() if v != defaults[k]}
+        return data
 
     @classmethod
     def from_dict(cls, data: dict[str, Any]) -> Spec:

@@ -353,6 +353,8 @@ class _Resolver:
             pool_after=tuple(facts["pool_after"]),
             conv_bias=facts["conv_bias"],
             hidden=tuple(facts["hidden"]),
+            pool=facts["pool"],
+            hidden_norm=facts["hidden_norm"],
         )
 
     def _there(self, dataset: Dataset) -> bool:

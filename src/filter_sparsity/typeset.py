@@ -406,13 +406,13 @@ def suspect(rows: pd.DataFrame) -> str:
     ranked = rows[rows["n"] > 0].sort_values("distance", kind="stable")
     base = rows.iloc[0].to_dict()
     if not base["n"]:
-        return "Not measured as assumed: there is nothing to compare the others with."
+        return "Not measured as configured: there is nothing to compare the others with."
     best = ranked.iloc[0].to_dict()
     apart = f"{100 * best['distance']:.1f} points from the paper's"
     even = f"A network equally sparse in all layers would lie {100 * base['even']:.1f} points away."
     if best["row"] == base["row"]:
-        return f"No other value brings the pattern nearer: as assumed, it lies {apart}, which is the least. {even}"
-    before = f"{100 * base['distance']:.1f} as assumed"
+        return f"No other value brings the pattern nearer: as configured, it lies {apart}, which is the least. {even}"
+    before = f"{100 * base['distance']:.1f} as configured"
     if best["verdict"] == "closer":
         sparser = f"{100 * best['total_change']:+.1f}".replace("-", "−")
         return (

@@ -68,9 +68,13 @@ def test_vgg_computes_what_torchvisions_features_compute(paper_networks):
 
 
 @pytest.mark.parametrize("negative_slope", [0, 0.01, 0.1])
+@pytest.mark.parametrize("facts", [{}, {"pool": "average"}, {"hidden_norm": True}])
 @pytest.mark.parametrize("training", [False, True])
-def test_the_order_is_convolution_norm_activation_pooling(make_spec, make_model, plain, negative_slope, training):
-    spec = make_spec(negative_slope=negative_slope)
+def test_the_order_is_convolution_norm_activation_pooling(
+    make_spec, make_model, plain, negative_slope, facts, training
+):
+    network = dataclasses.replace(make_spec().network, **facts)
+    spec = make_spec(negative_slope=negative_slope, network=network)
     model = make_model(spec, channels=3, side=9).train(training)  # an odd side: pooling drops a row and a column
     reference, _ = plain(spec, model)
     images = torch.randn(6, 3, 9, 9, generator=torch.Generator().manual_seed(1))

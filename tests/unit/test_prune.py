@@ -12,7 +12,8 @@ from filter_sparsity.spec import Network
 BASICNET = Network("basicnet", (3, 4, 4, 6, 6, 8, 8), (5, 3, 3, 3, 3, 3, 3), (1, 3, 5, 7), False, (7,))
 VGG11 = Network("vgg11", (3, 4, 5, 5, 6, 6, 7, 7), (3,) * 8, (1, 2, 4, 6, 8), True, (7,))
 VGG16 = Network("vgg16", (3, 3, 4, 4, 5, 5, 5, 6, 6, 6, 7, 7, 7), (3,) * 13, (2, 4, 7, 10, 13), True, (6, 5))
-NETWORKS = {network.name: network for network in (BASICNET, VGG11, VGG16)}
+VARIED = dataclasses.replace(BASICNET, name="varied", pool="average", hidden_norm=True)
+NETWORKS = {network.name: network for network in (BASICNET, VGG11, VGG16, VARIED)}
 PATTERNS = {  # which filters of which layers (from 0) are dead; "all" of a layer's, -1 the last layer
     "none": {},
     "first filter of the first layer": {0: [0]},

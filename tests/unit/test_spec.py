@@ -44,6 +44,8 @@ OTHER_NETWORKS = {
     "pool_after": (1, 2),
     "conv_bias": True,
     "hidden": (9,),
+    "pool": "average",
+    "hidden_norm": True,
 }
 
 
@@ -92,9 +94,11 @@ def test_whole_numbers_and_decimals_are_one_setting(make_spec):
     assert whole == decimal
 
 
-@pytest.mark.parametrize("changes", [{}, *({k: v} for k, v in OTHERS.items())])
-def test_from_dict_inverts_to_dict_through_json(make_spec, changes):
-    spec = make_spec(**changes)
+@pytest.mark.parametrize(
+    ("changes", "network"), [({}, {}), *(({k: v}, {}) for k, v in OTHERS.items()), ({}, OTHER_NETWORKS)]
+)
+def test_from_dict_inverts_to_dict_through_json(make_spec, changes, network):
+    spec = make_spec(**changes, network=dataclasses.replace(make_spec().network, **network))
     again = Spec.from_dict(json.loads(json.dumps(spec.to_dict())))
     assert again == spec
     assert again.id == spec.id
