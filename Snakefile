@@ -1,4 +1,5 @@
 # From data to the typeset supplement. Read the included files in their order: it is the way of the data.
+import gc
 import json
 import sys
 import time
@@ -12,6 +13,7 @@ from filter_sparsity.sweep import build_plan, merge
 from filter_sparsity.validation import read_yaml
 
 min_version("9.1")
+gc.set_threshold(1_000_000)  # looking for garbage among a plan's millions of live objects was a fifth of planning
 shell.prefix(f"export PATH={Path(sys.executable).parent}:$PATH; ")  # without activating the environment, too
 
 

@@ -9,9 +9,6 @@ from pathlib import Path
 from typing import Any
 
 import yaml
-from jsonschema import Draft202012Validator
-from jsonschema.exceptions import best_match
-from jsonschema.validators import extend
 
 from .errors import UserError
 
@@ -61,6 +58,10 @@ def read_yaml(path: Path) -> Any:
 
 def validate(data: Any, schema: str, where: str) -> None:
     """Raise UserError naming the first key of `data` that `schemas/<schema>.schema.yaml` refuses."""
+    from jsonschema import Draft202012Validator  # a tenth of a second, which steps that only read YAML need not spend
+    from jsonschema.exceptions import best_match
+    from jsonschema.validators import extend
+
     rules: Any = yaml.safe_load((SCHEMAS / f"{schema}.schema.yaml").read_text())
     plain = Draft202012Validator.TYPE_CHECKER
     finite = plain.redefine("number", lambda _, v: plain.is_type(v, "number") and math.isfinite(v))

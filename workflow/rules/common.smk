@@ -47,10 +47,6 @@ def caption(name):
     return f"{plain} {told(PLAN, data)}" if data else plain
 
 
-def seeds_of(wildcards):
-    return [wildcards.seed] if "seed" in wildcards.keys() else SEEDS
-
-
 def data_of(wildcards):
     """Data made anew, from whatever form, are the same data or are refused by their digest: that trains nothing again."""
     return ancient(paths.prepared(PLAN.specs[wildcards.spec].dataset))

@@ -15,7 +15,7 @@ rule extract:
         gpu=int(config["device"] != "cpu"),
     params:
         spec=lambda w: SETTINGS[w.spec],
-        seeds=seeds_of,
+        seeds=SEEDS,
         runs=paths.runs(SCALE),
         device=config["device"],
     message:

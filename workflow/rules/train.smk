@@ -17,7 +17,7 @@ rule train:
         stop_at=STOP_AT,  # not among the params, which would train again what another time limit trained
     params:
         spec=lambda w: SETTINGS[w.spec],
-        seeds=seeds_of,
+        seeds=SEEDS,
         runs=paths.runs(SCALE),
         device=config["device"],
         precision=config["precision"],
