@@ -73,6 +73,13 @@ def _shift(at: Sequence[float]) -> np.ndarray:
     return transform
 
 
+def _turn(first: int, second: int, cos: float, sin: float) -> np.ndarray:
+    """A rotation in the plane of two axes."""
+    transform = np.eye(4)
+    transform[[first, first, second, second], [first, second, first, second]] = [cos, -sin, sin, cos]
+    return transform
+
+
 def _join(*parts: Trimesh) -> Trimesh:
     from trimesh import Trimesh
     from trimesh.util import concatenate
@@ -143,6 +150,14 @@ def _rod(start: Sequence[float], end: Sequence[float], radius: float) -> Trimesh
     from trimesh.creation import cylinder
 
     return cylinder(radius, segment=np.array([start, end], float), sections=16)
+
+
+def _ball(at: Sequence[float], radius: float) -> Trimesh:
+    from trimesh.creation import icosphere
+
+    made: Trimesh = icosphere(subdivisions=3, radius=radius)
+    made.apply_translation(at)
+    return made
 
 
 def _polar(radius: np.ndarray, turn: float = np.pi / 2) -> np.ndarray:
@@ -224,14 +239,6 @@ def _capsule(draw: Draw) -> Trimesh:
     return _join(_tube(path, 0.55, closed=False), *ends)
 
 
-def _ball(at: Sequence[float], radius: float) -> Trimesh:
-    from trimesh.creation import icosphere
-
-    made: Trimesh = icosphere(subdivisions=3, radius=radius)
-    made.apply_translation(at)
-    return made
-
-
 def _bowl(draw: Draw) -> Trimesh:
     angle = np.linspace(0, draw.uniform(1.2, 1.5), 16)
     outer, inner = ([(r * np.sin(a), 1 - r * np.cos(a)) for a in angle] for r in (1.0, 0.9))
@@ -277,9 +284,7 @@ def _knot(draw: Draw) -> Trimesh:
     t = np.linspace(0, 2 * np.pi, 160, endpoint=False)
     path = [np.sin(t) + 2 * np.sin(2 * t), -1.2 * np.sin(3 * t), np.cos(t) - 2 * np.cos(2 * t)]
     tube = _tube(np.column_stack([path[0], path[2], path[1]]), draw.uniform(0.35, 0.55), closed=True)
-    turn = np.eye(4)
-    turn[1:3, 1:3] = [[0, -1], [1, 0]]
-    return tube.apply_transform(turn)
+    return tube.apply_transform(_turn(1, 2, 0, 1))
 
 
 def _stairs(draw: Draw) -> Trimesh:
@@ -301,11 +306,9 @@ def _arch(draw: Draw) -> Trimesh:
     thick, depth, legs = draw.uniform(0.28, 0.4), draw.uniform(0.4, 0.6), draw.uniform(0.4, 0.8)
     stones = []
     for angle in np.linspace(0, np.pi, 17):
-        stone = _box([thick, depth, 0.24])
-        turn = np.eye(4)
-        turn[[0, 0, 2, 2], [0, 2, 0, 2]] = [np.cos(angle), -np.sin(angle), np.sin(angle), np.cos(angle)]
-        turn[:3, 3] = [0.9 * np.cos(angle), 0, 0.9 * np.sin(angle)]
-        stones.append(stone.apply_transform(turn))
+        place = _turn(0, 2, np.cos(angle), np.sin(angle))
+        place[:3, 3] = [0.9 * np.cos(angle), 0, 0.9 * np.sin(angle)]
+        stones.append(_box([thick, depth, 0.24]).apply_transform(place))
     return _join(*stones, *(_box([thick, depth, legs], [0.9 * s, 0, -legs / 2]) for s in (-1, 1)))
 
 
@@ -337,19 +340,15 @@ def _wheel(draw: Draw) -> Trimesh:
 
     spokes, rim = int(draw.integers(5, 9)), draw.uniform(0.1, 0.16)
     tyre = torus(1, rim, major_sections=SECTIONS, minor_sections=16)
-    turn = np.eye(4)
-    turn[1:3, 1:3] = [[0, -1], [1, 0]]
     angles = np.linspace(0, 2 * np.pi, spokes, endpoint=False)
     rods = [_rod([0, 0, 0], [np.cos(a), 0, np.sin(a)], 0.06) for a in angles]
-    return _join(tyre.apply_transform(turn), *rods, _rod([0, -0.2, 0], [0, 0.2, 0], 0.2))
+    return _join(tyre.apply_transform(_turn(1, 2, 0, 1)), *rods, _rod([0, -0.2, 0], [0, 0.2, 0], 0.2))
 
 
 def _arrow(draw: Draw) -> Trimesh:
     tail, head = draw.uniform(1, 1.5), draw.uniform(0.5, 0.65)
     made = _lathe((0, 0), (0.2, 0), (0.2, tail), (head, tail), (0, tail + 0.9))
-    turn = np.eye(4)
-    turn[[0, 0, 2, 2], [0, 2, 0, 2]] = [0, 1, -1, 0]  # it points along x
-    return made.apply_transform(turn)
+    return made.apply_transform(_turn(0, 2, 0, -1))  # it points along x
 
 
 def _tree(draw: Draw) -> Trimesh:
