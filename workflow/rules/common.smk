@@ -1,6 +1,18 @@
 # Which files of which runs, and what the page says of them: what the rules of the stages have in common.
 
+import json
 import re
+
+
+wildcard_constraints:
+    home="|".join(PLANS),
+    spec="|".join(PLAN.specs),
+    seed=r"\d+",
+    dataset="|".join(PLAN.datasets),
+    family="|".join(PLAN.renders) or "none",
+    table="|".join(PLAN.tables) or "none",
+    figure="|".join(PLAN.figures) or "none",
+
 
 SETTINGS = {name: json.dumps(spec.to_dict()) for name, spec in PLAN.specs.items()}  # once, however many seeds
 SEEDS = PLAN.seeds if config["pack_seeds"] else ["{seed}"]  # of one job
@@ -99,6 +111,8 @@ def needed_by(wildcards):
 
 def restored():
     """What the stored records give back: every run's record, and what figures draw beside it."""
+    if not STORED:
+        return []
     drawn = [(STORED.figures[name]["kind"], name) for name in STORED.drawn]
     more = [
         paths.run(STORED.home, spec, seed) / FIGURE_NEEDS[kind]
@@ -107,7 +121,7 @@ def restored():
         for spec in STORED.selected(name)
         for seed in STORED.seeds_of(spec)
     ]
-    simulations = [paths.simulation(STORED.home, name) for kind, name in drawn if kind == "simulation"]
+    simulations = [paths.simulation(STORED.home, name) for name in STORED.simulations]
     seeds = ((spec, seed) for spec in STORED.specs for seed in STORED.seeds_of(spec))
     return [*(record_on_page(STORED.home, *run) for run in seeds), *more, *simulations]
 
