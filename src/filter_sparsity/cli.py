@@ -127,8 +127,8 @@ def extract(args: argparse.Namespace) -> None:
 def aggregate(args: argparse.Namespace) -> None:
     from .aggregate import aggregate
 
-    frame = aggregate(Plan.from_json(args.plan), args.table, args.runs, args.published, args.tolerances)
-    _write_csv(args.out, frame)
+    plan = Plan.from_json(args.plan)
+    _write_csv(args.out, aggregate(plan, args.table, args.runs, args.published, args.tolerances))
 
 
 def typeset(args: argparse.Namespace) -> None:

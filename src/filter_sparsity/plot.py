@@ -78,15 +78,12 @@ def _strength(value: float) -> str:
 def plot(
     plan: Plan, name: str, runs: Path, simulation: Path | None, out: Sequence[Path], prepared: Path | None = None
 ) -> None:
-    """Draw a figure of the plan from the runs, the simulation's CSV, or the folder `prepared` of datasets.
-
-    It is drawn into each of `out`. Raises UserError as `draw` does.
-    """
+    """Draw a figure of the plan, as `draw` does, into each of `out` (.pdf, .png)."""
     save(lambda: draw(plan, name, runs, simulation, prepared), out)
 
 
 def save(draw: Callable[[], Figure], out: Sequence[Path]) -> None:
-    """Draw in the report's style into each of `out` (.pdf, .png): the same data give the same bytes."""
+    """Draw in the report's style into each of `out`: the same data give the same bytes."""
     with mpl.rc_context():
         sns.set_theme(context="paper", style="ticks", rc=STYLE)
         drawn = draw()
@@ -100,7 +97,10 @@ def save(draw: Callable[[], Figure], out: Sequence[Path]) -> None:
 
 
 def draw(plan: Plan, name: str, runs: Path, simulation: Path | None, prepared: Path | None = None) -> Figure:
-    """A figure of the plan, in the style that is set. Raises UserError if it is unknown or data are missing."""
+    """A figure of the plan from the runs, the simulation's CSV, or the folder `prepared` of datasets.
+
+    Raises UserError if it is unknown or data are missing.
+    """
     figure = plan.figure(name)
     if figure["kind"] == "simulation":
         if simulation is None:

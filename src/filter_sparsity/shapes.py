@@ -9,7 +9,7 @@ from __future__ import annotations
 import itertools
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 import numpy as np
 
@@ -35,9 +35,7 @@ def models(root: Path, classes: Sequence[str]) -> Models:
 def mesh(name: str, model: str) -> Trimesh:
     """A model of a class, the same every time."""
     draw = generator("shapes", "model", name, model)
-    made = SHAPES[name](draw)
-    made.apply_scale(draw.uniform(0.85, 1.15, 3))
-    return made
+    return SHAPES[name](draw).apply_scale(draw.uniform(0.85, 1.15, 3))
 
 
 def pictures(root: Path, side: int) -> dict[str, list[np.ndarray]]:
@@ -81,12 +79,9 @@ def _turn(first: int, second: int, cos: float, sin: float) -> np.ndarray:
 
 
 def _join(*parts: Trimesh) -> Trimesh:
-    from trimesh import Trimesh
     from trimesh.util import concatenate
 
-    joined = concatenate(list(parts))
-    assert isinstance(joined, Trimesh)
-    return joined
+    return cast("Trimesh", concatenate(list(parts)))
 
 
 def _lathe(*profile: tuple[float, float], sections: int = SECTIONS) -> Trimesh:
@@ -155,9 +150,7 @@ def _rod(start: Sequence[float], end: Sequence[float], radius: float) -> Trimesh
 def _ball(at: Sequence[float], radius: float) -> Trimesh:
     from trimesh.creation import icosphere
 
-    made: Trimesh = icosphere(subdivisions=3, radius=radius)
-    made.apply_translation(at)
-    return made
+    return icosphere(subdivisions=3, radius=radius).apply_translation(at)
 
 
 def _polar(radius: np.ndarray, turn: float = np.pi / 2) -> np.ndarray:
@@ -172,9 +165,7 @@ def _polar(radius: np.ndarray, turn: float = np.pi / 2) -> np.ndarray:
 def _ellipsoid(draw: Draw) -> Trimesh:
     from trimesh.creation import icosphere
 
-    made: Trimesh = icosphere(subdivisions=4)
-    made.apply_scale([1, draw.uniform(0.75, 1), draw.uniform(0.6, 1)])
-    return made
+    return icosphere(subdivisions=4).apply_scale([1, draw.uniform(0.75, 1), draw.uniform(0.6, 1)])
 
 
 def _cuboid(draw: Draw) -> Trimesh:
@@ -194,8 +185,7 @@ def _cone(draw: Draw) -> Trimesh:
 def _torus(draw: Draw) -> Trimesh:
     from trimesh.creation import torus
 
-    made: Trimesh = torus(1, draw.uniform(0.25, 0.42), major_sections=SECTIONS, minor_sections=24)
-    return made
+    return torus(1, draw.uniform(0.25, 0.42), major_sections=SECTIONS, minor_sections=24)
 
 
 def _tetrahedron(draw: Draw) -> Trimesh:
@@ -353,10 +343,8 @@ def _arrow(draw: Draw) -> Trimesh:
 
 def _tree(draw: Draw) -> Trimesh:
     n = int(draw.integers(3, 5))
-    cones = []
-    for i, radius in enumerate(np.linspace(0.85, 0.4, n)):
-        z = 0.4 + 1.6 * i / n
-        cones.append(_lathe((0, z), (radius, z), (0, z + 0.9)))
+    heights = [0.4 + 1.6 * i / n for i in range(n)]
+    cones = [_lathe((0, z), (r, z), (0, z + 0.9)) for z, r in zip(heights, np.linspace(0.85, 0.4, n), strict=True)]
     return _join(_rod([0, 0, 0], [0, 0, 0.6], draw.uniform(0.12, 0.2)), *cones)
 
 

@@ -125,8 +125,8 @@ def store(plan: Plan, runs: Path, simulations: Path, reference: Path, note: str 
         if figure["kind"] == "simulation" and (path := simulations / f"{name}.csv").exists():
             kept["simulations"][name] = simulated(figure)
             arrays[f"simulation/{name}"] = np.loadtxt(path, delimiter=",", skiprows=1, usecols=(3, 4, 5, 6))
-    order = {spec_id: i for i, spec_id in enumerate([*plan.specs, *kept["specs"]][::-1])}
-    keys = sorted(kept["runs"], key=lambda key: (-order[key[0]], key[1]))
+    order = [*dict.fromkeys([*plan.specs, *kept["specs"]])]
+    keys = sorted(kept["runs"], key=lambda key: (order.index(key[0]), key[1]))
     lines = [COLUMNS, *_lines({key: values[key] for key in keys})]
     write_text(reference, "".join(",".join(map(str, line)) + "\n" for line in lines))
     packed = io.BytesIO()

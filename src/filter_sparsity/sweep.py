@@ -5,6 +5,7 @@ The plan is the one thing later steps read: no job reads the configuration. Torc
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
@@ -322,12 +323,10 @@ class _Resolver:
 
     def _phases(self, epochs: list[int], steps_per_epoch: int, wanted: int | None) -> tuple[int, ...]:
         """Published epochs as steps; where the scale wants a number of steps, each phase keeps its share of it."""
-        published = [e * steps_per_epoch for e in epochs]
-        if wanted is None:
-            return tuple(published)
-        total = sum(published)
-        ends = [round(wanted * sum(published[: i + 1]) / total) for i in range(len(published))]
-        return tuple(b - a for a, b in zip([0, *ends], ends, strict=False))
+        ends = list(itertools.accumulate((e * steps_per_epoch for e in epochs), initial=0))
+        if wanted is not None:
+            ends = [round(wanted * end / ends[-1]) for end in ends]
+        return tuple(b - a for a, b in itertools.pairwise(ends))
 
 
 def _combine(parts: list[dict[str, Any]]) -> dict[str, Any]:
@@ -360,13 +359,10 @@ def _facts(experiments: dict[str, Any]) -> Iterator[dict[str, Any]]:
         plain = name.replace("_", " ")
         return {"part": part, "name": plain, "value": value, "source": fact["source"], "note": fact.get("note", "")}
 
-    for name, fact in experiments["defaults"].items():
-        yield line("training", name, fact)
-    for name, fact in experiments["conventions"].items():
-        yield line("conventions", name, fact)
-    for network, facts in experiments["networks"].items():
+    plain = {"training": experiments["defaults"], "conventions": experiments["conventions"], **experiments["networks"]}
+    for part, facts in plain.items():
         for name, fact in facts.items():
-            yield line(network, name, fact)
+            yield line(part, name, fact)
     for dataset, facts in experiments.get("datasets", {}).items():
         for network, fact in facts.get("hidden", {}).items():
             yield line(dataset.replace("_", " "), f"hidden of {network}", fact)

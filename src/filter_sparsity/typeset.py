@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import itertools
 from pathlib import Path
 from typing import Any
@@ -58,25 +59,13 @@ def table(plan: Plan, name: str, values: pd.DataFrame, template: Path) -> str:
         if not cells.keys() >= {*keys}:
             raise UserError(f"{name}: the values lack cells of the row {labels[-1]!r}: aggregate it again")
         own = [cells[key] for key in keys]
-        return {
-            "label": labels[-1],
-            "printed": any(pd.notna(c["paper"]) for c in own),
-            "cells": [_cell(c) for c in own],
-        }
+        printed = any(pd.notna(cell["paper"]) for cell in own)
+        return {"label": labels[-1], "printed": printed, "cells": [_cell(cell) for cell in own]}
 
-    panels = [
-        {
-            "label": panel["label"],
-            "groups": [
-                {
-                    "label": group["label"],
-                    "rows": [row(panel["label"], group["label"], line["label"]) for line in group["rows"]],
-                }
-                for group in panel["groups"]
-            ],
-        }
-        for panel in layout["panels"]
-    ]
+    panels = copy.deepcopy(layout["panels"])
+    for panel in panels:
+        for group in panel["groups"]:
+            group["rows"] = [row(panel["label"], group["label"], line["label"]) for line in group["rows"]]
     spec = plan.specs[plan.selected(name)[0]]
     grouped = any(group["label"] for panel in panels for group in panel["groups"])
     first = 3 if grouped else 2
@@ -97,14 +86,11 @@ def table(plan: Plan, name: str, values: pd.DataFrame, template: Path) -> str:
 
 
 def _cell(cell: dict[Any, Any]) -> dict[str, str]:
-    ours = number(cell["mean"], cell["metric"])
-    if cell["verdict"] in ("agrees", "differs"):
-        ours = rf"\{cell['verdict']}{{{ours}}}"  # in the look of its verdict
-    return {
-        "ours": ours,
-        "spread": spread(cell["sd"], cell["metric"]),
-        "paper": number(cell["paper"], cell["metric"]),
-    }
+    metric, verdict = cell["metric"], cell["verdict"]
+    ours = number(cell["mean"], metric)
+    if verdict in ("agrees", "differs"):
+        ours = rf"\{verdict}{{{ours}}}"  # in the look of its verdict
+    return {"ours": ours, "spread": spread(cell["sd"], metric), "paper": number(cell["paper"], metric)}
 
 
 def printed_by_paper(layout: dict[str, Any], values: pd.DataFrame) -> str:
