@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import errno
 import gc
 import json
 import math
@@ -12,16 +11,22 @@ import signal
 import sys
 import time
 from collections.abc import Callable, Sequence
+from errno import EACCES, EDQUOT, EEXIST, EFBIG, EISDIR, ENOENT, ENOSPC, ENOTDIR, EPERM, EROFS
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from .errors import Unfinished, UserError
 from .paths import ORIGINAL, of_run, write_text
+from .plan import Plan
+from .spec import Spec
 
 if TYPE_CHECKING:
+    import pandas as pd
     import torch
 
-    from .spec import Spec
+# What the user can mend: a disk that is full, a folder that may not be written, a wrong path.
+USERS = {EACCES, EDQUOT, EEXIST, EFBIG, EISDIR, ENOENT, ENOSPC, ENOTDIR, EPERM, EROFS}
+PLAIN = ("--table", "--figure", "--spec", "--settings")  # options that take no path
 
 
 def plan(args: argparse.Namespace) -> None:
@@ -32,29 +37,14 @@ def plan(args: argparse.Namespace) -> None:
     for path in args.config or []:
         settings = merge(settings, read_yaml(path) or {})
     if args.settings:
-        try:
-            settings = merge(settings, json.loads(args.settings))
-        except ValueError as error:
-            raise UserError(f"--settings is not JSON: {error}") from None
+        settings = merge(settings, _settings(args))
     write_text(args.out, build_plan(settings).to_json())
 
 
 def datasets(args: argparse.Namespace) -> None:
-    from .sweep import read_datasets
+    from .datasets import listing
 
-    for name, line in read_datasets(args.table).items():
-        found = line.found(args.root)
-        if (args.prepared / f"{name}.safetensors").exists():
-            state = "prepared"
-        elif line.obtain == "ships":
-            state = "ships in a package"
-        else:
-            state = f"there: {args.root / found}" if found else f"missing: {line.get}"
-        size = f"{int(line.bytes) / 1e6:,.0f} MB" if line.bytes else "-"
-        print(f"{name}: {state}")
-        print(f"    {line.train:,} + {line.test:,} images, {line.classes} classes, version {line.version}; {size}")
-        print(f"    source: {line.source} {line.checksum}".rstrip())
-        print(f"    licence: {line.licence}; cite: {line.citation}")
+    print("\n".join(listing(args.table, args.root, args.prepared)))
 
 
 def render(args: argparse.Namespace) -> None:
@@ -62,10 +52,7 @@ def render(args: argparse.Namespace) -> None:
     from .render import Settings, render, write
     from .work import cores
 
-    try:
-        settings = Settings.from_dict(json.loads(args.settings))
-    except ValueError as error:
-        raise UserError(f"--settings is not JSON: {error}") from None
+    settings = Settings.from_dict(_settings(args))
     if args.family not in MODELS:
         raise UserError(f"there are no models of {args.family!r}: there are {', '.join(MODELS)}")
     models = MODELS[args.family](args.root, settings.classes)
@@ -139,14 +126,12 @@ def extract(args: argparse.Namespace) -> None:
 
 def aggregate(args: argparse.Namespace) -> None:
     from .aggregate import aggregate
-    from .plan import Plan
 
-    frame = aggregate(Plan.from_json(args.plan), args.table, args.runs, args.published, args.tolerances)
-    write_text(args.out, frame.to_csv(index=False, float_format="%.10g", lineterminator="\n"))
+    plan = Plan.from_json(args.plan)
+    _write_csv(args.out, aggregate(plan, args.table, args.runs, args.published, args.tolerances))
 
 
 def typeset(args: argparse.Namespace) -> None:
-    from .plan import Plan
     from .typeset import read_values, table
 
     plan = Plan.from_json(args.plan)
@@ -154,7 +139,6 @@ def typeset(args: argparse.Namespace) -> None:
 
 
 def simulate(args: argparse.Namespace) -> None:
-    from .plan import Plan
     from .simulate import simulate, write
 
     figure = Plan.from_json(args.plan).figure(args.figure)
@@ -164,22 +148,19 @@ def simulate(args: argparse.Namespace) -> None:
 
 
 def plot(args: argparse.Namespace) -> None:
-    from .plan import Plan
     from .plot import plot
 
     plot(Plan.from_json(args.plan), args.figure, args.runs, args.simulation, args.out, args.data)
 
 
 def overview(args: argparse.Namespace) -> None:
-    from .plan import Plan
-    from .plot import overview
+    from .overview import overview
 
     overview(Plan.from_json(args.plan), args.cells, args.out)
 
 
 def report(args: argparse.Namespace) -> None:
-    from .plan import Plan
-    from .typeset import assumptions, report, verdict
+    from .report import assumptions, report, verdict
 
     verdicts = []
     for home in args.verdict or []:
@@ -192,10 +173,8 @@ def report(args: argparse.Namespace) -> None:
 
 def assumptions(args: argparse.Namespace) -> None:
     from .assumptions import compare
-    from .plan import Plan
 
-    frame = compare(Plan.from_json(args.plan), args.table, args.reference, args.published)
-    write_text(args.out, frame.to_csv(index=False, float_format="%.10g", lineterminator="\n"))
+    _write_csv(args.out, compare(Plan.from_json(args.plan), args.table, args.reference, args.published))
 
 
 def readme(args: argparse.Namespace) -> None:
@@ -205,7 +184,7 @@ def readme(args: argparse.Namespace) -> None:
 
 
 def compile(args: argparse.Namespace) -> None:
-    from .typeset import compile_pdf
+    from .latex import compile_pdf
 
     compile_pdf(args.tex, args.style, args.out, args.inside)
 
@@ -213,24 +192,23 @@ def compile(args: argparse.Namespace) -> None:
 def judge(args: argparse.Namespace) -> None:
     from . import claims
     from .judge import as_json, judge, summary
-    from .plan import Plan
 
     plan = Plan.from_json(args.plan)
     cells = judge(plan, args.runs, args.published, args.tolerances)
     told = claims.judge(plan, args.runs, args.simulations)
-    for path, frame in zip(args.out, (cells, told), strict=False):
-        write_text(path, frame.to_csv(index=False, float_format="%.10g", lineterminator="\n"))
-    write_text(args.out[2], as_json(summary(plan, cells, told)))
+    for_cells, for_claims, for_counts = args.out
+    _write_csv(for_cells, cells)
+    _write_csv(for_claims, told)
+    write_text(for_counts, as_json(summary(plan, cells, told)))
 
 
 def compare(args: argparse.Namespace) -> None:
     from .check import as_json, compare
-    from .plan import Plan
 
     plan = Plan.from_json(args.plan)
     frame = compare(plan, args.runs, args.reference, args.tolerances)
     table, data = args.out
-    write_text(table, frame.to_csv(index=False, float_format="%.10g", lineterminator="\n"))
+    _write_csv(table, frame)
     write_text(data, as_json(frame, plan.scale))
 
 
@@ -244,7 +222,6 @@ def check(args: argparse.Namespace) -> None:
 
 
 def store(args: argparse.Namespace) -> None:
-    from .plan import Plan
     from .stored import store
 
     added, count = store(Plan.from_json(args.plan), args.runs, args.simulations, args.out, args.note)
@@ -252,14 +229,12 @@ def store(args: argparse.Namespace) -> None:
 
 
 def restore(args: argparse.Namespace) -> None:
-    from .plan import Plan
     from .stored import restore
 
     print(f"{restore(Plan.from_json(args.plan), args.reference, args.runs, args.simulations)} runs restored")
 
 
 def survey(args: argparse.Namespace) -> None:
-    from .plan import Plan
     from .survey import STATES, survey, table
 
     plan = Plan.from_json(args.plan) if args.plan else None
@@ -275,16 +250,23 @@ def survey(args: argparse.Namespace) -> None:
 
 def keys(args: argparse.Namespace) -> None:
     from .keys import page
-    from .paths import write_text
 
     write_text(args.out, page())
 
 
+def _write_csv(path: Path, frame: pd.DataFrame) -> None:
+    write_text(path, frame.to_csv(index=False, float_format="%.10g", lineterminator="\n"))
+
+
+def _settings(args: argparse.Namespace) -> dict[str, Any]:
+    try:
+        return json.loads(args.settings)
+    except ValueError as error:
+        raise UserError(f"--settings is not JSON: {error}") from None
+
+
 def _spec(args: argparse.Namespace) -> Spec:
     """The spec that `--spec` gives in full, or names in the plan."""
-    from .plan import Plan
-    from .spec import Spec
-
     if args.plan is None:
         try:
             return Spec.from_dict(json.loads(args.spec))
@@ -305,23 +287,23 @@ def parser() -> argparse.ArgumentParser:
         added.set_defaults(run=function)
         return added
 
+    def needs(added: argparse.ArgumentParser, *names: str, **more: Any) -> None:
+        for name in names:
+            added.add_argument(name, required=True, type=str if name in PLAIN else Path, **more)
+
     def of_runs(added: argparse.ArgumentParser) -> None:
-        added.add_argument("--spec", required=True, help="its settings as JSON, or its id in the plan")
+        needs(added, "--spec", help="its settings as JSON, or its id in the plan")
         added.add_argument("--plan", type=Path)
         added.add_argument("--seed", type=int, nargs="+", required=True)
-        added.add_argument("--data", type=Path, required=True, help="the prepared dataset")
-        added.add_argument("--runs", type=Path, required=True, help="folder of the runs")
+        needs(added, "--data", help="the prepared dataset")
+        needs(added, "--runs", help="folder of the runs")
         added.add_argument("--device", choices=["cpu", "cuda", "auto"], default="auto")
         added.add_argument("--threads", type=int, default=1)
-
-    def with_plan(added: argparse.ArgumentParser, *names: str) -> None:
-        for name in ("--plan", *names):
-            added.add_argument(name, required=True, type=str if name in ("--table", "--figure") else Path)
 
     p = verb(plan, "Resolve the experiments at a scale into a plan: every spec, and what each table selects.")
     p.add_argument("--config", type=Path, action="append", help="configuration file; later ones overlay earlier ones")
     p.add_argument("--settings", help="further settings as JSON")
-    p.add_argument("--out", type=Path, required=True)
+    needs(p, "--out")
 
     p = verb(datasets, "List the datasets: which are there, which are missing, and how to get them.")
     p.add_argument("--table", type=Path, default=Path("config/datasets.tsv"))
@@ -330,18 +312,18 @@ def parser() -> argparse.ArgumentParser:
 
     p = verb(render, "Render the objects of a family, which its plain and its cluttered dataset share.")
     p.add_argument("family")
-    p.add_argument("--settings", required=True, help="the family's settings, from a plan, as JSON")
-    p.add_argument("--root", type=Path, required=True, help="where original data lie")
+    needs(p, "--settings", help="the family's settings, from a plan, as JSON")
+    needs(p, "--root", help="where original data lie")
     p.add_argument("--jobs", type=int, help="processes; as many as there are processors")
-    p.add_argument("--out", type=Path, required=True)
+    needs(p, "--out")
 
     p = verb(prepare, "Bring a dataset into the prepared form that training reads.")
     p.add_argument("dataset")
-    p.add_argument("--root", type=Path, required=True, help="where original data lie or are downloaded to")
+    needs(p, "--root", help="where original data lie or are downloaded to")
     p.add_argument("--mirror", default="", help="another address of the archive")
     p.add_argument("--digest", default="", help="what the content must be, as in config/datasets.tsv")
     p.add_argument("--rendered", type=Path, help="the renders that the dataset is composed of")
-    p.add_argument("--out", type=Path, required=True)
+    needs(p, "--out")
 
     p = verb(train, "Train a spec with one or more seeds.")
     of_runs(p)
@@ -355,73 +337,69 @@ def parser() -> argparse.ArgumentParser:
     of_runs(verb(extract, "Measure trained runs: records of sparsity, pruned error, universality."))
 
     p = verb(aggregate, "Average a table's records over seeds, with the paper's numbers beside them.")
-    with_plan(p, "--table", "--runs")
-    p.add_argument("--published", type=Path, required=True, help="folder of the paper's tables")
-    p.add_argument("--tolerances", type=Path, required=True)
-    p.add_argument("--out", type=Path, required=True)
+    needs(p, "--plan", "--table", "--runs")
+    needs(p, "--published", help="folder of the paper's tables")
+    needs(p, "--tolerances", "--out")
 
     p = verb(typeset, "Typeset a table as LaTeX.")
-    with_plan(p, "--table", "--values", "--template")
-    p.add_argument("--out", type=Path, required=True)
+    needs(p, "--plan", "--table", "--values", "--template", "--out")
 
     p = verb(simulate, "Run the simulation that a figure draws.")
-    with_plan(p, "--figure")
-    p.add_argument("--out", type=Path, required=True)
+    needs(p, "--plan", "--figure", "--out")
 
     p = verb(plot, "Draw a figure.")
-    with_plan(p, "--figure", "--runs")
+    needs(p, "--plan", "--figure", "--runs")
     p.add_argument("--simulation", type=Path)
     p.add_argument("--data", type=Path, help="folder of the prepared datasets")
-    p.add_argument("--out", type=Path, nargs="+", required=True, help="files; their endings say the formats")
+    needs(p, "--out", nargs="+", help="files; their endings say the formats")
 
     p = verb(overview, "Draw all the paper's numbers beside ours in one picture.")
-    with_plan(p, "--cells")
-    p.add_argument("--out", type=Path, nargs="+", required=True, help="files; their endings say the formats")
+    needs(p, "--plan", "--cells")
+    needs(p, "--out", nargs="+", help="files; their endings say the formats")
 
     p = verb(report, "Typeset the report around its tables and figures as LaTeX.")
-    with_plan(p, "--runs", "--template")
+    needs(p, "--plan", "--runs", "--template")
     p.add_argument("--verdict", type=Path, action="append", help="results of a scale whose verdict is shown, in order")
     p.add_argument("--assumptions", type=Path, help="results of the stored runs that vary assumed facts")
-    p.add_argument("--out", type=Path, required=True)
+    needs(p, "--out")
 
     p = verb(assumptions, "Say of assumed facts that were varied how near each comes to the paper's sparsities.")
-    with_plan(p, "--table", "--reference", "--published")
-    p.add_argument("--out", type=Path, required=True)
+    needs(p, "--plan", "--table", "--reference", "--published", "--out")
 
     p = verb(readme, "Write the verdict of stored records into the README.")
-    p.add_argument("--verdict", type=Path, required=True, help="verdict.json")
-    p.add_argument("--overview", type=Path, required=True, help="the picture of all cells")
+    needs(p, "--verdict", help="verdict.json")
+    needs(p, "--overview", help="the picture of all cells")
     p.add_argument("--readme", type=Path, default=Path("README.md"))
     p.add_argument("--picture", type=Path, default=Path("docs/overview.png"))
 
     p = verb(compile, "Make a PDF of a LaTeX file.")
     p.add_argument("tex", type=Path)
-    p.add_argument("--style", type=Path, required=True)
+    needs(p, "--style")
     p.add_argument("--inside", type=Path, help="the document that a lone table is put into")
-    p.add_argument("--out", type=Path, required=True)
+    needs(p, "--out")
 
     p = verb(judge, "Judge every number that the paper prints, and every claim, by a scale's records.")
-    with_plan(p, "--runs", "--simulations", "--published", "--tolerances")
-    p.add_argument("--out", type=Path, nargs=3, required=True, metavar=("CELLS", "CLAIMS", "JSON"))
+    needs(p, "--plan", "--runs", "--simulations", "--published", "--tolerances")
+    needs(p, "--out", nargs=3, metavar=("CELLS", "CLAIMS", "JSON"))
 
     p = verb(compare, "Compare a scale's records with the stored ones, cell by cell.")
-    with_plan(p, "--runs", "--reference", "--tolerances")
-    p.add_argument("--out", type=Path, nargs=2, required=True, metavar=("CSV", "JSON"))
+    needs(p, "--plan", "--runs", "--reference", "--tolerances")
+    needs(p, "--out", nargs=2, metavar=("CSV", "JSON"))
 
     p = verb(check, "Print a comparison; fail if a cell is out of tolerance.")
     p.add_argument("comparison", type=Path)
 
     p = verb(store, "Add a scale's runs to the stored ones.")
-    with_plan(p, "--runs", "--simulations")
+    needs(p, "--plan", "--runs", "--simulations")
     p.add_argument("--note", default="", help="what whoever reads the stored records should know")
-    p.add_argument("--out", type=Path, required=True, help="the csv; its json and npz lie beside it")
+    needs(p, "--out", help="the csv; its json and npz lie beside it")
 
     p = verb(survey, "Look through folders of runs, before or after they are merged; fail if something does not fit.")
     p.add_argument("runs", type=Path, nargs="+", help="folders such as results/<scale>/runs")
     p.add_argument("--plan", type=Path, help="results/<scale>/plan.json: which runs there are to be")
 
     p = verb(restore, "Write the folders of a plan's stored runs.")
-    with_plan(p, "--reference", "--runs", "--simulations")
+    needs(p, "--plan", "--reference", "--runs", "--simulations")
 
     p = verb(keys, "Write the page of all configuration keys from the schemas.")
     p.add_argument("--out", type=Path, default=Path("docs/reference.md"))
@@ -439,18 +417,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(error, file=sys.stderr)
         return os.EX_TEMPFAIL
     except OSError as error:
-        if error.errno not in (
-            errno.ENOSPC,
-            errno.EDQUOT,
-            errno.EFBIG,
-            errno.EROFS,
-            errno.EACCES,
-            errno.EPERM,
-            errno.ENOTDIR,
-            errno.EISDIR,
-            errno.ENOENT,
-            errno.EEXIST,
-        ):
+        if error.errno not in USERS:
             raise
         print(f"error: {error.filename or 'a file'}: {error.strerror}", file=sys.stderr)
         return 1

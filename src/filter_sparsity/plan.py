@@ -65,6 +65,11 @@ class Plan:
         """Names of the figures whose data are there; the report says of the others what they need."""
         return [name for name, figure in self.figures.items() if not figure.get("needs")]
 
+    @property
+    def simulations(self) -> list[str]:
+        """Names of the figures that are drawn from a simulation."""
+        return [name for name in self.drawn if self.figures[name]["kind"] == "simulation"]
+
     def selected(self, name: str) -> list[str]:
         """Ids of the specs that a table or figure shows, each once, in its order."""
         parts = {**self.tables, **self.figures}

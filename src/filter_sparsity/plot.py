@@ -17,13 +17,12 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.layout_engine import ConstrainedLayoutEngine
 from matplotlib.lines import Line2D
-from matplotlib.patches import Patch, Rectangle
+from matplotlib.patches import Patch
 from matplotlib.ticker import EngFormatter, MaxNLocator
 
 from . import data, records
-from .aggregate import LOSSES
 from .errors import UserError
-from .paths import of_data, whole
+from .paths import of_data, of_run, whole
 from .plan import Plan
 from .spec import Spec
 
@@ -79,21 +78,12 @@ def _strength(value: float) -> str:
 def plot(
     plan: Plan, name: str, runs: Path, simulation: Path | None, out: Sequence[Path], prepared: Path | None = None
 ) -> None:
-    """Draw a figure of the plan from the runs, the simulation's CSV, or the folder `prepared` of datasets.
-
-    It is drawn into each of `out` (.pdf, .png).
-
-    The same data give the same bytes. Raises UserError as `draw` does.
-    """
-    _save(lambda: draw(plan, name, runs, simulation, prepared), out)
+    """Draw a figure of the plan, as `draw` does, into each of `out` (.pdf, .png)."""
+    save(lambda: draw(plan, name, runs, simulation, prepared), out)
 
 
-def overview(plan: Plan, cells: Path, out: Sequence[Path]) -> None:
-    """Draw all the paper's numbers beside ours, from the cells that `judge` wrote, into each of `out` (.pdf, .png)."""
-    _save(lambda: _overview(plan, cells), out)
-
-
-def _save(draw: Callable[[], Figure], out: Sequence[Path]) -> None:
+def save(draw: Callable[[], Figure], out: Sequence[Path]) -> None:
+    """Draw in the report's style into each of `out`: the same data give the same bytes."""
     with mpl.rc_context():
         sns.set_theme(context="paper", style="ticks", rc=STYLE)
         drawn = draw()
@@ -107,7 +97,10 @@ def _save(draw: Callable[[], Figure], out: Sequence[Path]) -> None:
 
 
 def draw(plan: Plan, name: str, runs: Path, simulation: Path | None, prepared: Path | None = None) -> Figure:
-    """A figure of the plan, in the style that is set. Raises UserError if it is unknown or data are missing."""
+    """A figure of the plan from the runs, the simulation's CSV, or the folder `prepared` of datasets.
+
+    Raises UserError if it is unknown or data are missing.
+    """
     figure = plan.figure(name)
     if figure["kind"] == "simulation":
         if simulation is None:
@@ -171,7 +164,7 @@ def _affine(plan: Plan, figure: dict[str, Any], runs: Path) -> Figure:
 
 def _pooled(spec: Spec, seeds: Sequence[int], runs: Path) -> dict[str, np.ndarray]:
     """Gammas and betas of all seeds side by side: `step` (points,), others (points, seeds * filters)."""
-    paths = [runs / spec.id / f"seed{seed}" / "affine.safetensors" for seed in seeds]
+    paths = [of_run(runs, spec.id, seed) / "affine.safetensors" for seed in seeds]
     kept = [records.read_affine(path) for path in paths]
     for path, arrays in zip(paths, kept, strict=True):
         if not np.array_equal(arrays["step"], kept[0]["step"]):
@@ -227,7 +220,7 @@ def _universality(plan: Plan, figure: dict[str, Any], runs: Path) -> Figure:
 
 def _histograms(spec: Spec, seeds: Sequence[int], runs: Path, edges: np.ndarray) -> dict[str, np.ndarray]:
     """Of each layer, the share of features in each bin of universality (bins,): the mean over the seeds."""
-    paths = [runs / spec.id / f"seed{seed}" / "features.csv" for seed in seeds]
+    paths = [of_run(runs, spec.id, seed) / "features.csv" for seed in seeds]
     features = pd.concat(records.read_features(path) for path in paths)  # each seed has as many features as another
     universality = features.groupby("layer")["universality"]
     return {str(layer): np.histogram(values, edges)[0] / len(values) for layer, values in universality}
@@ -331,124 +324,3 @@ def _twins(plain: data.Prepared, cluttered: data.Prepared, label: int) -> tuple[
         if equal[best] > 0.2:
             return image, others[best]
     return None
-
-
-# All printed numbers at once
-
-SHADES = "mako_r"  # light is little, in gray too
-HEAD = {
-    "train_loss": "train\nloss",
-    "test_loss": "test\nloss",
-    "test_error": "test\nerror",
-    "sparsity_by_gamma": "by γ",
-    "sparsity_by_activation": "by act.",
-    "params_pruned": "params\npruned",
-    "pruned_test_error": "pruned\nerror",
-}
-ROW = 0.155  # inches
-MOST_LOSS = 4.0  # a loss that is shaded as 100 % is
-
-
-def _overview(plan: Plan, path: Path) -> Figure:
-    """A cell for every number: its left half is shaded by ours, its right half by the paper's."""
-    try:
-        cells = pd.read_csv(
-            path,
-            dtype=dict.fromkeys(("panel", "group", "row", "block"), str),
-            keep_default_na=False,
-            na_values=dict.fromkeys(("mean", "paper"), ""),
-        )
-    except (OSError, ValueError) as error:
-        raise UserError(f"{path} cannot be read ({error}): delete it and judge again") from None
-    tables = {
-        str(name): list(own.groupby(["panel", "group", "row"], sort=False))
-        for name, own in cells.groupby("table", sort=False)
-    }
-    heights = [ROW * (len(rows) + 2.6) for rows in tables.values()]
-    height = sum(heights) + 0.5
-    drawn = Figure(figsize=(WIDTH, height))
-    shades = mpl.colormaps[SHADES] if SHADES in mpl.colormaps else sns.color_palette(SHADES, as_cmap=True)
-    columns = max(len(own) for rows in tables.values() for _, own in rows)
-    left, cell = 1.62, (WIDTH - 1.66) / columns
-    top = 0.42
-    for (name, rows), tall in zip(tables.items(), heights, strict=True):
-        box = (left / WIDTH, 1 - (top + tall - 0.1) / height, (WIDTH - 1.66) / WIDTH, ROW * len(rows) / height)
-        ax = drawn.add_axes(box)
-        ax.set(xlim=(0, columns), ylim=(len(rows), 0))
-        ax.set_axis_off()
-        ax.text(
-            -left / cell + 0.05,
-            -1.05,
-            plan.tables[name]["source"].removeprefix("supplement, "),
-            fontsize=8.5,
-            va="center",
-        )
-        for x, key in enumerate(zip(rows[0][1]["block"], rows[0][1]["metric"], rows[0][1]["layer"], strict=True)):
-            ax.text(
-                x + 0.5, -0.25, _head(*key), ha="center", va="bottom", fontsize=5 if key[0] else 6, linespacing=0.95
-            )
-        last = None
-        for y, (_, own) in enumerate(rows):
-            group, row = str(own["group"].iloc[0]), str(own["row"].iloc[0])
-            if group != last:
-                ax.text(-left / cell + 0.05, y + 0.5, group, va="center", fontsize=6.5)
-                last = group
-            ax.text(-0.12, y + 0.5, _plain(row), ha="right", va="center", fontsize=6.5)
-            lines: list[Any] = own.to_dict("records")
-            for x, line in enumerate(lines):
-                _halves(ax, x, y, line, shades)
-        top += tall
-    _key(drawn, plan, cells, shades, height)
-    return drawn
-
-
-def _plain(label: str) -> str:
-    """A row's label in letters that the figure's font has."""
-    for letter, name in (("γ", "gamma"), ("β", "beta")):
-        label = label.replace(f"{letter}_init", rf"$\{name}_0$").replace(letter, rf"$\{name}$")
-    return label.replace("−", "$-$").removeprefix("Baseline (").removesuffix(")")
-
-
-def _head(block: str, metric: str, layer: str) -> str:
-    name = layer.capitalize() if layer and not block else HEAD[metric].replace("γ", r"$\gamma$")
-    return f"{block}\n{name.replace(chr(10), ' ')}" if block else name
-
-
-def _halves(ax: Axes, x: int, y: int, line: dict[str, Any], shades: Any) -> None:
-    most = MOST_LOSS if line["metric"] in LOSSES else 1.0
-    for at, value in ((x + 0.06, line["mean"]), (x + 0.5, line["paper"])):
-        if math.isnan(value):
-            ax.plot([at + 0.14, at + 0.3], [y + 0.5, y + 0.5], color="0.6", linewidth=0.6)
-        else:
-            ax.add_patch(Rectangle((at, y + 0.08), 0.44, 0.84, facecolor=shades(min(value / most, 1.0)), linewidth=0))
-    frame = {"differs": ("#b5452c", 1.3, "-"), "undecided": ("0.35", 0.7, ":")}.get(line["verdict"], ("0.8", 0.3, "-"))
-    color, width, style = frame
-    ax.add_patch(
-        Rectangle((x + 0.06, y + 0.08), 0.88, 0.84, fill=False, edgecolor=color, linewidth=width, linestyle=style)
-    )
-
-
-def _key(drawn: Figure, plan: Plan, cells: pd.DataFrame, shades: Any, height: float) -> None:
-    """What the shades and frames mean, and how many cells there are of each verdict."""
-    bar = drawn.add_axes((1.62 / WIDTH, 1 - 0.17 / height, 1.3 / WIDTH, 0.09 / height))
-    bar.imshow(np.linspace(0, 1, 64)[None], aspect="auto", cmap=shades)
-    bar.set(xticks=[0, 63], yticks=[])
-    bar.set_xticklabels(["0", f"100 %, or a loss of {MOST_LOSS:g}"], fontsize=6)
-    bar.tick_params(length=0, pad=1)
-    for spine in bar.spines.values():
-        spine.set_linewidth(0.3)
-    counts = cells["verdict"].value_counts()
-    said = ", ".join(f"{count} {verdict}" for verdict, count in counts.items())
-    drawn.text(0.05 / WIDTH, 1 - 0.12 / height, "left ours, right the paper's:", fontsize=7, va="center")
-    told = f"scale {plan.scale}, {len(cells)} printed numbers: {said}"
-    drawn.text(1 - 0.04 / WIDTH, 1 - 0.12 / height, told, fontsize=7, ha="right", va="center")
-    if "differs" in counts:
-        drawn.text(
-            1 - 0.04 / WIDTH,
-            1 - 0.26 / height,
-            "framed: beyond tolerance",
-            fontsize=6.5,
-            ha="right",
-            va="center",
-            color="#b5452c",
-        )

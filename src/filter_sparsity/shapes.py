@@ -9,7 +9,7 @@ from __future__ import annotations
 import itertools
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 import numpy as np
 
@@ -35,9 +35,7 @@ def models(root: Path, classes: Sequence[str]) -> Models:
 def mesh(name: str, model: str) -> Trimesh:
     """A model of a class, the same every time."""
     draw = generator("shapes", "model", name, model)
-    made = SHAPES[name](draw)
-    made.apply_scale(draw.uniform(0.85, 1.15, 3))
-    return made
+    return SHAPES[name](draw).apply_scale(draw.uniform(0.85, 1.15, 3))
 
 
 def pictures(root: Path, side: int) -> dict[str, list[np.ndarray]]:
@@ -73,13 +71,17 @@ def _shift(at: Sequence[float]) -> np.ndarray:
     return transform
 
 
+def _turn(first: int, second: int, cos: float, sin: float) -> np.ndarray:
+    """A rotation in the plane of two axes."""
+    transform = np.eye(4)
+    transform[[first, first, second, second], [first, second, first, second]] = [cos, -sin, sin, cos]
+    return transform
+
+
 def _join(*parts: Trimesh) -> Trimesh:
-    from trimesh import Trimesh
     from trimesh.util import concatenate
 
-    joined = concatenate(list(parts))
-    assert isinstance(joined, Trimesh)
-    return joined
+    return cast("Trimesh", concatenate(list(parts)))
 
 
 def _lathe(*profile: tuple[float, float], sections: int = SECTIONS) -> Trimesh:
@@ -145,6 +147,12 @@ def _rod(start: Sequence[float], end: Sequence[float], radius: float) -> Trimesh
     return cylinder(radius, segment=np.array([start, end], float), sections=16)
 
 
+def _ball(at: Sequence[float], radius: float) -> Trimesh:
+    from trimesh.creation import icosphere
+
+    return icosphere(subdivisions=3, radius=radius).apply_translation(at)
+
+
 def _polar(radius: np.ndarray, turn: float = np.pi / 2) -> np.ndarray:
     """An outline (n, 2) from its radius at evenly spaced angles."""
     angle = np.linspace(0, 2 * np.pi, len(radius), endpoint=False) + turn
@@ -157,9 +165,7 @@ def _polar(radius: np.ndarray, turn: float = np.pi / 2) -> np.ndarray:
 def _ellipsoid(draw: Draw) -> Trimesh:
     from trimesh.creation import icosphere
 
-    made: Trimesh = icosphere(subdivisions=4)
-    made.apply_scale([1, draw.uniform(0.75, 1), draw.uniform(0.6, 1)])
-    return made
+    return icosphere(subdivisions=4).apply_scale([1, draw.uniform(0.75, 1), draw.uniform(0.6, 1)])
 
 
 def _cuboid(draw: Draw) -> Trimesh:
@@ -179,8 +185,7 @@ def _cone(draw: Draw) -> Trimesh:
 def _torus(draw: Draw) -> Trimesh:
     from trimesh.creation import torus
 
-    made: Trimesh = torus(1, draw.uniform(0.25, 0.42), major_sections=SECTIONS, minor_sections=24)
-    return made
+    return torus(1, draw.uniform(0.25, 0.42), major_sections=SECTIONS, minor_sections=24)
 
 
 def _tetrahedron(draw: Draw) -> Trimesh:
@@ -222,14 +227,6 @@ def _capsule(draw: Draw) -> Trimesh:
     path = np.column_stack([np.linspace(-half, half, 8), np.zeros(8), np.zeros(8)])
     ends = [_ball([s * half, 0, 0], 0.55) for s in (-1, 1)]
     return _join(_tube(path, 0.55, closed=False), *ends)
-
-
-def _ball(at: Sequence[float], radius: float) -> Trimesh:
-    from trimesh.creation import icosphere
-
-    made: Trimesh = icosphere(subdivisions=3, radius=radius)
-    made.apply_translation(at)
-    return made
 
 
 def _bowl(draw: Draw) -> Trimesh:
@@ -277,9 +274,7 @@ def _knot(draw: Draw) -> Trimesh:
     t = np.linspace(0, 2 * np.pi, 160, endpoint=False)
     path = [np.sin(t) + 2 * np.sin(2 * t), -1.2 * np.sin(3 * t), np.cos(t) - 2 * np.cos(2 * t)]
     tube = _tube(np.column_stack([path[0], path[2], path[1]]), draw.uniform(0.35, 0.55), closed=True)
-    turn = np.eye(4)
-    turn[1:3, 1:3] = [[0, -1], [1, 0]]
-    return tube.apply_transform(turn)
+    return tube.apply_transform(_turn(1, 2, 0, 1))
 
 
 def _stairs(draw: Draw) -> Trimesh:
@@ -301,11 +296,9 @@ def _arch(draw: Draw) -> Trimesh:
     thick, depth, legs = draw.uniform(0.28, 0.4), draw.uniform(0.4, 0.6), draw.uniform(0.4, 0.8)
     stones = []
     for angle in np.linspace(0, np.pi, 17):
-        stone = _box([thick, depth, 0.24])
-        turn = np.eye(4)
-        turn[[0, 0, 2, 2], [0, 2, 0, 2]] = [np.cos(angle), -np.sin(angle), np.sin(angle), np.cos(angle)]
-        turn[:3, 3] = [0.9 * np.cos(angle), 0, 0.9 * np.sin(angle)]
-        stones.append(stone.apply_transform(turn))
+        place = _turn(0, 2, np.cos(angle), np.sin(angle))
+        place[:3, 3] = [0.9 * np.cos(angle), 0, 0.9 * np.sin(angle)]
+        stones.append(_box([thick, depth, 0.24]).apply_transform(place))
     return _join(*stones, *(_box([thick, depth, legs], [0.9 * s, 0, -legs / 2]) for s in (-1, 1)))
 
 
@@ -337,27 +330,21 @@ def _wheel(draw: Draw) -> Trimesh:
 
     spokes, rim = int(draw.integers(5, 9)), draw.uniform(0.1, 0.16)
     tyre = torus(1, rim, major_sections=SECTIONS, minor_sections=16)
-    turn = np.eye(4)
-    turn[1:3, 1:3] = [[0, -1], [1, 0]]
     angles = np.linspace(0, 2 * np.pi, spokes, endpoint=False)
     rods = [_rod([0, 0, 0], [np.cos(a), 0, np.sin(a)], 0.06) for a in angles]
-    return _join(tyre.apply_transform(turn), *rods, _rod([0, -0.2, 0], [0, 0.2, 0], 0.2))
+    return _join(tyre.apply_transform(_turn(1, 2, 0, 1)), *rods, _rod([0, -0.2, 0], [0, 0.2, 0], 0.2))
 
 
 def _arrow(draw: Draw) -> Trimesh:
     tail, head = draw.uniform(1, 1.5), draw.uniform(0.5, 0.65)
     made = _lathe((0, 0), (0.2, 0), (0.2, tail), (head, tail), (0, tail + 0.9))
-    turn = np.eye(4)
-    turn[[0, 0, 2, 2], [0, 2, 0, 2]] = [0, 1, -1, 0]  # it points along x
-    return made.apply_transform(turn)
+    return made.apply_transform(_turn(0, 2, 0, -1))  # it points along x
 
 
 def _tree(draw: Draw) -> Trimesh:
     n = int(draw.integers(3, 5))
-    cones = []
-    for i, radius in enumerate(np.linspace(0.85, 0.4, n)):
-        z = 0.4 + 1.6 * i / n
-        cones.append(_lathe((0, z), (radius, z), (0, z + 0.9)))
+    heights = [0.4 + 1.6 * i / n for i in range(n)]
+    cones = [_lathe((0, z), (r, z), (0, z + 0.9)) for z, r in zip(heights, np.linspace(0.85, 0.4, n), strict=True)]
     return _join(_rod([0, 0, 0], [0, 0, 0.6], draw.uniform(0.12, 0.2)), *cones)
 
 

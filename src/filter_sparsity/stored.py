@@ -32,8 +32,8 @@ def index(path: Path) -> dict[str, Any]:
     """What the json of a scale says; of a scale without stored records, that there are no runs."""
     try:
         kept = json.loads(path.read_text())
-        kept["runs"] = {(run["spec_id"], run["seed"]): run for run in kept["runs"]}
-        return {**kept, "simulations": kept["simulations"]}
+        runs = {(run["spec_id"], run["seed"]): run for run in kept["runs"]}
+        return {**kept, "simulations": kept["simulations"], "runs": runs}
     except FileNotFoundError:
         return {"specs": {}, "environments": [], "simulations": {}, "runs": {}}
     except (ValueError, KeyError, TypeError):
@@ -77,9 +77,7 @@ def store(plan: Plan, runs: Path, simulations: Path, reference: Path, note: str 
 
     from . import records
 
-    kept = index(reference.with_suffix(".json"))
-    values = _read_values(reference) if kept["runs"] else {}
-    arrays = _read_arrays(reference.with_suffix(".npz")) if kept["runs"] else {}
+    kept, values, arrays = _read(reference)
     environments = kept["environments"]
     added = 0
     for folder in sorted(runs.glob("*/seed*")):
@@ -127,26 +125,22 @@ def store(plan: Plan, runs: Path, simulations: Path, reference: Path, note: str 
         if figure["kind"] == "simulation" and (path := simulations / f"{name}.csv").exists():
             kept["simulations"][name] = simulated(figure)
             arrays[f"simulation/{name}"] = np.loadtxt(path, delimiter=",", skiprows=1, usecols=(3, 4, 5, 6))
-    order = {spec_id: i for i, spec_id in enumerate([*plan.specs, *kept["specs"]][::-1])}
-    keys = sorted(kept["runs"], key=lambda key: (-order[key[0]], key[1]))
-    head = {"scale": plan.scale, "note": note or kept.get("note", ""), "environments": environments}
-    write_text(
-        reference, "".join(",".join(map(str, line)) + "\n" for line in [COLUMNS, *_lines({k: values[k] for k in keys})])
-    )
+    order = [*dict.fromkeys([*plan.specs, *kept["specs"]])]
+    keys = sorted(kept["runs"], key=lambda key: (order.index(key[0]), key[1]))
+    lines = [COLUMNS, *_lines({key: values[key] for key in keys})]
+    write_text(reference, "".join(",".join(map(str, line)) + "\n" for line in lines))
     packed = io.BytesIO()
     np.savez_compressed(packed, allow_pickle=False, **{name: arrays[name] for name in sorted(arrays)})
     write_bytes(reference.with_suffix(".npz"), packed.getvalue())
-    write_text(
-        reference.with_suffix(".json"),
-        _in_lines(
-            {
-                **head,
-                "simulations": kept["simulations"],
-                "specs": kept["specs"],
-                "runs": [kept["runs"][k] for k in keys],
-            }
-        ),
-    )
+    said = {
+        "scale": plan.scale,
+        "note": note or kept.get("note", ""),
+        "environments": environments,
+        "simulations": kept["simulations"],
+        "specs": kept["specs"],
+        "runs": [kept["runs"][key] for key in keys],
+    }
+    write_text(reference.with_suffix(".json"), _in_lines(said))
     return added, len(keys)
 
 
@@ -157,10 +151,8 @@ def restore(plan: Plan, reference: Path, runs: Path, simulations: Path) -> int:
     """
     from . import records
 
-    kept = index(reference.with_suffix(".json"))
+    kept, values, arrays = _read(reference)
     count = 0
-    values = _read_values(reference) if kept["runs"] else {}
-    arrays = _read_arrays(reference.with_suffix(".npz")) if kept["runs"] else {}
     for spec_id in plan.specs:
         for seed in plan.seeds_of(spec_id):
             run = kept["runs"].get((spec_id, seed))
@@ -186,9 +178,8 @@ def restore(plan: Plan, reference: Path, runs: Path, simulations: Path) -> int:
                 write_bytes(folder / "affine.safetensors", _affine(own))
             write_text(folder / "record.json", records.sealed(record))
             count += 1
-    for name, figure in plan.figures.items():
-        if figure["kind"] == "simulation" and not figure["needs"]:
-            write_text(simulations / f"{name}.csv", _simulation(figure, arrays[f"simulation/{name}"]))
+    for name in plan.simulations:
+        write_text(simulations / f"{name}.csv", _simulation(plan.figures[name], arrays[f"simulation/{name}"]))
     return count
 
 
@@ -203,6 +194,14 @@ def tidy(reference: Path) -> Any:
 
 
 Values = dict[tuple[str, int], list[tuple[str, str, str]]]  # by spec id and seed: metric, layer, number as JSON
+
+
+def _read(reference: Path) -> tuple[dict[str, Any], Values, dict[str, np.ndarray]]:
+    """The three files of a scale: what the json says, the values of the csv, and the arrays of the npz."""
+    kept = index(reference.with_suffix(".json"))
+    if not kept["runs"]:
+        return kept, {}, {}
+    return kept, _read_values(reference), _read_arrays(reference.with_suffix(".npz"))
 
 
 def _lines(values: Values) -> list[tuple[str, int, str, str, str]]:
@@ -265,13 +264,15 @@ def _arrays(plan: Plan, spec_id: str, folder: Path) -> dict[str, np.ndarray]:
 
     found = {}
     for name, figure in plan.figures.items():
-        if figure["kind"] == "affine" and spec_id in plan.selected(name):
+        if spec_id not in plan.selected(name):
+            continue
+        if figure["kind"] == "affine":
             kept = records.read_affine(folder / "affine.safetensors")
             found["affine/step"] = kept["step"]
             for layer in figure["layers"]:
                 for key in (f"gamma_{layer}", f"beta_{layer}"):
                     found[f"affine/{key}"] = kept[key].astype(np.float16)
-        if figure["kind"] == "universality" and spec_id in plan.selected(name):
+        if figure["kind"] == "universality":
             found["universality"] = records.read_features(folder / "features.csv")[[*FEATURES]].to_numpy()
     return found
 
@@ -286,11 +287,8 @@ def _affine(arrays: Mapping[str, np.ndarray]) -> bytes:
 
 def _features(network: Any, values: np.ndarray) -> str:
     """features.csv, as `extract` writes it."""
-    names = [(layer, j) for layer, n in zip(network.layers, network.filters, strict=True) for j in range(n)]
-    lines = [
-        ",".join([layer, str(j), *(f"{v:.7g}" for v in own)])
-        for (layer, j), own in zip(names, values.tolist(), strict=True)
-    ]
+    names = [f"{layer},{j}" for layer, n in zip(network.layers, network.filters, strict=True) for j in range(n)]
+    lines = [",".join([name, *(f"{v:.7g}" for v in own)]) for name, own in zip(names, values.tolist(), strict=True)]
     return "\n".join([",".join(("layer", "filter", *FEATURES)), *lines]) + "\n"
 
 
@@ -308,15 +306,17 @@ def _simulation(figure: dict[str, Any], values: np.ndarray) -> str:
 
 def _in_lines(data: dict[str, Any]) -> str:
     """JSON with a line for each entry of a list or mapping at its top, so that a stored run is one line of a diff."""
+
+    def text(value: Any) -> str:
+        return json.dumps(value, ensure_ascii=False)
+
     parts = []
     for key, value in data.items():
         if isinstance(value, list):
-            inner = ",\n".join(f"  {json.dumps(v, ensure_ascii=False)}" for v in value)
-            text = f"[\n{inner}\n ]"
+            told = "[\n" + ",\n".join(f"  {text(v)}" for v in value) + "\n ]"
         elif isinstance(value, dict):
-            inner = ",\n".join(f"  {json.dumps(k)}: {json.dumps(v, ensure_ascii=False)}" for k, v in value.items())
-            text = f"{{\n{inner}\n }}"
+            told = "{\n" + ",\n".join(f"  {text(k)}: {text(v)}" for k, v in value.items()) + "\n }"
         else:
-            text = json.dumps(value, ensure_ascii=False)
-        parts.append(f" {json.dumps(key)}: {text}")
+            told = text(value)
+        parts.append(f" {text(key)}: {told}")
     return "{\n" + ",\n".join(parts) + "\n}\n"

@@ -5,63 +5,19 @@ The plan is the one thing later steps read: no job reads the configuration. Torc
 
 from __future__ import annotations
 
-import csv
+import itertools
 import math
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from . import paths, stored
+from .datasets import Dataset, read_datasets
 from .errors import UserError
 from .paths import COMPOSED, renders_of
 from .plan import Plan, spec_ids
 from .spec import Network, Spec
 from .validation import read_yaml, validate
-
-
-@dataclass(frozen=True)
-class Dataset:
-    """A line of config/datasets.tsv: what a plan must know of a dataset before it is there."""
-
-    name: str
-    stands_for: str
-    version: str
-    classes: int
-    train: int
-    test: int
-    channels: int
-    side: int
-    flip: bool
-    obtain: str  # ships (in a package), downloaded (by us), by hand (by the user)
-    source: str
-    checksum: str  # of the archive
-    bytes: str  # of the archive
-    digest: str  # of the prepared content, where somebody has seen it
-    found_as: str  # names below data_root, any of which means that the original data are there
-    get: str  # what a user does to have it
-    licence: str
-    citation: str
-
-    def found(self, root: Path) -> str:
-        """The first of its names that is below the folder of original data; empty if there is none."""
-        return next((name for name in self.found_as.split() if (root / name).exists()), "")
-
-
-def read_datasets(path: Path) -> dict[str, Dataset]:
-    try:
-        with path.open(newline="") as file:
-            lines = list(csv.DictReader(file, delimiter="\t", quoting=csv.QUOTE_NONE))
-    except OSError as error:
-        raise UserError(f"cannot read {path}: {error.strerror}") from None
-    except (csv.Error, ValueError) as error:
-        raise UserError(f"{path} is not a table: {error}") from None
-    kinds: dict[str, Any] = dict.fromkeys(("classes", "train", "test", "channels", "side"), int)
-    kinds["flip"] = {"yes": True, "no": False}.__getitem__
-    try:
-        return {line["name"]: Dataset(**{k: kinds.get(k, str)(v) for k, v in line.items()}) for line in lines}
-    except (KeyError, TypeError, ValueError) as error:
-        raise UserError(f"{path}: a line is not as its header says: {error}") from None
 
 
 def merge(base: dict[str, Any], overlay: Mapping[str, Any]) -> dict[str, Any]:
@@ -122,6 +78,16 @@ def build_plan(settings: dict[str, Any]) -> Plan:
     )
 
 
+def build_plans(settings: dict[str, Any]) -> tuple[Plan, Plan | None, Plan | None]:
+    """The plan of a configuration, that of the stored runs whose verdict it shows, and that of its varied facts."""
+
+    def other(key: str, **more: str) -> Plan | None:
+        path = settings.get(key)
+        return build_plan(merge(settings, read_yaml(Path(path))) | more) if path else None
+
+    return build_plan(settings), other("verdict"), other("assumptions", records="stored")
+
+
 def multiplier(setting: float | dict[str, float], optimizer: str) -> float:
     """One factor for all optimizers, or each optimizer's own, 1 where none is given."""
     return setting.get(optimizer, 1) if isinstance(setting, dict) else setting
@@ -153,12 +119,11 @@ class _Resolver:
             for g, group in enumerate(panel["groups"]):
                 rows = []
                 for r, row in enumerate(group["rows"]):
-                    own = {k: v for k, v in row.items() if k != "label"}
-                    outer = [table["settings"], panel.get("settings", {}), group.get("settings", {}), own]
+                    outer = [table["settings"], panel.get("settings", {}), group.get("settings", {}), row]
                     where = f"tables.{name}.panels[{p}].groups[{g}].rows[{r}]"
-                    merged = [_combine([*outer, block["settings"]]) for block in blocks]
-                    specs = {b["label"]: self.spec(m, where) for b, m in zip(blocks, merged, strict=True)}
-                    published = {b["label"]: self.published(m) for b, m in zip(blocks, merged, strict=True)}
+                    merged = {block["label"]: _combine([*outer, block["settings"]]) for block in blocks}
+                    specs = {block: self.spec(settings, where) for block, settings in merged.items()}
+                    published = {block: self.published(settings) for block, settings in merged.items()}
                     rows.append({"label": row["label"], "specs": specs, "published": published})
                 groups.append({"label": group.get("label", ""), "rows": rows})
             panels.append({"label": panel.get("label", ""), "groups": groups})
@@ -183,23 +148,19 @@ class _Resolver:
 
     def figure(self, name: str, figure: dict[str, Any]) -> dict[str, Any]:
         if figure["kind"] == "simulation":
-            optimizers = self.experiments["optimizers"]
+            panels = []
             for i, panel in enumerate(figure["panels"]):
-                self._known("optimizers", panel["optimizer"], f"figures.{name}.panels[{i}].optimizer")
+                optimizer = self._known("optimizers", panel["optimizer"], f"figures.{name}.panels[{i}].optimizer")
+                panels.append({**panel, **{k: optimizer[k] for k in ("algorithm", "rate", "hyperparameters")}})
             plain = {k: figure[k]["value"] for k in ("start", "repeats", "strengths")}
-            panels = [
-                {**panel, **{k: optimizers[panel["optimizer"]][k] for k in ("algorithm", "rate", "hyperparameters")}}
-                for panel in figure["panels"]
-            ]
             return {**figure, **plain, "panels": panels}
         if figure["kind"] == "gallery":
             shown = {kind: self.dataset(figure[kind], f"figures.{name}.{kind}").name for kind in COMPOSED}
             return {**figure, **shown, "needs": self.needs(shown.values())}
         curves = []
         for i, curve in enumerate(figure["curves"]):
-            own = {k: v for k, v in curve.items() if k != "label"}
-            where = f"figures.{name}.curves[{i}]"
-            curves.append({"label": curve["label"], "spec": self.spec(_combine([figure["settings"], own]), where)})
+            settings = _combine([figure["settings"], curve])
+            curves.append({"label": curve["label"], "spec": self.spec(settings, f"figures.{name}.curves[{i}]")})
         for layer in figure.get("layers", []):
             for curve in curves:
                 layers = self.specs[curve["spec"]].network.layers
@@ -231,31 +192,31 @@ class _Resolver:
     def _panel(self, figure: str, own: dict[str, Any], where: str) -> dict[str, Any]:
         """Which curve of a simulated figure settings like {optimizer: adam, l2: 1e-4} mean."""
         drawn = self.experiments["figures"].get(figure, {})
-        kind = next((k for k in ("l2", "wd") if k in own), "none")
+        kind, strength = _regularizer(own)
         wanted = {"optimizer": own["optimizer"], "regularizer": kind}
         panels = [p for p in drawn.get("panels", []) if wanted.items() <= p.items()]
-        if not panels or own[kind] not in drawn["strengths"]["value"]:
+        if not panels or strength not in drawn["strengths"]["value"]:
             raise UserError(
                 f"{self.where}: {where}: {figure} simulates no {own['optimizer']} with {kind} {own.get(kind)}"
             )
-        return {"settings": own, "panel": panels[0]["label"], "regularizer": kind, "strength": own[kind]}
+        return {"settings": own, "panel": panels[0]["label"], "regularizer": kind, "strength": strength}
 
     def published(self, row: dict[str, Any]) -> dict[str, Any]:
         """A row's settings in the words of the reference tables, before the scale changes them."""
-        full = {**{k: v["value"] for k, v in self.experiments["defaults"].items()}, **row}
-        kind = next((k for k in ("l2", "wd") if k in full), "none")
+        full = self._full(row)
+        kind, strength = _regularizer(full)
+        same = ("dataset", "network", "optimizer", "gamma_init", "beta_init", "batch_size", "negative_slope")
         return {
-            **{k: full.get(k) for k in ("dataset", "network", "optimizer", "gamma_init", "beta_init", "batch_size")},
-            "negative_slope": full["negative_slope"],
+            **{key: full.get(key) for key in same},
             "gamma_lr_scale": full["gamma_rate_scale"],
             "beta_lr_scale": full["beta_rate_scale"],
             "regularizer": kind,
-            "strength": full.get(kind, 0),
+            "strength": strength,
         }
 
     def spec(self, row: dict[str, Any], where: str) -> str:
         """The id of the spec that a row's settings resolve to at this scale."""
-        full = {**{k: v["value"] for k, v in self.experiments["defaults"].items()}, **row}
+        full = self._full(row)
         for key in ("dataset", "optimizer"):
             if key not in full:
                 raise UserError(f"{self.where}: {where}: no {key} is given, here or around it")
@@ -275,7 +236,7 @@ class _Resolver:
             self.seeds[name] = seeds
         network = {**network, "hidden": own.get("hidden", {}).get(full["network"], network["hidden"])}
         facts = {k: full.get(k, fact["value"]) for k, fact in network.items()}
-        kind = next((k for k in ("l2", "wd") if k in full), "none")
+        kind, strength = _regularizer(full)
         try:
             spec = Spec(
                 dataset=name,
@@ -291,9 +252,7 @@ class _Resolver:
                 gamma_rate_scale=full["gamma_rate_scale"],
                 beta_rate_scale=full["beta_rate_scale"],
                 regularizer=kind,
-                strength=_round(
-                    full.get(kind, 0) * multiplier(self.settings["strength_multiplier"], full["optimizer"])
-                ),
+                strength=_round(strength * multiplier(self.settings["strength_multiplier"], full["optimizer"])),
                 batch_size=batch,
                 phase_steps=self._phases(
                     full["phase_epochs"],
@@ -339,6 +298,10 @@ class _Resolver:
                 families[family] = settings
         return families
 
+    def _full(self, row: dict[str, Any]) -> dict[str, Any]:
+        """A row's settings, and the defaults for those that it does not give."""
+        return {**{k: fact["value"] for k, fact in self.experiments["defaults"].items()}, **row}
+
     def _known(self, part: str, name: Any, where: str) -> dict[str, Any]:
         if name not in self.experiments[part]:
             known = ", ".join(self.experiments[part])
@@ -362,12 +325,10 @@ class _Resolver:
 
     def _phases(self, epochs: list[int], steps_per_epoch: int, wanted: int | None) -> tuple[int, ...]:
         """Published epochs as steps; where the scale wants a number of steps, each phase keeps its share of it."""
-        published = [e * steps_per_epoch for e in epochs]
-        if wanted is None:
-            return tuple(published)
-        total = sum(published)
-        ends = [round(wanted * sum(published[: i + 1]) / total) for i in range(len(published))]
-        return tuple(b - a for a, b in zip([0, *ends], ends, strict=False))
+        ends = list(itertools.accumulate((e * steps_per_epoch for e in epochs), initial=0))
+        if wanted is not None:
+            ends = [round(wanted * end / ends[-1]) for end in ends]
+        return tuple(b - a for a, b in itertools.pairwise(ends))
 
 
 def _combine(parts: list[dict[str, Any]]) -> dict[str, Any]:
@@ -379,6 +340,12 @@ def _combine(parts: list[dict[str, Any]]) -> dict[str, Any]:
             merged.pop("wd", None)
         merged.update(part)
     return merged
+
+
+def _regularizer(settings: dict[str, Any]) -> tuple[str, float]:
+    """`l2`, `wd` or `none`, and its strength."""
+    kind = next((k for k in ("l2", "wd") if k in settings), "none")
+    return kind, settings.get(kind, 0)
 
 
 def _round(value: float) -> float:
@@ -394,13 +361,10 @@ def _facts(experiments: dict[str, Any]) -> Iterator[dict[str, Any]]:
         plain = name.replace("_", " ")
         return {"part": part, "name": plain, "value": value, "source": fact["source"], "note": fact.get("note", "")}
 
-    for name, fact in experiments["defaults"].items():
-        yield line("training", name, fact)
-    for name, fact in experiments["conventions"].items():
-        yield line("conventions", name, fact)
-    for network, facts in experiments["networks"].items():
+    plain = {"training": experiments["defaults"], "conventions": experiments["conventions"], **experiments["networks"]}
+    for part, facts in plain.items():
         for name, fact in facts.items():
-            yield line(network, name, fact)
+            yield line(part, name, fact)
     for dataset, facts in experiments.get("datasets", {}).items():
         for network, fact in facts.get("hidden", {}).items():
             yield line(dataset.replace("_", " "), f"hidden of {network}", fact)

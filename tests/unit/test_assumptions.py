@@ -7,9 +7,10 @@ from dataclasses import asdict, replace
 import pytest
 
 from filter_sparsity.assumptions import compare
+from filter_sparsity.latex import fill
+from filter_sparsity.report import assumptions
 from filter_sparsity.sparsity import conv_parameters
 from filter_sparsity.sweep import build_plan, merge
-from filter_sparsity.typeset import assumptions, render
 from filter_sparsity.validation import read_yaml
 
 PAPER = {"C1": 0.59, "C2": 0.57, "C3": 0.42, "C4": 0.74, "C5": 0.76, "C6": 0.97, "C7": 0.98, "total": 0.83}
@@ -96,7 +97,7 @@ def test_distances_changes_and_ranks_by_hand(compared):
 
 
 def test_the_page_shows_rows_ranks_and_what_explains_best(plan, compared, root):
-    page = render(root / "report/assumptions.tex.j2", {"assumptions": assumptions(plan, compared[1])})
+    page = fill(root / "report/assumptions.tex.j2", {"assumptions": assumptions(plan, compared[1])})
     assert "From 13 runs" in page
     assert r"\published{paper} & \published{59}" in " ".join(page.split())
     ranked = page[page.index("Rank") : page.index("SGD")]
@@ -114,6 +115,6 @@ def test_without_records_the_page_says_so(plan, root, tmp_path):
     nothing.to_csv(tmp_path / "compared.csv", index=False)
     told = assumptions(plan, tmp_path / "compared.csv")
     assert told["runs"] == 0
-    page = render(root / "report/assumptions.tex.j2", {"assumptions": told})
+    page = fill(root / "report/assumptions.tex.j2", {"assumptions": told})
     assert "are stored yet" in page
     assert r"\toprule" not in page

@@ -17,10 +17,10 @@ from PIL import Image
 from serve import Site, serving
 
 from filter_sparsity import data
+from filter_sparsity.datasets import read_datasets
 from filter_sparsity.errors import UserError
 from filter_sparsity.sources import cifar
 from filter_sparsity.sources.base import Source
-from filter_sparsity.sweep import read_datasets
 
 ROOT = Path(__file__).parents[2]
 PER_CLASS = {"train": 2, "test": 1}

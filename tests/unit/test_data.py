@@ -4,10 +4,10 @@ import numpy as np
 import pytest
 
 from filter_sparsity import data, sources
+from filter_sparsity.datasets import read_datasets
 from filter_sparsity.errors import UserError
 from filter_sparsity.paths import renders_of
 from filter_sparsity.sources import Source
-from filter_sparsity.sweep import read_datasets
 
 ROOT = Path(__file__).parents[2]
 DATASETS = read_datasets(ROOT / "config/datasets.tsv")

@@ -16,6 +16,8 @@ TORCH_FREE = (
     "paths",
     "validation",
     "spec",
+    "plan",
+    "datasets",
     "sweep",
     "records",
     "stored",
@@ -25,7 +27,9 @@ TORCH_FREE = (
     "keys",
     "assumptions",
     "check",
+    "latex",
     "typeset",
+    "report",
     "sparsity",
     "sources",
     "render",
@@ -78,7 +82,7 @@ def test_torch_free_modules_load_neither_torch_nor_snakemake(python):
 
 def test_the_plan_is_made_without_heavy_packages(python):
     heavy = ["torch", "torchvision", "numpy", "pandas", "sklearn", "scipy", "matplotlib", "seaborn", "mitsuba"]
-    assert loaded(python, ["sweep", "paths", "cli"], heavy) == ""
+    assert loaded(python, ["sweep", "paths", "cli", "lock"], heavy) == ""
 
 
 def test_loaded_would_find_a_heavy_package(python):

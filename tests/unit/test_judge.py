@@ -8,7 +8,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from filter_sparsity import aggregate, judge, plot
+from filter_sparsity import aggregate, judge, overview
 from filter_sparsity.errors import UserError
 
 RULES = {"seeds": 3, "deviations": 3}
@@ -73,10 +73,10 @@ def test_the_overview_has_a_cell_for_each(campaign, root, tmp_path):
     cells = judge.judge(plan, runs, references / "paper", references / "tolerances.yaml")
     cells.loc[cells["table"] == "table4", ["mean", "verdict"]] = [math.nan, "not measured"]
     cells.to_csv(tmp_path / "cells.csv", index=False)
-    drawn = plot._overview(plan, tmp_path / "cells.csv")
+    drawn = overview.draw(plan, tmp_path / "cells.csv")
     halves = [p for ax in drawn.axes for p in ax.patches if p.get_width() == pytest.approx(0.44)]
     assert len(halves) == 2 * 314 - 54
-    plot.overview(plan, tmp_path / "cells.csv", [tmp_path / "one.png", tmp_path / "two.png"])
+    overview.overview(plan, tmp_path / "cells.csv", [tmp_path / "one.png", tmp_path / "two.png"])
     assert (tmp_path / "one.png").read_bytes() == (tmp_path / "two.png").read_bytes()
 
 

@@ -5,8 +5,10 @@ from pathlib import Path
 
 import pytest
 
+from filter_sparsity.datasets import read_datasets
 from filter_sparsity.errors import UserError
-from filter_sparsity.sweep import Plan, build_plan, merge, read_datasets, spec_ids
+from filter_sparsity.plan import Plan, spec_ids
+from filter_sparsity.sweep import build_plan, merge
 from filter_sparsity.validation import read_yaml, validate
 
 TABLES = ("table1", "table2", "table3", "table4")

@@ -10,7 +10,8 @@ import pytest
 
 from filter_sparsity.aggregate import aggregate
 from filter_sparsity.errors import UserError
-from filter_sparsity.typeset import latex, number, read_values, spread, table
+from filter_sparsity.latex import latex, number, spread
+from filter_sparsity.typeset import read_values, table
 
 ROOT = Path(__file__).parents[2]
 PUBLISHED = ROOT / "report" / "references" / "paper"

@@ -10,11 +10,11 @@ import pytest
 from PIL import Image
 
 from filter_sparsity import data
+from filter_sparsity.datasets import read_datasets
 from filter_sparsity.errors import UserError
 from filter_sparsity.sources import images
 from filter_sparsity.sources.archives import md5
 from filter_sparsity.sources.tiny_imagenet import FOLDER, MD5, URL, tiny_imagenet
-from filter_sparsity.sweep import read_datasets
 
 ROOT = Path(__file__).parents[2]
 WNIDS = ["n03", "n01", "n02"]  # as the official list, not in order

@@ -5,4 +5,4 @@
 rule campaign:
     input:
         every_run("record.json"),
-        [paths.simulation(SCALE, name) for name in PLAN.drawn if PLAN.figures[name]["kind"] == "simulation"],
+        [paths.simulation(SCALE, name) for name in PLAN.simulations],

@@ -37,7 +37,7 @@ rule check:
 # Only by name: adds the runs that are there, of whatever seeds, to the stored ones of this scale.
 rule store_reference:
     input:
-        [paths.simulation(SCALE, name) for name in PLAN.drawn if PLAN.figures[name]["kind"] == "simulation"],
+        [paths.simulation(SCALE, name) for name in PLAN.simulations],
         plan=paths.plan(SCALE),
     log:
         paths.log(SCALE, "store-reference"),

@@ -1,6 +1,18 @@
 # Which files of which runs, and what the page says of them: what the rules of the stages have in common.
 
+import json
 import re
+
+
+wildcard_constraints:
+    home="|".join(PLANS),
+    spec="|".join(PLAN.specs),
+    seed=r"\d+",
+    dataset="|".join(PLAN.datasets),
+    family="|".join(PLAN.renders) or "none",
+    table="|".join(PLAN.tables) or "none",
+    figure="|".join(PLAN.figures) or "none",
+
 
 SETTINGS = {name: json.dumps(spec.to_dict()) for name, spec in PLAN.specs.items()}  # once, however many seeds
 SEEDS = PLAN.seeds if config["pack_seeds"] else ["{seed}"]  # of one job
@@ -78,9 +90,9 @@ def stored_index(plan):
     return [paths.reference(plan.scale, "json")] if any((plan.runs or {}).values()) else []
 
 
-def selected(name, file):
+def selected(name, file, plan=PLAN):
     """A file of every run that a table or figure shows."""
-    return [paths.run(SCALE, spec, seed) / file for spec in PLAN.selected(name) for seed in PLAN.seeds_of(spec)]
+    return [paths.run(plan.home, spec, seed) / file for spec in plan.selected(name) for seed in plan.seeds_of(spec)]
 
 
 def needed_by(wildcards):
@@ -95,15 +107,11 @@ def needed_by(wildcards):
 
 def restored():
     """What the stored records give back: every run's record, and what figures draw beside it."""
-    drawn = [(STORED.figures[name]["kind"], name) for name in STORED.drawn]
-    more = [
-        paths.run(STORED.home, spec, seed) / FIGURE_NEEDS[kind]
-        for kind, name in drawn
-        if kind in FIGURE_NEEDS
-        for spec in STORED.selected(name)
-        for seed in STORED.seeds_of(spec)
-    ]
-    simulations = [paths.simulation(STORED.home, name) for kind, name in drawn if kind == "simulation"]
+    if not STORED:
+        return []
+    kinds = {name: STORED.figures[name]["kind"] for name in STORED.drawn}
+    more = [selected(name, FIGURE_NEEDS[kind], STORED) for name, kind in kinds.items() if kind in FIGURE_NEEDS]
+    simulations = [paths.simulation(STORED.home, name) for name in STORED.simulations]
     seeds = ((spec, seed) for spec in STORED.specs for seed in STORED.seeds_of(spec))
     return [*(record_on_page(STORED.home, *run) for run in seeds), *more, *simulations]
 

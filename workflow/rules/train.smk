@@ -1,6 +1,8 @@
 # GPU training per spec and seed. At scales where starting up costs as much as training, one job has all seeds.
 # Snapshots are no output: Snakemake would delete them when a job fails, and they are what it goes on from.
 
+import time
+
 STOP_AT = int(time.time() + 60 * config["time_limit"]) if config["time_limit"] else 0  # seconds since 1970; 0: never
 
 

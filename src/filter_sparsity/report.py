@@ -1,0 +1,202 @@
+"""The report as LaTeX, around the tables and figures: verdicts, assumed facts, method and provenance. Torch-free."""
+
+from __future__ import annotations
+
+import itertools
+import json
+from collections import Counter
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from . import provenance
+from .aggregate import read_records
+from .errors import UserError
+from .latex import fill, number, spread
+from .plan import Plan
+from .typeset import changes
+
+
+def report(
+    plan: Plan,
+    runs: Path,
+    template: Path,
+    verdicts: Sequence[dict[str, Any]] = (),
+    assumed: dict[str, Any] | None = None,
+) -> str:
+    """The report's LaTeX. Tables and figures are read from `tables/` and `figures/` beside it when it is compiled.
+
+    `verdicts` are those of other scales' stored records, which come first, and of this one. `assumed` is what the
+    stored runs of varied facts say, where the scale shows it.
+    """
+    records = read_records(plan, plan.specs, runs)
+    origins = [record["provenance"] for record in records]
+    shown = {name: plan.selected(name) for name in (*plan.tables, *plan.figures)}
+    context = {
+        "scale": plan.scale,
+        "stored": plan.runs is not None,
+        "verdicts": list(verdicts),
+        "assumptions": assumed,
+        "changes": changes(plan),
+        "seeds": number_of_seeds(plan),
+        "networks": sum(len(plan.seeds_of(spec)) for spec in plan.specs),
+        "specs": len(plan.specs),
+        "tables": list(plan.tables),
+        "figures": {name: {"needs": [], **figure} for name, figure in plan.figures.items()},
+        "facts": [
+            {"part": part, "lines": list(lines)}
+            for part, lines in itertools.groupby(plan.facts, key=lambda f: f["part"])
+        ],
+        "notes": plan.notes,
+        "datasets": [
+            {**data, "digest": next((o["data_digest"] for o in origins if o["dataset"] == name), "")}
+            for name, data in plan.datasets.items()
+        ],
+        "folded": folded([record["measured"] for record in records]),
+        "commits": tally(o["commit"] for o in origins),
+        "measured_by": tally(o.get("measured_by", "one that was not kept") for o in origins),
+        "devices": tally(o["device"] for o in origins),
+        "versions": tally(", ".join(f"{k} {v}" for k, v in o["versions"].items()) for o in origins),
+        "hours": sum(o["wall_seconds"] for o in origins) / 3600,
+        "typeset_by": provenance.commit(),
+        "runs": [
+            {
+                "spec": spec,
+                "where": [name for name, specs in shown.items() if spec in specs],
+                "seconds": sum(o["wall_seconds"] for o in origins if o["spec_id"] == spec),
+            }
+            for spec in plan.specs
+        ],
+    }
+    return fill(template, context)
+
+
+def number_of_seeds(plan: Plan) -> str:
+    """3 seeds, or 1 to 3 seeds where datasets have their own number."""
+    counts = [len(plan.seeds_of(spec)) for spec in plan.specs]
+    least, most = min(counts), max(counts)
+    return f"{least}{f' to {most}' if most > least else ''} seed{'s' if most > 1 else ''}"
+
+
+def folded(measured: list[dict[str, Any]]) -> str:
+    """How much it matters what becomes of the constants that removed features gave to the next layer."""
+    points = [100 * abs(m["pruned_test_error"] - m["pruned_test_error_folded"]) for m in measured]
+    differing = sum(p > 0 for p in points)
+    most = f", by {max(points):.1f} points at most" if differing else ""
+    return f"That changes the pruned test error of {differing} of {len(points)} runs{most}."
+
+
+def tally(values: Any) -> list[str]:
+    """Distinct values with how often each occurs, most frequent first."""
+    counts = Counter(values)
+    return [f"{value} ({count} runs)" if len(counts) > 1 else value for value, count in counts.most_common()]
+
+
+def verdict(plan: Plan, folder: Path, picture: str) -> dict[str, Any]:
+    """What the report says of a verdict: counts, and each claim with its tests."""
+    try:
+        found = json.loads((folder / "verdict.json").read_text())
+        empty = dict.fromkeys(("effect", "low", "high"), "")
+        tests = pd.read_csv(folder / "claims.csv", keep_default_na=False, na_values=empty)
+    except (OSError, ValueError) as error:
+        raise UserError(f"{folder} holds no verdict ({error}): judge again") from None
+    claims = [{**own.iloc[0].to_dict(), "tests": own.to_dict("records")} for _, own in tests.groupby("id", sort=False)]
+    return {**found, "claims_told": claims, "picture": picture, "changes": changes(plan), "sentence": sentence(found)}
+
+
+def sentence(found: dict[str, Any]) -> str:
+    """The verdict in two sentences: numbers that agree of those measured, and claims confirmed."""
+    cells, claims = found["cells"], found["claims"]
+    measured = cells["printed"] - cells["not measured"]
+    if cells["not comparable"]:
+        told = f"{measured} of the {cells['printed']} printed numbers are measured; at this scale none is comparable."
+    else:
+        told = (
+            f"{cells['agrees']} of {measured} measured numbers agree with the paper's, of {cells['printed']} printed."
+        )
+    counted = ", ".join(f"{claims[k]} {k}" for k in ("confirmed", "refuted", "undecided", "not measured") if claims[k])
+    return f"{told} Of {claims['made']} claims: {counted}."
+
+
+def assumptions(plan: Plan, compared: Path) -> dict[str, Any]:
+    """What the report says of assumed facts that were varied: a group's rows as in the table, and by their rank."""
+    try:
+        frame = pd.read_csv(compared, keep_default_na=False, na_values=[""], dtype={"row": str, "verdict": str})
+    except (OSError, ValueError) as error:
+        raise UserError(f"cannot read {compared}: {' '.join(str(error).split())}") from None
+    told = [str(name).removesuffix("_paper") for name in frame if str(name).endswith("_paper")]
+    layers = [name for name in told if name != "test_error"]
+    groups = []
+    for label, own in frame.groupby("group", sort=False):
+        rows = [_assumed(line, layers) for line in own.to_dict("records")]
+        first = own.iloc[0]
+        groups.append(
+            {
+                "label": label,
+                "rows": rows,
+                "ranked": sorted((row for row in rows if row["n"]), key=lambda row: row["rank"]),
+                "paper": [number(first[f"{layer}_paper"], "sparsity_by_gamma") for layer in layers],
+                "paper_error": number(first["test_error_paper"], "test_error"),
+                "sentence": suspect(own),
+            }
+        )
+    return {
+        "scale": plan.scale,
+        "changes": changes(plan),
+        "runs": int(frame["n"].sum()),
+        "layers": layers,
+        "groups": groups,
+        "caption": " ".join(table["caption"] for table in plan.tables.values()),
+    }
+
+
+def _points(change: float) -> str:
+    return f"{100 * change:+.1f}".replace("-", "−")
+
+
+def _assumed(line: dict[Any, Any], layers: list[str]) -> dict[str, Any]:
+    def change(key: str) -> str:
+        by, low, high = (line[f"{key}_{part}"] for part in ("change", "low", "high"))
+        if pd.isna(by):
+            return ""
+        return _points(by) if pd.isna(low) else f"{_points(by)} ({_points(low)} to {_points(high)})"
+
+    def with_spread(key: str, metric: str) -> str:
+        return number(line[key], metric) + spread(line[f"{key}_sd"], metric)
+
+    return {
+        "label": line["row"],
+        "cells": [with_spread(layer, "sparsity_by_gamma") for layer in layers],
+        "error": with_spread("test_error", "test_error"),
+        "n": line["n"],
+        "rank": 0 if pd.isna(line["rank"]) else int(line["rank"]),
+        "distance": with_spread("distance", "test_error"),  # a decimal, as errors have
+        "nearer": change("distance"),
+        "more": change("total"),
+        "verdict": "" if pd.isna(line["verdict"]) else line["verdict"],
+    }
+
+
+def suspect(rows: pd.DataFrame) -> str:
+    """Which varied fact comes nearest to the paper's pattern, as far as the numbers of a group carry."""
+    ranked = rows[rows["n"] > 0].sort_values("distance", kind="stable")
+    base = rows.iloc[0].to_dict()
+    if not base["n"]:
+        return "Not measured as configured: there is nothing to compare the others with."
+    best = ranked.iloc[0].to_dict()
+    apart = f"{100 * best['distance']:.1f} points from the paper's"
+    even = f"A network equally sparse in all layers would lie {100 * base['even']:.1f} points away."
+    if best["row"] == base["row"]:
+        return f"No other value brings the pattern nearer: as configured, it lies {apart}, which is the least. {even}"
+    before = f"{100 * base['distance']:.1f} as configured"
+    if best["verdict"] == "closer":
+        return (
+            f"Nearest is “{best['row']}”: the pattern lies {apart}, against {before}. That alone explains nothing: it "
+            f"changes the sparsity as a whole by {_points(best['total_change'])} points. {even}"
+        )
+    return (
+        f"“{best['row']}” has the least distance: the pattern lies {apart}, against {before}. "
+        f"But over so few seeds that is undecided: none of the facts is shown to explain the difference. {even}"
+    )
