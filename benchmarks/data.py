@@ -3,8 +3,9 @@
 Writes the sections (cifar10, decoding, tiny_imagenet; all of them, if none is named) of data.json beside this file.
 CIFAR_TREE is a folder with cifar10/train/<class>/*.png; without it, CIFAR is measured on random images. Its archive is
 made here in the official layout, and so is all of Tiny-ImageNet: 110,000 JPEGs. Speeds are ratios within this run, in
-turn with what they are compared with: the JPEG decoder that is used, and Pillow, in as many processes. Memory is the largest sum over a command's processes of their proportional set
-sizes, read 5 times a second. Takes 10 minutes and 3 GB of disk.
+turn with what they are compared with: the decoder that is used, and Pillow, each in a bare loop in as many processes.
+Memory is the largest sum over a command's processes of their proportional set sizes, read 5 times a second. Takes 10
+minutes and 3 GB of disk.
 """
 
 from __future__ import annotations
@@ -32,7 +33,7 @@ from filter_sparsity.work import cores
 sys.path.append(str(Path(__file__).parents[1] / "tests" / "unit"))
 CLASSES, PER_CLASS, TEST = 200, 500, 10_000  # of Tiny-ImageNet
 TASK = 500  # files a task
-TURNS = 9
+TURNS = 7
 CORES = cores()
 
 
