@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import io
 import struct
+import subprocess
+import sys
 import zipfile
 from pathlib import Path
 
@@ -291,3 +293,27 @@ def test_a_zip_that_lies_about_a_member_is_refused(tmp_path, method, at, lie):
     path.write_bytes(content)
     with pytest.raises(UserError, match=r"^[^\n]*a.zip: a.JPEG [^\n]+$"):
         images.decode(["a.JPEG"], 64, tmp_path, "zip", path)
+
+
+DECODING = """import os, sys
+from pathlib import Path
+from filter_sparsity.sources import images
+class Telling(images._Decoder):
+    def __call__(self, start, files):
+        os.write(1, b"%d\\n" % os.getpid())
+        return super().__call__(start, files)
+images.cores, images.CHUNK, images.CHUNKS, images._Decoder = lambda: 2, 1, 1, Telling
+images.decode(["a.JPEG"] * 100_000, 64, Path(sys.argv[1]), "x")
+"""
+
+
+def test_who_decodes_ends_with_who_asked_for_it(tmp_path):
+    (tmp_path / "a.JPEG").write_bytes(jpeg())
+    asked = subprocess.Popen(
+        [sys.executable, "-c", DECODING, str(tmp_path)], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True
+    )
+    with asked:
+        workers = {asked.stdout.readline() for _ in range(1000)}
+        asked.kill()
+        asked.communicate(timeout=60)  # ends when nobody is left who could write: a worker that stays is an error here
+    assert len(workers - {""}) == 2

@@ -7,6 +7,7 @@ import math
 import multiprocessing
 import os
 import struct
+import threading
 import warnings
 import zipfile
 import zlib
@@ -15,6 +16,7 @@ from concurrent.futures import Executor, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from PIL import Image, UnidentifiedImageError
@@ -236,6 +238,13 @@ _decoder: _Decoder  # of a worker process
 def _begin(decoder: _Decoder) -> None:
     global _decoder
     _decoder = decoder
+    threading.Thread(target=_end_with, args=(multiprocessing.parent_process(),), daemon=True).start()
+
+
+def _end_with(parent: Any) -> None:
+    """A forked worker holds the end of the pipe that it waits at: it would not notice that nobody is there any more."""
+    parent.join()
+    os._exit(1)
 
 
 def _work(start: int, files: Sequence[str]) -> int:
