@@ -207,7 +207,7 @@ class _Decoder:
 
 
 def _decode_jpeg(content: bytes, place: np.ndarray) -> bool:
-    """Whether it is a JPEG of that size in which all is well: then it is decoded, five times as fast as by Pillow.
+    """Whether it is a JPEG of that size in which all is well: then it is decoded, thrice as fast as by Pillow.
 
     Its pixels are those that Pillow gives: both use libjpeg-turbo. Pillow judges all others: those of four colours,
     which it converts in a way of its own, and those that libjpeg-turbo refuses or has a mere warning for.
