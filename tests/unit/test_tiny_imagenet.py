@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import io
+import struct
+import subprocess
+import sys
 import zipfile
 from pathlib import Path
 
@@ -173,3 +177,143 @@ def test_a_damaged_folder_is_refused_by_name(folder, change, said):
 def test_the_table_of_datasets_says_the_same():
     line = read_datasets(ROOT / "config/datasets.tsv")["tiny_imagenet"]
     assert (line.source, line.checksum, line.classes, line.side) == (URL, f"md5:{MD5}", 200, 64)
+
+
+EXIF = Image.Exif()
+EXIF[0x0112] = 6  # Orientation: to be turned, which Pillow leaves to who asks for it
+KINDS = {
+    "plain": {},
+    "4:4:4": {"subsampling": "4:4:4"},
+    "4:2:2": {"subsampling": "4:2:2"},
+    "4:2:0": {"subsampling": "4:2:0"},
+    "progressive": {"progressive": True},
+    "restart markers": {"restart_marker_blocks": 3},
+    "orientation": {"exif": EXIF},
+    "RGB within": {"keep_rgb": True},
+}
+
+
+def jpeg(mode="RGB", side=64, **settings):
+    draw = np.random.default_rng(side)
+    coarse = Image.fromarray(draw.integers(0, 256, (8, 8, 4), dtype=np.uint8), "CMYK").convert(mode)
+    content = io.BytesIO()
+    coarse.resize((side, side), Image.Resampling.BICUBIC).save(content, "JPEG", **settings)
+    return content.getvalue()
+
+
+def by_pillow(content):
+    with Image.open(io.BytesIO(content)) as image:
+        return np.asarray(image.convert("RGB")).transpose(2, 0, 1)
+
+
+def decoded(tmp_path, content, side=64):
+    (tmp_path / "a.JPEG").write_bytes(content)
+    with zipfile.ZipFile(tmp_path / "a.zip", "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.write(tmp_path / "a.JPEG", "a.JPEG")
+    (folder,) = images.decode(["a.JPEG"], side, tmp_path, "folder")
+    (member,) = images.decode(["a.JPEG"], side, tmp_path, "zip", tmp_path / "a.zip")
+    assert (folder == member).all()
+    return folder
+
+
+@pytest.mark.parametrize("mode", ["RGB", "L"])
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("side", [64, 61, 1])
+def test_pixels_are_those_of_pillow_whoever_decodes(tmp_path, mode, kind, side):
+    for quality in range(10, 96, 17):
+        content = jpeg(mode, side, quality=quality, **KINDS[kind])
+        assert images._decode_jpeg(content, np.empty((side, side, 3), np.uint8))  # not by Pillow, that is
+        assert (decoded(tmp_path, content, side) == by_pillow(content)).all()
+
+
+@pytest.mark.parametrize("settings", [{}, {"progressive": True}])
+def test_four_colours_are_converted_as_pillow_does(tmp_path, settings):
+    content = jpeg("CMYK", **settings)
+    assert (decoded(tmp_path, content) == by_pillow(content)).all()
+
+
+def test_what_has_a_warning_is_what_pillow_makes_of_it(tmp_path):
+    content = jpeg("RGB", restart_marker_blocks=1)
+    content = content.replace(b"\xff\xd2", b"\xff\xd5", 1)  # not the restart marker whose turn it is
+    assert not images._decode_jpeg(content, np.empty((64, 64, 3), np.uint8))
+    assert (decoded(tmp_path, content) == by_pillow(content)).all()
+
+
+@pytest.mark.parametrize("progressive", [False, True])
+def test_no_part_of_a_jpeg_is_taken_for_the_whole(tmp_path, progressive):
+    content = jpeg(quality=95, progressive=progressive)
+    for size in range(0, len(content) - 2, 97):
+        with pytest.raises(UserError, match=r"^[^\n]*a.JPEG cannot be read as an image: [^\n]+$"):
+            decoded(tmp_path, content[:size])
+
+
+def test_a_file_may_be_larger_than_what_is_read_at_once(tmp_path, monkeypatch):
+    content = jpeg(quality=95)
+    for size in (1, 7, len(content) - 1, len(content)):
+        monkeypatch.setattr(images, "SMALL", size)
+        assert (decoded(tmp_path, content) == by_pillow(content)).all()
+
+
+@pytest.mark.parametrize("method", [zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED])
+@pytest.mark.parametrize("extra", [b"", struct.pack("<HH9s", 0x7075, 9, b"something")])
+def test_members_of_a_zip_are_read_as_zipfile_reads_them(tmp_path, method, extra):
+    member = zipfile.ZipInfo("ä.JPEG")
+    member.extra, member.compress_type = extra, method
+    with zipfile.ZipFile(tmp_path / "a.zip", "w") as archive:
+        archive.writestr("first", "something else")
+        archive.writestr(member, jpeg())
+    (image,) = images.decode(["ä.JPEG"], 64, tmp_path, "zip", tmp_path / "a.zip")
+    assert (image == by_pillow(jpeg())).all()
+
+
+# Where, in a member's line of the zip's directory, stand: flags, method, CRC, size of what is stored, and of the file.
+@pytest.mark.parametrize("method", [zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED])
+@pytest.mark.parametrize(
+    ("at", "lie"),
+    [
+        (8, b"\1"),
+        (10, b"\16\0"),
+        (16, b"\0\0\0\0"),
+        (20, b"\x64\0\0\0"),
+        (20, b"\0\0\xff\0"),
+        (20, b"\0\0\xff\xff"),
+        (24, b"\x64\0\0\0"),
+        (24, b"\0\0\xff\0"),
+        (42, b"\1\0\0\0"),
+    ],
+    ids=["encrypted", "lzma", "crc", "less stored", "more stored", "huge", "smaller", "larger", "elsewhere"],
+)
+def test_a_zip_that_lies_about_a_member_is_refused(tmp_path, method, at, lie):
+    path = tmp_path / "a.zip"
+    with zipfile.ZipFile(path, "w", method) as archive:
+        archive.writestr("a.JPEG", jpeg())
+    content = bytearray(path.read_bytes())
+    line = content.index(b"PK\1\2")
+    content[line + at : line + at + len(lie)] = lie
+    path.write_bytes(content)
+    with pytest.raises(UserError, match=r"^[^\n]*a.zip: a.JPEG [^\n]+$"):
+        images.decode(["a.JPEG"], 64, tmp_path, "zip", path)
+
+
+DECODING = """import os, sys
+from pathlib import Path
+from filter_sparsity.sources import images
+class Telling(images._Decoder):
+    def __call__(self, start, files):
+        os.write(1, b"%d\\n" % os.getpid())
+        return super().__call__(start, files)
+images.cores, images.CHUNK, images.CHUNKS, images._Decoder = lambda: 2, 1, 1, Telling
+images.decode(["a.JPEG"] * 100_000, 64, Path(sys.argv[1]), "x")
+"""
+
+
+def test_who_decodes_ends_with_who_asked_for_it(tmp_path):
+    (tmp_path / "a.JPEG").write_bytes(jpeg())
+    asked = subprocess.Popen(
+        [sys.executable, "-c", DECODING, str(tmp_path)], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True
+    )
+    with asked:
+        workers = {asked.stdout.readline() for _ in range(1000)}
+        asked.kill()
+        asked.communicate(timeout=60)  # ends when nobody is left who could write: a worker that stays is an error here
+    assert len(workers - {""}) == 2
