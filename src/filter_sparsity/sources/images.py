@@ -166,9 +166,8 @@ class _Members:
         header = os.pread(descriptor, HEADER, member.header_offset)
         if len(header) < HEADER or not header.startswith(b"PK\3\4"):
             raise zipfile.BadZipFile("it is not where the zip says")
-        begin = (
-            member.header_offset + HEADER + sum(struct.unpack_from("<HH", header, 26))
-        )  # after two fields of those sizes
+        fields = sum(struct.unpack_from("<HH", header, 26))  # bytes of the name and of what else stands before it
+        begin = member.header_offset + HEADER + fields
         content = os.pread(descriptor, member.compress_size, begin)
         whole = len(content) == member.compress_size
         if member.compress_type == zipfile.ZIP_DEFLATED:
