@@ -274,10 +274,15 @@ class Campaign:
             experiments["tables"]["table1"]["panels"][0]["groups"][0]["rows"][0]["label"] = "another label"
             project.write_experiments(experiments)
             code, said = self.call(project)
-            table = (project.folder / "results/test/tables/table1.csv").read_text()
-            if code or "another label" not in table:
+            if code and "clock skew" in said and "Traceback" not in said:  # as docs/training.md says
+                counts["clock changed: files of the future refused"] += 1
+                project.call("find", "results", "-newermt", "now", "-exec", "touch", "{}", "+")
+                code, said = self.call(project)
+            table = project.folder / "results/test/tables/table1.csv"
+            seen = code == 0 and "another label" in table.read_text()
+            if not seen:
                 self.complain(f"clock {how}: an edit of a label is not seen, code {code}", said)
-            counts["clock changed: an edit is seen"] += code == 0 and "another label" in table
+            counts["clock changed: an edit is seen"] += seen
             shutil.rmtree(project.folder)
         return counts
 
