@@ -23,6 +23,7 @@ from projects import Project, copy
 COMMAND = [sys.executable, "-m", "snakemake", "--cores", "2", "report", "--configfile", "config/tiny_scale.yaml"]
 SAME = ("test/tables/*.csv", "test/tables/*.tex", "test/verdict/*", "test/simulations/*.csv",
         "test/runs/*/*/*.safetensors", "test/runs/*/*/*.csv", "data/*.safetensors", "data/renders/*")  # fmt: skip
+WHY = ("No space left", "Read-only file system", "Write-protected output files")
 REFUSAL = "error: another Snakemake is at work in this folder (process "
 
 
@@ -233,7 +234,7 @@ class Campaign:
                     continue
                 code, said = self.call(project)
                 logs = "".join(path.read_text(errors="replace") for path in results.glob("*/logs/*.log"))
-                told = any(why in said + logs for why in ("No space left", "Read-only file system"))
+                told = any(why in said + logs for why in WHY)
                 good = code != 0 and told and "Traceback" not in said + logs
                 if not good:
                     self.complain(f"{kind} of {size} bytes ended with {code}", said + logs)
