@@ -4,9 +4,9 @@
     python tests/rough.py --kills 50 --mutants 1100 --seed 1 [--only kills]
 
 Kills Snakemake and its jobs at random moments, starts two at once, fills disks, moves folders, changes clocks, cuts
-files, and changes configurations, records, archives and snapshots at random. Prints the counts and writes them to
-tests/rough.json; fails if anything was believed that should not be, or ended in a traceback. Half an hour on two cores;
-disks need a user who may mount.
+files, and changes configurations, records, archives and snapshots at random. Prints the counts; fails if anything was
+believed that should not be, or ended in a traceback. A whole campaign is kept in tests/rough.json. Half an hour on two
+cores; disks need a user who may mount.
 """
 
 from __future__ import annotations
@@ -25,6 +25,8 @@ sys.path += [str(HERE / "unit"), str(HERE / "workflow")]
 from hands import Campaign  # noqa: E402
 from mutants import Mutants  # noqa: E402
 
+from filter_sparsity.provenance import commit  # noqa: E402
+
 PARTS = ("kills", "two_at_once", "stale_locks", "disks", "moved", "clocks", "damages")
 
 
@@ -36,7 +38,7 @@ def main() -> int:
     options.add_argument("--only", choices=[*PARTS, "mutants"], nargs="+")
     args = options.parse_args()
     wanted = args.only or [*PARTS, "mutants"]
-    began, counts, trouble = time.time(), {}, []
+    began, code, counts, trouble = time.time(), commit(), {}, []
     with tempfile.TemporaryDirectory(prefix="rough") as name:
         if "mutants" in wanted:
             mutants = Mutants(Path(name) / "mutants", args.seed)
@@ -49,14 +51,15 @@ def main() -> int:
             many = {"kills": [args.kills], "two_at_once": [5], "disks": [3], "damages": [6]}
             for part in PARTS:
                 if part in wanted:
-                    show(counts, getattr(campaign, part)(*many.get(part, [])))
+                    show(counts, campaign.run(part, *many.get(part, [])))
             trouble += campaign.trouble
     for line in trouble:
         print(f"TROUBLE {line}")
     minutes = round((time.time() - began) / 60, 1)
     print(f"{len(trouble)} troubles; {minutes} minutes")
-    result = {"seed": args.seed, "minutes": minutes, "counts": counts, "trouble": trouble}
-    (HERE / "rough.json").write_text(json.dumps(result, indent=1) + "\n")
+    if not args.only:
+        result = {"seed": args.seed, "commit": code, "minutes": minutes, "counts": counts, "trouble": trouble}
+        (HERE / "rough.json").write_text(json.dumps(result, indent=1) + "\n")
     return bool(trouble)
 
 

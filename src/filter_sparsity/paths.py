@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import glob
 import os
+import platform
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -103,17 +105,34 @@ def report(scale: str, ending: str) -> Path:
 
 @contextmanager
 def whole(path: Path) -> Iterator[Path]:
-    """Give a temporary path beside `path`, and rename it into place if the block ends well: whole or not at all."""
+    """Give a temporary path beside `path`, and rename it into place if the block ends well: whole or not at all.
+
+    What writers of `path` left that were killed on this machine goes; of another machine's nobody here can tell.
+    """
     path.parent.mkdir(parents=True, exist_ok=True)
-    beside = path.with_name(f".{path.name}.{os.getpid()}.part")
+    name = f".{path.name}.{platform.node()}"
+    beside = path.with_name(f"{name}.{os.getpid()}.part")
     try:
         with naming(path):
+            for part in path.parent.glob(f"{glob.escape(name)}.[0-9]*.part"):
+                if not _lives(int(part.name.split(".")[-2])):
+                    part.unlink(missing_ok=True)
             yield beside
             with beside.open("rb") as file:
                 os.fsync(file.fileno())
             beside.replace(path)
     finally:
         beside.unlink(missing_ok=True)
+
+
+def _lives(process: int) -> bool:
+    try:
+        os.kill(process, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:  # another user's
+        return True
+    return True
 
 
 @contextmanager

@@ -3,7 +3,8 @@
 `Mutants(folder, seed)` makes one good file of each kind, and `run(kind, count)` changes it that many times. A reader
 may refuse, which the command line says in one line, or give what the unchanged file gives. Anything else is trouble:
 another exception, another content where a digest vouches for it, or a file outside the reader's folder. Of what nothing
-can vouch for, a configuration say, another valid content is fine.
+can vouch for, a configuration say, another valid content is fine. Hypothesis draws how trees are changed, and the seed
+by which bytes are; all of it follows from one seed.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ import json
 import pickle
 import random
 import shutil
+import traceback
 import warnings
 import zipfile
 from collections import Counter
@@ -25,6 +27,10 @@ from typing import Any
 import numpy as np
 import torch
 import trimesh
+from hypothesis import HealthCheck, Phase, given
+from hypothesis import seed as seeded
+from hypothesis import settings as how
+from hypothesis import strategies as some
 from test_cifar import make_archive, md5, random_source
 from test_objectnet3d import jpeg, off
 
@@ -42,26 +48,14 @@ from filter_sparsity.validation import read_yaml
 
 ROOT = Path(__file__).parents[2]
 CPU = torch.device("cpu")
-ODD = [
-    None,
-    True,
-    -1,
-    0,
-    1,
-    0.5,
-    1e308,
-    10**30,
-    "",
-    "x",
-    "../../outside",
-    "1e-3",
-    [],
-    {},
-    [[]],
-    {"a": 1},
-    [1, 2, 3],
-    "é\n",
-]
+ONLY = how(phases=[Phase.generate], database=None, deadline=None, suppress_health_check=list(HealthCheck))
+LEAVES = some.none() | some.booleans() | some.integers() | some.floats() | some.text()
+LEAVES |= some.sampled_from([0, 1, -1, 0.5, 10**30, "../../outside", "1e-3"])
+ODD = some.recursive(
+    LEAVES,
+    lambda inner: some.lists(inner, max_size=3) | some.dictionaries(some.text(), inner, max_size=3),
+    max_leaves=5,
+)
 SAID = (errno.ENOENT, errno.ENOTDIR, errno.EISDIR)  # errors of the system that the command line says in a line
 TINY = Network(name="tiny", filters=(4, 6, 5), kernels=(5, 3, 3), pool_after=(1, 3), conv_bias=False, hidden=(8,))
 
@@ -72,7 +66,9 @@ class Refused(Exception):
 
 class Mutants:
     def __init__(self, folder: Path, seed: int) -> None:
-        self.folder, self.chance = folder, random.Random(seed)
+        self.folder, self.seed = folder, seed
+        self.chance: random.Random
+        self.draw: Callable[[some.SearchStrategy[Any]], Any]
         self.trouble: list[str] = []
         self.inside = folder / "inside"  # all that a reader may touch
         self.inside.mkdir(parents=True)
@@ -159,14 +155,14 @@ class Mutants:
                     walk(node[key])
 
         walk(value)
-        parent, key = self.chance.choice(nodes)
-        how = self.chance.randrange(4)
-        if how == 0:
+        parent, key = self.draw(some.sampled_from(nodes))
+        change = self.draw(some.sampled_from(["remove", "double", "replace", "replace"]))
+        if change == "remove":
             del parent[key]
-        elif how == 1 and isinstance(parent, dict):
+        elif change == "double" and isinstance(parent, dict):
             parent[f"{key}x"] = parent[key]
         else:
-            parent[key] = self.chance.choice(ODD)
+            parent[key] = self.draw(ODD)
         return value
 
     def file(self, source: Path) -> Path:
@@ -343,35 +339,43 @@ class Mutants:
     def run(self, kind: str, count: int) -> Counter[str]:
         counts: Counter[str] = Counter()
         outside = self._outside()
-        for _ in range(count):
+
+        @seeded(f"{self.seed} {kind}")
+        @how(
+            max_examples=count, phases=[Phase.generate], database=None, deadline=None, suppress_health_check=HealthCheck
+        )
+        @given(some.data(), some.randoms(use_true_random=True))
+        def change(data: Any, chance: random.Random) -> None:
+            self.draw, self.chance = data.draw, chance
             shutil.rmtree(self.inside)
             self.inside.mkdir()
-            before = self.chance.getstate()
-            try:
-                with warnings.catch_warnings():
-                    warnings.simplefilter("ignore")
-                    if not self.kinds[kind]():
-                        self.trouble.append(f"{kind}: another content was read; {hash(before)}")
-                        counts["wrong"] += 1
-                        continue
-                counts["read as it was, or valid"] += 1
-            except (UserError, Refused) as error:
-                counts["refused in one line"] += 1
-                if "\n" in str(error):
-                    self.trouble.append(f"{kind}: more than a line: {error}")
-            except OSError as error:
-                if error.errno not in SAID:
-                    self.trouble.append(f"{kind}: {error!r}")
-                counts["refused in one line"] += 1
-            except Exception as error:
-                import traceback
+            counts[self._outcome(kind)] += 1
 
-                place = traceback.extract_tb(error.__traceback__)[-3:]
-                self.trouble.append(f"{kind}: {error!r:.300} at {[f'{p.name}:{p.lineno}' for p in place]}")
-                counts["wrong"] += 1
+        change()
         if self._outside() != outside:
             self.trouble.append(f"{kind}: files outside the folder: {self._outside() ^ outside}")
         return counts
+
+    def _outcome(self, kind: str) -> str:
+        """Change and read a file; what came of it."""
+        try:
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")
+                if self.kinds[kind]():
+                    return "read as it was, or valid"
+            self.trouble.append(f"{kind}: another content was read")
+        except (UserError, Refused) as error:
+            if "\n" not in str(error):
+                return "refused in one line"
+            self.trouble.append(f"{kind}: more than a line: {error}")
+        except OSError as error:
+            if error.errno in SAID:
+                return "refused in one line"
+            self.trouble.append(f"{kind}: {error!r}")
+        except Exception as error:
+            place = traceback.extract_tb(error.__traceback__)[-3:]
+            self.trouble.append(f"{kind}: {error!r:.300} at {[f'{p.name}:{p.lineno}' for p in place]}")
+        return "wrong"
 
     def _outside(self) -> set[str]:
         return {str(path) for path in self.folder.rglob("*") if not path.is_relative_to(self.inside)}

@@ -30,3 +30,18 @@ def test_a_reader_that_believes_everything_is_found_out(mutants, monkeypatch):
     assert mutants.run("plan", 3)["wrong"] == 3
     assert len(mutants.trouble) == 3
     mutants.trouble.clear()
+
+
+def test_the_seed_alone_decides_what_is_changed(mutants, monkeypatch):
+    seen = []
+
+    def looks():
+        seen.append((repr(mutants.tree({"a": [1, {"b": 2}]})), mutants.bytes(b"content")))
+        return True
+
+    monkeypatch.setitem(mutants.kinds, "plan", looks)
+    for seed in (1, 1, 2):
+        monkeypatch.setattr(mutants, "seed", seed)
+        assert mutants.run("plan", 30) == {"read as it was, or valid": 30}
+    assert seen[:30] == seen[30:60] != seen[60:]
+    assert len({tree for tree, _ in seen[:30]}) > 15

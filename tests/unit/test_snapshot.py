@@ -5,13 +5,15 @@ import random
 import signal
 import subprocess
 import sys
+import threading
 import time
+from contextlib import contextmanager
 
 import pytest
 import torch
 
 from filter_sparsity import data as prepared
-from filter_sparsity import paths
+from filter_sparsity import paths, records
 from filter_sparsity.errors import Unfinished
 from filter_sparsity.run import Keeper, Settings, train_run
 from filter_sparsity.snapshot import Snapshots
@@ -235,6 +237,72 @@ def test_killed_at_random_moments_it_still_ends_the_same(call, unbroken):
     assert kills
     assert call.results() == unbroken
     assert call.leaves_only_results()
+
+
+HOLDER = """
+import sys
+from pathlib import Path
+from filter_sparsity.snapshot import Snapshots
+with Snapshots(Path(sys.argv[1]), {}, print).locked():
+    print("held", flush=True)
+    sys.stdin.read()
+"""
+
+
+@contextmanager
+def held(folder):
+    """Another process trains the run of these snapshots, as long as the block lasts."""
+    command = [sys.executable, "-c", HOLDER, str(folder)]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout.readline() == "held\n"
+        yield
+        process.communicate()
+        assert process.returncode == 0
+
+
+def edit(path, **changes):
+    path.write_text(json.dumps({**json.loads(path.read_text()), **changes}))
+
+
+OTHERWISE = {
+    "whole": lambda folder: None,
+    **{f"without {name}": lambda folder, name=name: (folder / name).unlink() for name in paths.TRAINED},
+    "of another seed": lambda folder: edit(folder / "provenance.json", seed=1),
+    "of another spec": lambda folder: edit(folder / "provenance.json", spec_id="another"),
+    "of other data": lambda folder: edit(folder / "provenance.json", data_digest="0" * 64),
+    "damaged": lambda folder: (folder / "provenance.json").write_text("{"),
+}
+
+
+@pytest.mark.parametrize("how", OTHERWISE)
+def test_what_another_process_trained_counts_only_if_it_is_all_there_and_this_runs(make_spec, data, tmp_path, how):
+    folder, kept = tmp_path / "run", tmp_path / "kept"
+    run = make_spec(), 0, data, folder, kept, Settings(CPU, 3)
+    train_run(*run).clear()
+    good = {name: (folder / name).read_bytes() for name in RESULTS}
+    OTHERWISE[how](folder)
+    (folder / "train.log").unlink()
+    with held(kept):
+        waiting = threading.Thread(target=train_run, args=run)
+        waiting.start()
+        while not (folder / "train.log").exists() or "waiting for it" not in (folder / "train.log").read_text():
+            assert waiting.is_alive()
+            time.sleep(0.01)
+    waiting.join()
+    assert ("the other process has trained it" in (folder / "train.log").read_text()) == (how == "whole")
+    assert {name: (folder / name).read_bytes() for name in RESULTS} == good
+    assert records.read_provenance(folder / "provenance.json", run[0].id, 0)["data_digest"] == data.digest
+
+
+def test_snapshots_are_not_deleted_under_another_process(tmp_path):
+    snapshots = Snapshots(tmp_path / "spec" / "seed0", {"run": 1}, print)
+    snapshots.clear()  # there are none
+    snapshots.save(1, {"x": torch.zeros(3)}, {})
+    with held(snapshots.folder):
+        snapshots.clear()
+        assert snapshots.newest() is not None
+    snapshots.clear()
+    assert not (tmp_path / "spec").exists()
 
 
 def test_two_trainers_of_one_run_do_not_meet(call, unbroken):

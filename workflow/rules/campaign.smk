@@ -5,4 +5,5 @@
 rule campaign:
     input:
         every_run("record.json"),
+        behind(),
         [paths.simulation(SCALE, name) for name in PLAN.simulations],

@@ -24,14 +24,15 @@ rule compare:
 
 rule check:
     input:
-        paths.check(SCALE, "json"),
+        behind(),
+        comparison=paths.check(SCALE, "json"),
     log:
         paths.log(SCALE, "check"),
     localrule: True
     message:
         "check"
     shell:
-        "filter-sparsity check {input:q} 2> {log:q}"
+        "filter-sparsity check {input.comparison:q} 2> {log:q}"
 
 
 # Only by name: adds the runs that are there, of whatever seeds, to the stored ones of this scale.

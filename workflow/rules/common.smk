@@ -90,6 +90,17 @@ def stored_index(plan):
     return [paths.reference(plan.scale, "json")] if any((plan.runs or {}).values()) else []
 
 
+def behind(names=None):
+    """What targets need to be there, besides what they show: the plan, and what `train` writes last of each run.
+
+    Snakemake asks only what a target names. A training that is repeated, for another precision say, and fails, takes the
+    run's files away and leaves its record of before: nobody would miss what only the record was made of.
+    """
+    specs = PLAN.specs if names is None else dict.fromkeys(spec for name in names for spec in PLAN.selected(name))
+    runs = [paths.run(SCALE, spec, seed) for spec in specs for seed in PLAN.seeds_of(spec)]
+    return [paths.plan(SCALE), *(run / paths.TRAINED[-1] for run in runs if PLAN is not STORED)]
+
+
 def selected(name, file, plan=PLAN):
     """A file of every run that a table or figure shows."""
     return [paths.run(plan.home, spec, seed) / file for spec in plan.selected(name) for seed in plan.seeds_of(spec)]

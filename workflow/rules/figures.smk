@@ -44,8 +44,10 @@ for name in PLAN.drawn:
             name
         input:
             [paths.figure(SCALE, name, ending) for ending in ("pdf", "png")],
+            behind([name]),
 
 
 rule figures:
     input:
         [paths.figure(SCALE, name, ending) for name in PLAN.drawn for ending in ("pdf", "png")],
+        behind(PLAN.drawn),

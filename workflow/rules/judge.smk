@@ -46,3 +46,4 @@ rule verdict:
     input:
         rules.judge.output[0].format(home=SCALE),
         [paths.figure(SCALE, "overview", ending) for ending in ("pdf", "png")],
+        behind(),

@@ -29,7 +29,7 @@ rule typeset_report:
 
 rule compile_report:
     input:
-        rules.tables.input,
+        rules.tables.input.shown,
         [paths.figure(SCALE, name, "pdf") for name in PLAN.drawn],
         [paths.figure(home, "overview", "pdf") for home in SHOWN],
         tex=paths.report(SCALE, "tex"),
@@ -51,6 +51,7 @@ rule report:
         rules.tables.input,
         rules.figures.input,
         paths.report(SCALE, "pdf"),
+        behind(),
 
 
 # Only by name: writes the verdict of the stored records into the README.

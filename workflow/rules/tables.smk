@@ -62,8 +62,10 @@ for name in PLAN.tables:
             name
         input:
             [paths.table(SCALE, name, ending) for ending in ("csv", "tex", "pdf")],
+            behind([name]),
 
 
 rule tables:
     input:
-        [paths.table(SCALE, name, ending) for name in PLAN.tables for ending in ("csv", "tex")],
+        behind(PLAN.tables),
+        shown=[paths.table(SCALE, name, ending) for name in PLAN.tables for ending in ("csv", "tex")],

@@ -9,6 +9,7 @@ Each may also lie one folder down, in `cifar10/` or `cifar100/`. The archive is 
 
 from __future__ import annotations
 
+import gzip
 import tarfile
 import tempfile
 import zlib
@@ -102,7 +103,7 @@ def _archive(name: str, archive: Path, kind: Any) -> Source:
         try:
             with naming(Path(folder)), tarfile.open(archive) as tar:
                 tar.extractall(folder, filter=inside)
-        except (tarfile.TarError, EOFError, zlib.error) as error:
+        except (tarfile.TarError, EOFError, zlib.error, gzip.BadGzipFile) as error:
             raise UserError(f"{archive} cannot be extracted: {' '.join(str(error).split())}") from None
         return _extracted(name, Path(folder), kind)
 

@@ -7,6 +7,7 @@ val/<wnid>/*.JPEG. The archives are checked and parsed by torchvision; the valid
 
 from __future__ import annotations
 
+import gzip
 import shutil
 import tarfile
 import zlib
@@ -55,7 +56,7 @@ def imagenet(root: Path) -> Files:
                     shutil.rmtree(part, ignore_errors=True)
             splits[split] = datasets.ImageNet(str(place), split)
         known = sorted(parser.load_meta_file(str(place))[0])
-    except (RuntimeError, FileNotFoundError, tarfile.TarError, EOFError, zlib.error) as error:
+    except (RuntimeError, FileNotFoundError, tarfile.TarError, EOFError, zlib.error, gzip.BadGzipFile) as error:
         raise UserError(f"ImageNet in {place}: {' '.join(str(error).split())}") from None
     for split, found in splits.items():
         if found.wnids != known:
