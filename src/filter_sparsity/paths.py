@@ -141,7 +141,8 @@ def naming(path: Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        error.filename = str(path)
+        if error.errno is not None:  # gzip's are not of the system: they say what is wrong in words
+            error.filename = str(path)
         raise
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import hashlib
 import io
 import os
@@ -169,6 +170,16 @@ def test_no_pickle_of_another_archive_is_opened(ten, tmp_path):
     refused(path.parent, kind)
     assert "has another checksum" in refused(folder.parent, kind)
     assert not trace.exists()
+
+
+def test_an_archive_that_does_not_have_its_own_checksum_is_refused(ten):
+    """gzip's, which is read where the tar ends without the usual empty blocks."""
+    _, path, kind = ten
+    packed = bytearray(gzip.compress(gzip.decompress(path.read_bytes()).rstrip(b"\0")))
+    packed[-8] ^= 1
+    path.write_bytes(packed)
+    kind.tgz_md5 = hashlib.md5(packed).hexdigest()
+    assert "cannot be extracted: CRC check failed" in refused(path.parent, kind)
 
 
 def outside(name, kind=tarfile.REGTYPE, link=""):

@@ -96,9 +96,9 @@ def behind(names=None):
     Snakemake asks only what a target names. A training that is repeated, for another precision say, and fails, takes the
     run's files away and leaves its record of before: nobody would miss what only the record was made of.
     """
-    specs = PLAN.specs if names is None else dict.fromkeys(spec for name in names for spec in PLAN.selected(name))
-    runs = [paths.run(SCALE, spec, seed) for spec in specs for seed in PLAN.seeds_of(spec)]
-    return [paths.plan(SCALE), *(run / paths.TRAINED[-1] for run in runs if PLAN is not STORED)]
+    last = paths.TRAINED[-1]
+    trained = every_run(last) if names is None else [file for name in names for file in selected(name, last)]
+    return [paths.plan(SCALE), *(trained if PLAN is not STORED else [])]
 
 
 def selected(name, file, plan=PLAN):
