@@ -13,12 +13,14 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import sys
 import tempfile
 import time
 from collections import Counter
 from pathlib import Path
 
+os.environ["TQDM_DISABLE"] = "1"  # bars of a thousand readings hide what is counted
 HERE = Path(__file__).parent
 sys.path += [str(HERE / "unit"), str(HERE / "workflow")]
 

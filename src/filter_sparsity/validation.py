@@ -90,7 +90,8 @@ def validate(data: Any, schema: str, where: str) -> None:
     elif error.validator == "oneOf":  # by the one property that tells the alternatives apart
         rules = [rule["properties"]["kind"] for rule in error.validator_value]
         known = [value for rule in rules for value in rule.get("enum", [rule.get("const")])]
-        said = f"kind is {dict(error.instance).get('kind')!r}: allowed are {', '.join(known)}"
+        kind = error.instance.get("kind") if isinstance(error.instance, dict) else error.instance
+        said = f"kind is {kind!r}: allowed are {', '.join(known)}"
     else:
         said = error.message
     raise UserError(f"{where}: {key + ': ' if key else ''}{said}")
