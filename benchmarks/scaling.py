@@ -5,7 +5,9 @@
 Makes a copy of the workflow whose every spec has so many seeds that there are about RUNS runs, all trained and measured
 (synthetic numbers, through the project's own record writer), and times with no table made yet: `snakemake -n tables`,
 which finds nothing to train; aggregating and typesetting every table; and the judgement of all cells and claims. Wall
-and processor seconds, on an idle machine. Writes benchmarks/scaling.json.
+and processor seconds, on an idle machine. Snakemake has no metadata of these runs, as of folders that were copied; of
+runs that it made itself it reads a file more for each output. Writes benchmarks/scaling.json, and the table in
+docs/campaign.md.
 """
 
 from __future__ import annotations
@@ -22,6 +24,7 @@ import sys
 import tempfile
 import time
 from pathlib import Path
+from typing import Any
 
 import yaml
 
@@ -35,6 +38,8 @@ ROOT = Path(__file__).parents[1]
 PYTHON = [sys.executable]
 VERB = [*PYTHON, "-m", "filter_sparsity.cli"]
 OVERLAY = "config/many.yaml"
+PAGE = ROOT / "docs" / "campaign.md"
+BEGIN, END = "<!-- scaling: written by benchmarks/scaling.py -->\n", "<!-- end of scaling -->\n"
 
 
 def project(folder: Path, runs: int) -> Plan:
@@ -138,11 +143,23 @@ def measure(runs: int) -> dict[str, object]:
         return found
 
 
+def table(result: dict[str, Any]) -> str:
+    """The table of the page."""
+    steps = [*result["scaling"][0]["seconds"]]
+    lines = [["runs", *steps], ["---"] * (1 + len(steps))]
+    for found in result["scaling"]:
+        lines.append([f"{found['runs']:,}", *(f"{found['seconds'][step]['processor']:.1f}" for step in steps)])
+    where = f"On {result['processor']}, {result['cores']} cores, of which {result['load']} were asked for when it began"
+    return f"{where}; seconds of processor time:\n\n" + "".join(f"| {' | '.join(line)} |\n" for line in lines)
+
+
 def main() -> None:
     wanted = [int(argument) for argument in sys.argv[1:]] or [100, 1_000, 10_000]
     result = {"processor": processor(), "cores": os.cpu_count(), "load": round(os.getloadavg()[0], 1)}
     result |= {"scaling": [measure(runs) for runs in wanted]}
     (ROOT / "benchmarks" / "scaling.json").write_text(json.dumps(result, indent=1) + "\n")
+    before, rest = PAGE.read_text().split(BEGIN)
+    PAGE.write_text(f"{before}{BEGIN}\n{table(result)}\n{END}{rest.split(END)[1]}")
 
 
 if __name__ == "__main__":
