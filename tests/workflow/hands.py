@@ -120,6 +120,7 @@ class Campaign:
             kind = self.chance.choice(kinds)
             if done < count and kind(process, self.chance.uniform(1.5, longest)):
                 done += 1
+                print(f"kill {done} of {count}: {kind.__doc__}", file=sys.stderr, flush=True)
                 counts[f"kill -9: {kind.__doc__}"] += 1
                 killed_main = process.poll() == -signal.SIGKILL
                 if self.wait(process) and not killed_main and "Traceback" in self.said(project):
