@@ -66,17 +66,20 @@ def for_readme(found: dict[str, Any], picture: str) -> str:
         least, most = found["seeds"]
         seeds = f"{least} to {most}" if least < most else f"{most}"
         measured = cells["printed"] - cells["not measured"]
-        agree = (
-            f": {cells['agrees']} agree"
-            if not cells["not comparable"]
-            else ", and not comparable with the paper's: smaller networks, fewer steps"
+        smaller = cells["not comparable"]
+        agree = ", and not comparable with the paper's" if smaller else f": {cells['agrees']} agree"
+        caution = (
+            "Networks are smaller here than the paper's, and trained for fewer steps: a claim that is refuted does not "
+            "hold at this scale, which says little of the paper's own.\n\n"
+            if smaller
+            else ""
         )
         said = (
             f"**The verdict** at scale `{found['scale']}` (real CIFAR images, {found['runs']} runs of "
             f"{found['specs_with_runs']} specs, n = {seeds}):\n\n"
             f"- **{claims['confirmed']} of {claims['made']} claims** of the supplement confirmed, "
             f"{claims['refuted']} refuted, {claims['undecided']} undecided, {claims['not measured']} not measured;\n"
-            f"- **{measured} of {cells['printed']} printed numbers** measured{agree}.\n\n"
+            f"- **{measured} of {cells['printed']} printed numbers** measured{agree}.\n\n{caution}"
             f"![All printed numbers: ours in the left half of each cell, the paper's in the right]({picture})"
         )
     return f"{START}\n{said}\n{END}"

@@ -93,14 +93,15 @@ FOUND = {
 
 def test_the_readme_says_what_was_found(tmp_path: Path):
     readme = tmp_path / "README.md"
-    readme.write_text(f"before\n{judge.START}\nold\n{judge.END}\nafter\n")
+    readme.write_text(f"before\n{judge.START}\nwhat was found before\n{judge.END}\nafter\n")
     (tmp_path / "verdict.json").write_text(judge.as_json(FOUND))
     (tmp_path / "overview.png").write_bytes(b"picture")
     judge.into_readme(tmp_path / "verdict.json", tmp_path / "overview.png", readme, tmp_path / "docs" / "overview.png")
     text = readme.read_text()
     assert "2 of 19 claims" in text
     assert "26 of 314 printed numbers" in text
-    assert "old" not in text
+    assert "says little of the paper's own" in text
+    assert "was found before" not in text
     assert text.startswith("before\n")
     assert text.endswith("after\n")
     assert (tmp_path / "docs" / "overview.png").read_bytes() == b"picture"
