@@ -69,8 +69,8 @@ def for_readme(found: dict[str, Any], picture: str) -> str:
         smaller = cells["not comparable"]
         agree = ", and not comparable with the paper's" if smaller else f": {cells['agrees']} agree"
         caution = (
-            "Networks are smaller here than the paper's, and trained for fewer steps: a claim that they refute does not "
-            "hold at this scale, which says little of the paper's own.\n\n"
+            "Networks are smaller here than the paper's, and trained for fewer steps: a claim that they refute does "
+            "not hold at this scale, which says little of the paper's own.\n\n"
             if smaller
             else ""
         )
