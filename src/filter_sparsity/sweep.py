@@ -237,11 +237,12 @@ class _Resolver:
         network = {**network, "hidden": own.get("hidden", {}).get(full["network"], network["hidden"])}
         facts = {k: full.get(k, fact["value"]) for k, fact in network.items()}
         kind, strength = _regularizer(full)
+        width, steps = (full.get(key, self.settings[key]) for key in ("width", "steps"))
         try:
             spec = Spec(
                 dataset=name,
                 flip=dataset.flip,
-                network=self._network(full["network"], facts),
+                network=self._network(full["network"], facts, width),
                 negative_slope=full["negative_slope"],
                 gamma_init=full["gamma_init"],
                 beta_init=full["beta_init"],
@@ -257,7 +258,7 @@ class _Resolver:
                 phase_steps=self._phases(
                     full["phase_epochs"],
                     dataset.train // full.get("schedule_batch", batch),
-                    self.settings["steps"] if self._there(dataset) else None,  # what is not run cannot be too short
+                    steps if self._there(dataset) else None,  # what is not run cannot be too short
                 ),
                 rate_decay=full["rate_decay"],
             )
@@ -308,10 +309,10 @@ class _Resolver:
             raise UserError(f"{self.where}: {where}: {name!r} is not one of the {part}: {known}")
         return self.experiments[part][name]
 
-    def _network(self, name: str, facts: dict[str, Any]) -> Network:
+    def _network(self, name: str, facts: dict[str, Any], width: float) -> Network:
         return Network(
             name=name,
-            filters=tuple(max(1, round(f * self.settings["width"])) for f in facts["filters"]),
+            filters=tuple(max(1, round(f * width)) for f in facts["filters"]),
             kernels=tuple(facts["kernels"]),
             pool_after=tuple(facts["pool_after"]),
             conv_bias=facts["conv_bias"],

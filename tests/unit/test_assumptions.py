@@ -60,18 +60,22 @@ def differing(one, other):
 def test_each_row_varies_one_fact_of_the_first(plan):
     structure = [{f"network.{name}"} for name in ("pool_after", "pool_after", "hidden", "pool", "hidden_norm")]
     adam, sgd = plan.tables["assumptions"]["panels"][0]["groups"]
-    for group, varied in ((adam, [*structure, {"hyperparameters"}, {"phase_steps"}]), (sgd, structure)):
+    scale = [{"network.filters"}, {"network.filters"}, {"phase_steps"}]
+    for group, varied in ((adam, [*structure, {"hyperparameters"}, {"phase_steps"}, *scale]), (sgd, structure + scale)):
         first, *others = (plan.specs[row["specs"][""]] for row in group["rows"])
         assert [differing(first, spec) for spec in others] == varied
     assert (plan.seeds, [*plan.tables], plan.figures, plan.claims) == ([0, 1, 2], ["assumptions"], {}, [])
 
 
 def test_every_row_keeps_the_printed_number_of_parameters(plan, root):
-    full = build_plan(plan.settings | {"width": 1})
-    counts = {
-        conv_parameters(s.network.filters, s.network.kernels, 3, s.network.conv_bias) for s in full.specs.values()
-    }
+    """At full width; but for the rows that say how wide they are, at every scale."""
+    networks = {s.network for s in build_plan(plan.settings | {"width": 1}).specs.values()}
+    counts = {conv_parameters(n.filters, n.kernels, 3, n.conv_bias) for n in networks if n.filters[0] == 64}
     assert counts == {4_649_664}
+    assert {n.filters for n in networks if n.filters[0] != 64} == {
+        (16, 32, 32, 64, 64, 128, 128),
+        (32, 64, 64, 128, 128, 256, 256),
+    }
 
 
 def test_other_scales_do_not_have_the_table(paper_plan):
@@ -80,7 +84,7 @@ def test_other_scales_do_not_have_the_table(paper_plan):
 
 def test_distances_changes_and_ranks_by_hand(compared):
     frame, _ = compared
-    assert [*frame["n"]] == [3, 3, 3, 3, 0, 0, 1, 0, *[0] * 6]
+    assert [*frame["n"]] == [3, 3, 3, 3, 0, 0, 1, 0, *[0] * 12]
     assert frame["rank"].isna().equals(frame["n"] == 0)
     assert {*frame["verdict"][9:]} == {"not measured"}
     run = frame[frame["n"] > 0].reset_index()
