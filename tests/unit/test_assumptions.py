@@ -86,7 +86,7 @@ def test_distances_changes_and_ranks_by_hand(compared):
     frame, _ = compared
     assert [*frame["n"]] == [3, 3, 3, 3, 0, 0, 1, 0, *[0] * 12]
     assert frame["rank"].isna().equals(frame["n"] == 0)
-    assert {*frame["verdict"][9:]} == {"not measured"}
+    assert {*frame["verdict"][12:]} == {"not measured"}
     run = frame[frame["n"] > 0].reset_index()
     assert [*run["distance"] * 7 / 6] == pytest.approx([0.22, 0.08, 0.31, 0.20, 0.19])
     assert run["distance_sd"][0] == pytest.approx(0.02 * 6 / 7)
