@@ -3,9 +3,10 @@
 A claim holds if all of its tests do. A test is about one quantity: a measure of a spec, or the difference between two
 specs, seed by seed; or a scalar at the end of a simulation. It says where the quantity must lie: `at_least`, `at_most`,
 `within` or `beyond` a distance from 0. The quantity is known as an interval: the mean over the seeds, give or take what
-Student's t says of 90 % confidence. So each side is tested at 5 %, and equivalence by two one-sided tests. The test is
-confirmed if the whole interval lies there, refuted if none of it does, and undecided else; one seed decides nothing.
-A test may be `given`: unless it is confirmed, the claim is undecided.
+Student's t says of 90 % confidence, and never less than one feature more or less makes of a share of them. So each
+side is tested at 5 %, and equivalence by two one-sided tests. The test is confirmed if the whole interval lies there,
+refuted if none of it does, and undecided else; one seed decides nothing. A test may be `given`: unless it is confirmed,
+the claim is undecided.
 """
 
 from __future__ import annotations
@@ -28,7 +29,9 @@ COLUMNS = (
     "id",
     "statement",
     "place",
+    "basis",
     "quantity",
+    "given",
     "wanted",
     "found",
     "effect",
@@ -55,11 +58,15 @@ MEASURES = {
     "beta_positive": "β > 0",
     "scalar": "scalar",
 }
+COUNTED = ("sparsity_by_gamma", "sparsity_by_activation", "gamma_positive", "beta_positive")  # shares of features
 DATASETS = {"cifar10": "CIFAR-10", "cifar100": "CIFAR-100", "digit_pairs": "digit pairs"}
 
 
 def judge(plan: Plan, runs: Path, simulations: Path) -> pd.DataFrame:
-    """A line for every test of every claim: its quantity, the effect and its interval, n, and the verdicts."""
+    """A line for every test of every claim: its quantity, the effect and its interval, n, and the verdicts.
+
+    `basis` is what decides it: `networks`, or a `simulation`, which is the same at every scale.
+    """
     wanted = {
         side["spec"] for claim in plan.claims for test in claim["tests"] for side in _sides(test) if "spec" in side
     }
@@ -71,7 +78,7 @@ def judge(plan: Plan, runs: Path, simulations: Path) -> pd.DataFrame:
     )
     lines = []
     for claim in plan.claims:
-        tests = [{**_test(test, values, simulations), "quantity": quantity(test, plan)} for test in claim["tests"]]
+        tests = [_test(test, values, simulations, plan) for test in claim["tests"]]
         verdict = together([(test["verdict"], test["given"]) for test in tests])
         own = {key: claim[key] for key in ("id", "statement", "place")}
         lines += [{**own, **test, "claim_verdict": verdict} for test in tests]
@@ -82,12 +89,12 @@ def _sides(test: dict[str, Any]) -> list[dict[str, Any]]:
     return [test[side] for side in ("of", "minus") if side in test]
 
 
-def _test(test: dict[str, Any], values: pd.Series, simulations: Path) -> dict[str, Any]:
+def _test(test: dict[str, Any], values: pd.Series, simulations: Path, plan: Plan) -> dict[str, Any]:
     region = next(r for r in REGIONS if r in test)
     if "simulated" in test:
         effect, low, high, n = _simulated(test, simulations / f"{test['simulated']}.csv")
     else:
-        effect, low, high, n = interval(_by_seed(test, values))
+        effect, low, high, n = interval(_by_seed(test, values), one_feature(test, plan))
         if test["measure"] not in LOSSES:  # a share, or a difference of two: few seeds' interval may reach beyond
             low, high = np.clip((low, high), -1.0 if "minus" in test else 0.0, 1.0)
     verdict = "not measured" if n == 0 else "undecided" if n == 1 else decided(region, test[region], low, high)
@@ -99,6 +106,8 @@ def _test(test: dict[str, Any], values: pd.Series, simulations: Path) -> dict[st
     if not math.isnan(low):
         said += f" ({' to '.join(number(end, test['measure'], differs, differs, unit=False) for end in (low, high))})"
     return {
+        "basis": "simulation" if "simulated" in test else "networks",
+        "quantity": quantity(test, plan),
         "wanted": wanted,
         "found": said,
         "effect": effect,
@@ -121,15 +130,26 @@ def _by_seed(test: dict[str, Any], values: pd.Series) -> pd.Series:
     return sides[0] if len(sides) == 1 else (sides[0] - sides[1]).dropna()
 
 
-def interval(values: pd.Series) -> tuple[float, float, float, int]:
-    """Mean, lower and upper end of its interval, and n. One value has no interval: its ends are NaN."""
+def one_feature(test: dict[str, Any], plan: Plan) -> float:
+    """The deviation that a share of features has at least: one feature more or less. 0 of what counts no features."""
+    if test["measure"] not in COUNTED:
+        return 0.0
+    networks = [plan.specs[side["spec"]].network for side in _sides(test) if side["spec"] in plan.specs]
+    return math.hypot(*(1 / network.features(test["layer"]) for network in networks))
+
+
+def interval(values: pd.Series, least: float = 0.0) -> tuple[float, float, float, int]:
+    """Mean, lower and upper end of its interval, and n. One value has no interval: its ends are NaN.
+
+    Few seeds may be alike by chance: `least` is the deviation that a single value has at least.
+    """
     n = len(values)
     if n < 2:
         return (float(values.mean()) if n else math.nan), math.nan, math.nan, n
-    from scipy.stats import t
+    from scipy.stats import norm, t
 
-    mean = float(values.mean())
-    half = float(t.ppf((1 + CONFIDENCE) / 2, n - 1) * values.std() / math.sqrt(n))
+    mean, side = float(values.mean()), (1 + CONFIDENCE) / 2
+    half = max(float(t.ppf(side, n - 1) * values.std()), float(norm.ppf(side)) * least) / math.sqrt(n)
     return mean, mean - half, mean + half, n
 
 
@@ -149,16 +169,22 @@ def together(tests: list[tuple[str, bool]]) -> str:
     """A claim's verdict from its tests' verdicts, and which of them are only given.
 
     One refuted test refutes it, and all must be confirmed to confirm it. Where what is given does not hold, it is
-    undecided: that nothing changes the sparsity means nothing where there is none.
+    undecided, whatever else is measured: that nothing changes the sparsity means nothing where there is none.
     """
-    verdicts = ["undecided" if given and verdict == "refuted" else verdict for verdict, given in tests]
-    given_holds = all(verdict == "confirmed" for verdict, given in tests if given)
+    given = [verdict for verdict, only_given in tests if only_given]
+    if "refuted" in given:
+        return "undecided"
+    given_holds = all(verdict == "confirmed" for verdict in given)
     order = ("refuted", "not measured", "undecided") if given_holds else ("not measured", "undecided")
+    verdicts = [verdict for verdict, _ in tests]
     return next((said for said in order if said in verdicts), "confirmed")
 
 
 def _simulated(test: dict[str, Any], path: Path) -> tuple[float, float, float, int]:
-    """The scalar at the end, or how much higher it is: the median of the repeats, and where 90 % of them lie."""
+    """The scalar at the end, or how much higher it is: of the repeats' medians, with the ends of their ranges of 90 %.
+
+    The range of a difference goes from the lower end of one to the upper end of the other: it has more than 90 %.
+    """
     if not path.exists():
         return math.nan, math.nan, math.nan, 0
     frame = pd.read_csv(path)

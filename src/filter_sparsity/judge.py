@@ -14,7 +14,9 @@ from .aggregate import aggregate
 from .errors import UserError
 from .paths import whole, write_text
 from .plan import Plan
+from .spec import short
 
+CLAIM_VERDICTS = ("confirmed", "refuted", "undecided", "not measured")
 VERDICTS = ("agrees", "differs", "undecided", "not comparable", "not measured")
 
 
@@ -30,18 +32,30 @@ def judge(plan: Plan, runs: Path, published: Path, tolerances: Path) -> pd.DataF
 
 
 def summary(plan: Plan, cells: pd.DataFrame, claims: pd.DataFrame) -> dict[str, Any]:
-    """How many cells and claims have which verdict, at which scale, and from how many runs."""
+    """How many cells and claims have which verdict, at which scale, and from how many runs.
+
+    `claims` are those about networks; those that a simulation decides, at every scale alike, are counted apart. Of
+    `lacking` what they presuppose is not there, so that no further run decides them.
+    """
     runs = [len(plan.seeds_of(spec)) for spec in plan.specs]
-    told = claims.drop_duplicates("id")["claim_verdict"]
+    lacking = claims["given"] & (claims["verdict"] == "refuted")
+
+    def counted(basis: str) -> dict[str, int]:
+        own = claims[claims["basis"] == basis].drop_duplicates("id")
+        return {"made": len(own), **count(own["claim_verdict"], CLAIM_VERDICTS)}
+
     return {
         "scale": plan.scale,
+        "width": plan.settings["width"],
+        "steps": plan.settings["steps"],
         "records": plan.settings.get("records", "trained"),
         "runs": sum(runs),
         "specs_with_runs": sum(n > 0 for n in runs),
         "specs": len(runs),
         "seeds": [min((n for n in runs if n), default=0), max(runs, default=0)],
         "cells": {"printed": len(cells), **count(cells["verdict"], VERDICTS)},
-        "claims": {"made": len(told), **count(told, ("confirmed", "refuted", "undecided", "not measured"))},
+        "claims": {**counted("networks"), "lacking": claims[lacking]["id"].nunique()},
+        "simulated_claims": counted("simulation"),
     }
 
 
@@ -54,6 +68,26 @@ def as_json(found: dict[str, Any]) -> str:
     return json.dumps(found, indent=1) + "\n"
 
 
+def told(claims: dict[str, int]) -> str:
+    """How many claims have which verdict, as words."""
+    return ", ".join(f"{claims[verdict]} {verdict}" for verdict in CLAIM_VERDICTS if claims[verdict])
+
+
+def undecidable(claims: dict[str, int]) -> str:
+    """A sentence on claims that no further run decides, if there are any."""
+    count = claims["lacking"]
+    if not count:
+        return ""
+    return f" {count} of the undecided presuppose sparsity where there is none here."
+
+
+def _scale(found: dict[str, Any]) -> str:
+    """How much smaller than the paper's the networks are, and how long they are trained."""
+    width = "" if found["width"] == 1 else f", {short(found['width'])} of the width"
+    steps = "" if found["steps"] is None else f", {found['steps']:,} steps"
+    return width + steps
+
+
 START, END = "<!-- verdict: written by `snakemake readme` -->", "<!-- end of verdict -->"
 
 
@@ -62,24 +96,25 @@ def for_readme(found: dict[str, Any], picture: str) -> str:
     if not found["runs"]:
         said = f"**The verdict**: no runs of real images (scale `{found['scale']}`) are stored yet."
     else:
-        cells, claims = found["cells"], found["claims"]
+        cells, claims, simulated = found["cells"], found["claims"], found["simulated_claims"]
         least, most = found["seeds"]
         seeds = f"{least} to {most}" if least < most else f"{most}"
         measured = cells["printed"] - cells["not measured"]
         smaller = cells["not comparable"]
         agree = ", and not comparable with the paper's" if smaller else f": {cells['agrees']} agree"
         caution = (
-            "Networks are smaller here than the paper's, and trained for fewer steps: a claim that they refute does "
-            "not hold at this scale, which says little of the paper's own.\n\n"
+            f"Networks are smaller here than the paper's, and trained for fewer steps: a claim that they refute does "
+            f"not hold at this scale, which says little of the paper's own.{undecidable(claims)}\n\n"
             if smaller
             else ""
         )
         said = (
-            f"**The verdict** at scale `{found['scale']}` (real CIFAR images, {found['runs']} runs of "
+            f"**The verdict** at scale `{found['scale']}` (real CIFAR images{_scale(found)}; {found['runs']} runs of "
             f"{found['specs_with_runs']} specs, n = {seeds}):\n\n"
-            f"- **{claims['confirmed']} of {claims['made']} claims** of the supplement confirmed, "
-            f"{claims['refuted']} refuted, {claims['undecided']} undecided, {claims['not measured']} not measured;\n"
-            f"- **{measured} of {cells['printed']} printed numbers** measured{agree}.\n\n{caution}"
+            f"- of {claims['made']} **claims about networks** {told(claims)};\n"
+            f"- of {simulated['made']} **claims about a simulated scalar** (Figure 3, which needs no network) "
+            f"{told(simulated)};\n"
+            f"- of {cells['printed']} **printed numbers** {measured} measured{agree}.\n\n{caution}"
             f"![All printed numbers: ours in the left half of each cell, the paper's in the right]({picture})"
         )
     return f"{START}\n{said}\n{END}"

@@ -14,6 +14,7 @@ import pandas as pd
 from . import provenance
 from .aggregate import read_records
 from .errors import UserError
+from .judge import told, undecidable
 from .latex import fill, number, spread
 from .plan import Plan
 from .typeset import changes
@@ -107,17 +108,21 @@ def verdict(plan: Plan, folder: Path, picture: str) -> dict[str, Any]:
 
 
 def sentence(found: dict[str, Any]) -> str:
-    """The verdict in two sentences: numbers that agree of those measured, and claims confirmed."""
-    cells, claims = found["cells"], found["claims"]
+    """The verdict in a few sentences: numbers that agree of those measured, and claims confirmed."""
+    cells, claims, simulated = found["cells"], found["claims"], found["simulated_claims"]
     measured = cells["printed"] - cells["not measured"]
     if cells["not comparable"]:
-        told = f"{measured} of the {cells['printed']} printed numbers are measured; at this scale none is comparable."
+        numbers = (
+            f"{measured} of the {cells['printed']} printed numbers are measured; at this scale none is comparable."
+        )
     else:
-        told = (
+        numbers = (
             f"{cells['agrees']} of {measured} measured numbers agree with the paper's, of {cells['printed']} printed."
         )
-    counted = ", ".join(f"{claims[k]} {k}" for k in ("confirmed", "refuted", "undecided", "not measured") if claims[k])
-    return f"{told} Of {claims['made']} claims: {counted}."
+    return (
+        f"{numbers} Of {claims['made']} claims about networks: {told(claims)}.{undecidable(claims)} "
+        f"Of {simulated['made']} claims about Figure 3's scalar, which needs no network: {told(simulated)}."
+    )
 
 
 def assumptions(plan: Plan, compared: Path) -> dict[str, Any]:

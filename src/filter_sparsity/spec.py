@@ -53,6 +53,10 @@ class Network:
     def layers(self) -> tuple[str, ...]:
         return tuple(f"C{i}" for i in range(1, len(self.filters) + 1))
 
+    def features(self, layer: str) -> int:
+        """How many a layer has, or all layers together: `total`."""
+        return sum(self.filters) if layer == "total" else self.filters[self.layers.index(layer)]
+
 
 @dataclass(frozen=True)
 class Spec:

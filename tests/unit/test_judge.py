@@ -82,12 +82,15 @@ def test_the_overview_has_a_cell_for_each(campaign, root, tmp_path):
 
 FOUND = {
     "scale": "reduced",
+    "width": 0.125,
+    "steps": 40000,
     "runs": 6,
     "specs": 37,
     "specs_with_runs": 2,
     "seeds": [3, 3],
     "cells": {"printed": 314, "agrees": 0, "differs": 0, "undecided": 0, "not comparable": 26, "not measured": 288},
-    "claims": {"made": 19, "confirmed": 2, "refuted": 1, "undecided": 3, "not measured": 13},
+    "claims": {"made": 19, "confirmed": 2, "refuted": 0, "undecided": 4, "not measured": 13, "lacking": 3},
+    "simulated_claims": {"made": 3, "confirmed": 2, "refuted": 1, "undecided": 0, "not measured": 0},
 }
 
 
@@ -98,8 +101,11 @@ def test_the_readme_says_what_was_found(tmp_path: Path):
     (tmp_path / "overview.png").write_bytes(b"picture")
     judge.into_readme(tmp_path / "verdict.json", tmp_path / "overview.png", readme, tmp_path / "docs" / "overview.png")
     text = readme.read_text()
-    assert "2 of 19 claims" in text
-    assert "26 of 314 printed numbers" in text
+    assert "real CIFAR images, 0.125 of the width, 40,000 steps; 6 runs of 2 specs, n = 3" in text
+    assert "of 19 **claims about networks** 2 confirmed, 4 undecided, 13 not measured" in text
+    assert "of 3 **claims about a simulated scalar** (Figure 3, which needs no network) 2 confirmed, 1 refuted" in text
+    assert "3 of the undecided presuppose sparsity where there is none" in text
+    assert "of 314 **printed numbers** 26 measured, and not comparable with the paper's" in text
     assert "says little of the paper's own" in text
     assert "was found before" not in text
     assert text.startswith("before\n")
