@@ -88,7 +88,7 @@ def fill(template: Path, context: dict[str, Any]) -> str:
         undefined=jinja2.StrictUndefined,
         loader=jinja2.FileSystemLoader(template.parent),
     )
-    environment.filters.update(latex=latex, value=value, paper_number=paper_number, shown=shown)
+    environment.filters.update(latex=latex, value=value, paper_number=paper_number, shown=shown, given=given)
     try:
         return environment.get_template(template.name).render(context)
     except jinja2.TemplateNotFound:
@@ -114,6 +114,11 @@ def shown(verdict: str) -> str:
     """A claim's verdict as LaTeX."""
     look = verdict if verdict in ("confirmed", "refuted", "undecided") else "unmeasured"
     return rf"\{look}{{{verdict}}}"
+
+
+def given(verdict: str) -> str:
+    """Of what a claim presupposes, whether it holds, as LaTeX."""
+    return {"confirmed": "holds", "refuted": "does not hold"}.get(verdict, shown(verdict))
 
 
 def value(fact: Any) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import json
+import math
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
@@ -69,6 +70,7 @@ def report(
                 "seconds": sum(o["wall_seconds"] for o in origins if o["spec_id"] == spec),
             }
             for spec in plan.specs
+            if plan.seeds_of(spec)
         ],
     }
     return fill(template, context)
@@ -135,13 +137,15 @@ def assumptions(plan: Plan, compared: Path) -> dict[str, Any]:
     layers = [name for name in told if name != "test_error"]
     groups = []
     for label, own in frame.groupby("group", sort=False):
-        rows = [_assumed(line, layers) for line in own.to_dict("records")]
         first = own.iloc[0]
+        none: dict[Any, Any] = {"row": "no sparsity at all", "n": "", "distance": first["even"]}
+        none |= dict.fromkeys(layers, 0.0)
+        measured = [line for line in own.to_dict("records") if line["n"]]
+        rows = sorted([*measured, none], key=lambda line: line["distance"])
         groups.append(
             {
                 "label": label,
-                "rows": rows,
-                "ranked": sorted((row for row in rows if row["n"]), key=lambda row: row["rank"]),
+                "rows": [_assumed(line, layers) for line in rows],
                 "paper": [number(first[f"{layer}_paper"], "sparsity_by_gamma") for layer in layers],
                 "paper_error": number(first["test_error_paper"], "test_error"),
                 "sentence": suspect(own),
@@ -162,46 +166,43 @@ def _points(change: float) -> str:
 
 
 def _assumed(line: dict[Any, Any], layers: list[str]) -> dict[str, Any]:
-    def change(key: str) -> str:
-        by, low, high = (line[f"{key}_{part}"] for part in ("change", "low", "high"))
-        if pd.isna(by):
-            return ""
-        return _points(by) if pd.isna(low) else f"{_points(by)} ({_points(low)} to {_points(high)})"
+    """A row of the page, from a line of `assumptions.compare`; what it lacks stays empty."""
 
-    def with_spread(key: str, metric: str) -> str:
-        return number(line[key], metric) + spread(line[f"{key}_sd"], metric)
+    def told(key: str, metric: str) -> str:
+        return number(line[key], metric) if key in line else ""
 
+    by, low, high = (line.get(f"distance_{part}", math.nan) for part in ("change", "low", "high"))
+    changed = "" if pd.isna(by) else _points(by)
     return {
         "label": line["row"],
-        "cells": [with_spread(layer, "sparsity_by_gamma") for layer in layers],
-        "error": with_spread("test_error", "test_error"),
+        "cells": [
+            told(layer, "sparsity_by_gamma")
+            + (spread(line.get("total_sd", math.nan), "sparsity_by_gamma") if layer == "total" else "")
+            for layer in layers
+        ],
+        "error": told("test_error", "test_error"),
         "n": line["n"],
-        "rank": 0 if pd.isna(line["rank"]) else int(line["rank"]),
-        "distance": with_spread("distance", "test_error"),  # a decimal, as errors have
-        "nearer": change("distance"),
-        "more": change("total"),
-        "verdict": "" if pd.isna(line["verdict"]) else line["verdict"],
+        "distance": told("distance", "test_error") + spread(line.get("distance_sd", math.nan), "test_error"),
+        "nearer": changed if pd.isna(low) else f"{changed} ({_points(low)} to {_points(high)})",
+        "verdict": "" if pd.isna(line.get("verdict")) else line["verdict"],
     }
 
 
 def suspect(rows: pd.DataFrame) -> str:
-    """Which varied fact comes nearest to the paper's pattern, as far as the numbers of a group carry."""
-    ranked = rows[rows["n"] > 0].sort_values("distance", kind="stable")
+    """Which change comes nearest to the paper's pattern, as far as the numbers of a group carry."""
     base = rows.iloc[0].to_dict()
     if not base["n"]:
         return "Not measured as configured: there is nothing to compare the others with."
-    best = ranked.iloc[0].to_dict()
-    apart = f"{100 * best['distance']:.1f} points from the paper's"
-    even = f"A network equally sparse in all layers would lie {100 * base['even']:.1f} points away."
+    best = rows[rows["n"] > 0].sort_values("distance", kind="stable").iloc[0].to_dict()
     if best["row"] == base["row"]:
-        return f"No other value brings the pattern nearer: as configured, it lies {apart}, which is the least. {even}"
-    before = f"{100 * base['distance']:.1f} as configured"
-    if best["verdict"] == "closer":
-        return (
-            f"Nearest is “{best['row']}”: the pattern lies {apart}, against {before}. That alone explains nothing: it "
-            f"changes the sparsity as a whole by {_points(best['total_change'])} points. {even}"
+        said = "No change brings the pattern nearer than it is as configured."
+    else:
+        said = (
+            f"Nearest is “{best['row']}”: {100 * best['distance']:.1f} points from the paper's pattern, against "
+            f"{100 * base['distance']:.1f} as configured"
         )
-    return (
-        f"“{best['row']}” has the least distance: the pattern lies {apart}, against {before}. "
-        f"But over so few seeds that is undecided: none of the facts is shown to explain the difference. {even}"
-    )
+        said += "." if best["verdict"] == "closer" else "; over so few seeds that is undecided."
+    if best["distance"] >= best["even"]:
+        said += f" But a network without any sparsity would be nearer: {100 * best['even']:.1f}."
+    missing = [f"“{row}”" for row in rows[rows["n"] == 0]["row"]]
+    return said + (f" Not run: {', '.join(missing)}." if missing else "")

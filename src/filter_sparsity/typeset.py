@@ -10,6 +10,7 @@ from typing import Any
 import pandas as pd
 
 from .aggregate import COLUMNS, JUDGED, KEYS, LAYERED, columns
+from .claims import NAMES
 from .errors import UserError
 from .latex import fill, latex, number, spread
 from .plan import Plan
@@ -66,6 +67,11 @@ def table(plan: Plan, name: str, values: pd.DataFrame, template: Path) -> str:
     for panel in panels:
         for group in panel["groups"]:
             group["rows"] = [row(panel["label"], group["label"], line["label"]) for line in group["rows"]]
+    rows = [line["cells"] for panel in panels for group in panel["groups"] for line in group["rows"]]
+    for column in zip(*rows, strict=True):
+        room = max((cell["spread"] for cell in column), key=len)  # so that numbers stand below one another
+        for cell in column:
+            cell["room"] = room
     spec = plan.specs[plan.selected(name)[0]]
     grouped = any(group["label"] for panel in panels for group in panel["groups"])
     first = 3 if grouped else 2
@@ -141,10 +147,12 @@ def stacked(text: str) -> str:
 def over_seeds(counts: pd.Series) -> str:
     least, most = int(counts.min()), int(counts.max())
     if most == 0:
-        return "Not measured: no run of this is there (n = 0)."
-    if least == most == 1:
-        return "One seed (n = 1)."
-    return f"Mean ± standard deviation over n = {least if least == most else f'{least} to {most}'} seeds."
+        return "Not measured: no run of this is there."
+    there = int(counts[counts > 0].min())
+    dash = " A dash: no run." if least == 0 else ""
+    if there == most == 1:
+        return f"One seed (n = 1).{dash}"
+    return f"Mean ± standard deviation over n = {there if there == most else f'{there} to {most}'} seeds.{dash}"
 
 
 def scale_in_short(plan: Plan, name: str) -> str:
@@ -173,10 +181,17 @@ def changes(plan: Plan) -> list[str]:
         said.append(f"A training has {settings['steps']:,} iterations; the phases of the schedule keep their shares.")
     used = sorted({spec.optimizer for spec in plan.specs.values()})
     for key, what in (
-        ("strength_multiplier", "Strengths of L2 and WD are {} times the printed ones, which label the rows: {}."),
-        ("rate_multiplier", "Base learning rates are {} times the published ones: {}."),
+        ("strength_multiplier", "Strengths of L2 and WD are those that label the rows, times {}."),
+        ("rate_multiplier", "Base learning rates are the published ones, times {}."),
     ):
         factors = {optimizer: multiplier(settings[key], optimizer) for optimizer in used}
-        for factor in sorted({*factors.values()} - {1}):
-            said.append(what.format(short(factor), ", ".join(o for o in used if factors[o] == factor)))
+        others = sorted({*factors.values()} - {1})
+        each = [f"{short(f)} for {listed([NAMES.get(o, o) for o in used if factors[o] == f])}" for f in others]
+        if others:
+            said.append(what.format(short(others[0]) if {*factors.values()} == {*others[:1]} else "; ".join(each)))
     return said
+
+
+def listed(names: list[str]) -> str:
+    """Adam, SGD and RMSProp."""
+    return " and ".join(part for part in (", ".join(names[:-1]), names[-1]) if part)
