@@ -51,6 +51,7 @@ MEASURES = {
     "sparsity_by_gamma": "sparsity",
     "test_error": "test error",
     "universality": "universality",
+    "universality_living": "universality of living features",
     "gamma_positive": "γ > 0",
     "beta_positive": "β > 0",
     "scalar": "scalar",
