@@ -3,46 +3,79 @@
 from __future__ import annotations
 
 import json
-import math
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 
 from . import records, stored
-from .aggregate import read_records
+from .aggregate import LOSSES, read_records
 from .errors import UserError
 from .plan import Plan
 from .validation import read_yaml
 
 KEYS = ["spec_id", "metric", "layer"]
+VERDICTS = ("agrees", "differs", "cannot fail", "no reference")
+ALL = "all specs"
 
 
 def compare(plan: Plan, runs: Path, reference: Path, tolerances: Path) -> pd.DataFrame:
     """A line for every measurement of every spec: fresh and stored mean, their difference, tolerance and verdict.
 
     A spec of which fewer than two seeds are stored has no reference, since their spread is what fresh ones are judged
-    by. The tolerance is `deviations` standard errors of the difference of two means of the seeds at hand, and `at
-    least` what the tolerances file says. The deviation over seeds is the spec's own, or that of all specs together
-    where it is larger: with few seeds a single one may be small by chance.
+    by. The tolerance is `deviations` standard errors of the difference of two means of the seeds at hand (their
+    deviation: `_deviations`), and `at least` what the tolerances file says. Last come lines of all specs together
+    (`_together`). A share that would have agreed whatever it were `cannot fail`: it says nothing.
     """
     kept = records.over_seeds(stored.tidy(reference))
     kept = kept[kept["n"] > 1]
     rules = read_yaml(tolerances)["stored"]
     fresh = records.over_seeds(records.tidy(read_records(plan, plan.specs, runs)))
-    both = fresh.merge(kept, on=KEYS, suffixes=("", "_stored"), how="left")
-    pooled = kept.assign(variance=kept["sd"] ** 2).groupby(["metric", "layer"])["variance"].mean() ** 0.5
-    lines = []
-    for line in both.to_dict("records"):
-        verdict, difference, tolerance = "no reference", math.nan, math.nan
-        if not math.isnan(line["mean_stored"]):
-            deviation = max(line["sd_stored"], pooled[line["metric"], line["layer"]])
-            standard_error = deviation * math.sqrt(1 / line["n"] + 1 / line["n_stored"])
-            tolerance = max(rules["deviations"] * standard_error, rules["at_least"][line["metric"]])
-            difference = line["mean"] - line["mean_stored"]
-            verdict = "agrees" if abs(difference) <= tolerance else "differs"
-        lines.append({**line, "difference": difference, "tolerance": tolerance, "verdict": verdict})
-    return pd.DataFrame(lines)
+    if unknown := {*fresh["metric"]} - {*rules["at_least"]}:
+        raise UserError(f"{tolerances} does not say the least tolerance of {' and '.join(sorted(unknown))}")
+    kept = kept.assign(deviation=_deviations(kept, rules["edge"]))
+    lines = fresh.merge(kept, on=KEYS, suffixes=("", "_stored"), how="left")
+    standard_error = lines["deviation"] * np.sqrt(1 / lines["n"] + 1 / lines["n_stored"])
+    least = lines["metric"].map(rules["at_least"])
+    lines["difference"] = lines["mean"] - lines["mean_stored"]
+    lines["tolerance"] = np.maximum(rules["deviations"] * standard_error, least)
+    lines = pd.concat([lines, _together(lines)], ignore_index=True)
+    low, high = lines["mean_stored"] - lines["tolerance"], lines["mean_stored"] + lines["tolerance"]
+    verdicts = {
+        "no reference": lines["mean_stored"].isna(),
+        "differs": lines["difference"].abs() > lines["tolerance"],
+        "cannot fail": ~lines["metric"].isin(LOSSES) & (low <= 0) & (high >= 1),
+    }
+    lines["verdict"] = np.select([*verdicts.values()], [*verdicts], "agrees")
+    return lines
+
+
+def _deviations(kept: pd.DataFrame, edge: float) -> pd.Series:
+    """Of each stored cell the deviation over seeds: its own, or what its mean leads one to expect where that is more.
+
+    With few seeds a cell's own may be small by chance. How much seeds vary goes with the mean m: as m (1 - m) for
+    shares, which have no room at 0 and 1, and as m squared for losses. The factor is that of all specs together, for
+    each metric and layer. A share nearer to 0 or 1 than `edge` is taken to lie there: a few features may all be alike.
+    """
+    near = kept["mean"].clip(edge, 1 - edge)
+    room = (near * (1 - near)).mask(kept["metric"].isin(LOSSES), kept["mean"] ** 2)
+    sums = pd.DataFrame({"variance": kept["sd"] ** 2, "room": room}).groupby([kept["metric"], kept["layer"]])
+    factor = sums["variance"].transform("sum") / sums["room"].transform("sum")
+    return np.fmax(kept["sd"], np.sqrt(factor * room))
+
+
+def _together(lines: pd.DataFrame) -> pd.DataFrame:
+    """Of each metric and layer that specs share, the mean over them; n are runs. Tolerances add as standard errors do.
+
+    A cell of few features and seeds shows only a large change. The mean of many such cells shows a small one, if it is
+    in all of them, as a change of what is measured would be.
+    """
+    grouped = lines[lines["mean_stored"].notna()].groupby(["metric", "layer"], sort=False)
+    found = grouped[["mean", "mean_stored", "difference"]].mean()
+    found[["n", "n_stored"]] = grouped[["n", "n_stored"]].sum()
+    found["tolerance"] = np.sqrt(grouped["tolerance"].agg(lambda each: (each**2).sum())) / grouped.size()
+    return found[grouped.size() > 1].reset_index().assign(spec_id=ALL)
 
 
 def as_json(frame: pd.DataFrame, scale: str) -> str:
@@ -51,7 +84,7 @@ def as_json(frame: pd.DataFrame, scale: str) -> str:
         json.dumps(
             {
                 "scale": scale,
-                **{v.replace(" ", "_"): int(counts.get(v, 0)) for v in ("agrees", "differs", "no reference")},
+                **{verdict.replace(" ", "_"): int(counts.get(verdict, 0)) for verdict in VERDICTS},
                 "cells": json.loads(frame.to_json(orient="records", double_precision=15)),
             },
             indent=1,
@@ -82,6 +115,9 @@ def _lines(data: dict[str, Any]) -> list[str]:
             f"differs: {cell['spec_id']} {cell['metric']} {cell['layer'] or ''}: {cell['mean']:.4g} "
             f"against {cell['mean_stored']:.4g}, tolerance {cell['tolerance']:.2g}"
         )
-    compared = data["agrees"] + data["differs"]
-    lines.append(f"{data['agrees']} of {compared} cells agree; {data['no_reference']} have no reference")
+    compared = data["agrees"] + data["differs"] + data["cannot_fail"]
+    lines.append(
+        f"{data['agrees']:,} of {compared:,} cells agree, {data['cannot_fail']:,} that nothing could fail; "
+        f"{data['no_reference']:,} have no reference"
+    )
     return lines

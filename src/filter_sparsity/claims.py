@@ -54,6 +54,7 @@ MEASURES = {
     "sparsity_by_gamma": "sparsity",
     "test_error": "test error",
     "universality": "universality",
+    "universality_living": "universality of living features",
     "gamma_positive": "γ > 0",
     "beta_positive": "β > 0",
     "scalar": "scalar",

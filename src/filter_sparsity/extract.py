@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -61,8 +61,9 @@ def measure(spec: Spec, model: ConvNet, data: Prepared | Index) -> tuple[dict[st
 
     Pruned are the features with |gamma| < 1e-3 (captions of Tables 1-3). `pruned_test_error` is that of the network
     without them; `pruned_test_error_folded` keeps the constants that removed features with beta > 0 gave to the next
-    layer (see `prune.remove`). `universality` is the mean over a layer's features, dead ones too; `gamma_positive` and
-    `beta_positive` are shares of its features that live by gamma, and leave out a layer in which none does.
+    layer (see `prune.remove`). `universality` is the mean over a layer's features, dead ones too;
+    `universality_living`, and the shares `gamma_positive` and `beta_positive`, are of its features that live by gamma,
+    and leave out a layer in which none does.
     """
     device = next(model.parameters()).device
     images, tests = (opened(data, split, device, flip=False) for split in ("train", "test"))
@@ -77,10 +78,9 @@ def measure(spec: Spec, model: ConvNet, data: Prepared | Index) -> tuple[dict[st
         each = [float(d.mean()) for d in dead]
         return {**dict(zip(layers, each, strict=True)), "total": sparsity.total(each, filters)}
 
-    def positive(values: list[np.ndarray]) -> dict[str, float]:
-        each = zip(layers, values, by_gamma, strict=True)
-        found = {layer: sparsity.share_positive(v, dead) for layer, v, dead in each}
-        return {layer: share for layer, share in found.items() if share is not None}
+    def of_living(formula: Callable[..., float | None], values: list[np.ndarray]) -> dict[str, float]:
+        found = {layer: formula(v, dead) for layer, v, dead in zip(layers, values, by_gamma, strict=True)}
+        return {layer: number for layer, number in found.items() if number is not None}
 
     gone = [torch.from_numpy(d).to(device) for d in by_gamma]
     pruned_shares = [float(d.mean()) for d in by_gamma]
@@ -97,8 +97,9 @@ def measure(spec: Spec, model: ConvNet, data: Prepared | Index) -> tuple[dict[st
         "pruned_test_error": evaluate(remove(model, gone), tests)[1],
         "pruned_test_error_folded": evaluate(remove(model, gone, fold=True), tests)[1],
         "universality": {layer: float(u.mean()) for layer, u in zip(layers, universal, strict=True)},
-        "gamma_positive": positive(gammas),
-        "beta_positive": positive(betas),
+        "universality_living": of_living(sparsity.mean_of_living, universal),
+        "gamma_positive": of_living(sparsity.share_positive, gammas),
+        "beta_positive": of_living(sparsity.share_positive, betas),
     }
     features = [
         {"layer": layer, "filter": j, "gamma": g, "beta": b, "largest_activation": a, "universality": u}

@@ -33,14 +33,22 @@ def universality(spatial_max: np.ndarray) -> np.ndarray:
     return (spatial_max > UNIVERSALITY_THRESHOLD * spatial_max.max(axis=0)).mean(axis=0)
 
 
+def mean_of_living(values: np.ndarray, dead: np.ndarray) -> float | None:
+    """Mean of the values (filters,) of a layer's living features; None if none lives. `dead` (filters,) are the others.
+
+    (Section 2: a feature that died answers to nothing, which is not what the supplement calls selective)
+    """
+    living = values[~dead]
+    return float(living.mean()) if living.size else None
+
+
 def share_positive(values: np.ndarray, dead: np.ndarray) -> float | None:
     """Share of a layer's living features whose value (filters,) is above 0; None if none lives.
 
     `dead` (filters,) says which features do not count: regularization has taken their scale to 0, and its sign says
     nothing. (Section 2: Adam learns positive scales and negative biases)
     """
-    living = values[~dead]
-    return float((living > 0).mean()) if living.size else None
+    return mean_of_living(values > 0, dead)
 
 
 def total(shares: Sequence[float], filters: Sequence[int]) -> float:

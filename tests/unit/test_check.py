@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import math
 
+import numpy as np
 import pandas as pd
 import pytest
 import yaml
@@ -12,7 +14,8 @@ from filter_sparsity import check, records
 from filter_sparsity.errors import UserError
 from filter_sparsity.paths import of_run
 
-TOLERANCES = {"stored": {"deviations": 3, "at_least": {"test_error": 0.01, "sparsity_by_gamma": 0.0}}}
+LEAST = {"test_error": 0.01, "sparsity_by_gamma": 0.0, "train_loss": 0.0}
+TOLERANCES = {"stored": {"deviations": 3, "edge": 0.1, "at_least": LEAST}}
 
 
 class Plan:
@@ -57,14 +60,98 @@ def compared(runs, stored: pd.DataFrame) -> pd.DataFrame:
 
 
 def test_tolerance_by_hand(runs):
-    """Deviations 0.1414 and 0, pooled 0.1; 3 standard errors of two means of 2 seeds each are 3 deviations."""
+    """3 standard errors of two means of 2 seeds each are 3 deviations.
+
+    Of sparsities 0.6 and 0.4 the room is 0.24 each; the variances 0.02 and 0 are a 24th of it, which is 0.1 squared.
+    """
     found = compared(runs, stored_of(runs)).set_index(["spec_id", "metric"])
     assert found.loc[("a", "test_error"), "mean_stored"] == pytest.approx(0.11)
     assert found.loc[("a", "test_error"), "sd_stored"] == pytest.approx(0.02 / math.sqrt(2))
-    assert (found["n_stored"] == 2).all()
+    assert (found.loc[["a", "b"], "n_stored"] == 2).all()
     assert found.loc[("a", "sparsity_by_gamma"), "tolerance"] == pytest.approx(3 * 0.2 / math.sqrt(2))
     assert found.loc[("b", "sparsity_by_gamma"), "tolerance"] == pytest.approx(3 * 0.1)
+    assert found.loc[("all specs", "sparsity_by_gamma"), "tolerance"] == pytest.approx(math.sqrt(0.18 + 0.09) / 2)
     assert (found["verdict"] == "agrees").all()
+
+
+def test_how_much_seeds_vary_goes_with_the_mean(runs):
+    """A share of 0 varies as one at the edge, 0.1; the deviation of a loss is in proportion to it.
+
+    Of shares 0.5, 0 and 0.1 the room is 0.25, 0.09 and 0.09, and the variance of the first is 0.0086: a fiftieth of the
+    sum. Of losses 4 and 0.5 one varies by a tenth (its variance is 0.16), the other not.
+    """
+    lines = [("test_error", 0.5, math.sqrt(0.0086)), ("test_error", 0.0, 0.0), ("test_error", 0.1, 0.0)]
+    lines += [("train_loss", 4.0, 0.4), ("train_loss", 0.5, 0.0)]
+    kept = pd.DataFrame(lines, columns=["metric", "mean", "sd"]).assign(layer="")
+    like = math.sqrt(0.09 * 0.02)
+    loss = 0.5 * math.sqrt(0.16 / 16.25)
+    expected = [math.sqrt(0.0086), like, like, 0.4, loss]
+    assert check._deviations(kept, 0.1).tolist() == pytest.approx(expected)
+
+
+@pytest.mark.parametrize(("mean", "verdict"), [(0.5, "cannot fail"), (0.9, "agrees")])
+def test_a_share_that_no_value_could_fail_does_not_agree(runs, mean, verdict):
+    """Spec a varies by 0.2 around 0.5, and three deviations more than reach 0 and 1; of 0.9 they do not reach 0."""
+    stored = stored_of(runs)
+    here = (stored["spec_id"] == "a") & (stored["metric"] == "sparsity_by_gamma")
+    stored.loc[here, "value"] = mean + np.array([0.1, -0.1]) * math.sqrt(2)
+    found = compared(runs, stored).set_index(["spec_id", "metric"])
+    assert found.loc[("a", "sparsity_by_gamma"), "tolerance"] == pytest.approx(0.6)
+    assert found.loc[("a", "sparsity_by_gamma"), "verdict"] == verdict
+
+
+def test_what_could_not_fail_is_counted_apart(runs):
+    stored = stored_of(runs)
+    stored.loc[(stored["spec_id"] == "a") & (stored["metric"] == "sparsity_by_gamma"), "value"] = [0.3, 0.9]
+    path = runs.parent / "check.json"
+    path.write_text(check.as_json(compared(runs, stored), "test"))
+    said = json.loads(path.read_text())
+    assert (said["agrees"], said["differs"], said["cannot_fail"], said["no_reference"]) == (3, 0, 3, 0)
+    text, good = check.judge(path)
+    assert good
+    assert "3 of 6 cells agree, 3 that nothing could fail; 0 have no reference" in text
+
+
+def test_what_each_cell_hides_all_of_them_show(tmp_path):
+    """Nine specs whose sparsity varies by 0.1, all 0.2 lower than stored: within 0.3 each, not within 0.1 together."""
+    lines = [(f"spec{i}", k, v) for i in range(9) for k, v in enumerate([0.5 - 0.1 / 2**0.5, 0.5 + 0.1 / 2**0.5])]
+    names = [f"spec{i}" for i in range(9)]
+    for spec_id, seed, value in lines:
+        folder = of_run(tmp_path / "runs", spec_id, seed)
+        folder.mkdir(parents=True)
+        record = {"spec_id": spec_id, "seed": seed, "measured": measured(0.1, value - 0.2), "provenance": ORIGIN}
+        (folder / "record.json").write_text(records.sealed(record))
+    (tmp_path / "tolerances.yaml").write_text(yaml.safe_dump(TOLERANCES))
+    stored = stored_of(tmp_path / "runs")
+    stored.loc[stored["metric"] == "sparsity_by_gamma", "value"] += 0.2
+    plan = Plan()
+    plan.specs = names
+    stored.to_csv(tmp_path / "stored.csv", index=False)
+    found = check.compare(plan, tmp_path / "runs", tmp_path / "stored.csv", tmp_path / "tolerances.yaml")
+    found = found[found["metric"] == "sparsity_by_gamma"].set_index("spec_id")
+    assert (found.loc[names, "verdict"] == "agrees").all()
+    assert found.loc["all specs", ["difference", "tolerance"]].tolist() == pytest.approx([-0.2, 0.1])
+    assert found.loc["all specs", ["n", "n_stored"]].tolist() == [18, 18]
+    assert found.loc["all specs", "verdict"] == "differs"
+
+
+def test_what_one_side_lacks_is_not_compared(runs):
+    """A metric that stored records are too old to have, and one that fresh ones have no more."""
+    stored = stored_of(runs)
+    found = compared(runs, stored[stored["metric"] != "sparsity_by_gamma"]).set_index(["spec_id", "metric"])
+    assert (found.loc[(["a", "b"], "sparsity_by_gamma"), "verdict"] == "no reference").all()
+    assert (found.loc[(["a", "b", "all specs"], "test_error"), "verdict"] == "agrees").all()
+    assert ("all specs", "sparsity_by_gamma") not in found.index
+    more = stored[stored["metric"] == "test_error"].assign(metric="train_loss")
+    assert {*compared(runs, pd.concat([stored, more]))["metric"]} == {"test_error", "sparsity_by_gamma"}
+
+
+def test_a_metric_without_a_least_tolerance_is_one_line(runs):
+    (runs.parent / "tolerances.yaml").write_text(
+        yaml.safe_dump({"stored": TOLERANCES["stored"] | {"at_least": {"test_error": 0.01}}})
+    )
+    with pytest.raises(UserError, match="does not say the least tolerance of sparsity_by_gamma"):
+        compared(runs, stored_of(runs))
 
 
 @pytest.mark.parametrize(("shift", "verdict"), [(0.29, "agrees"), (0.31, "differs"), (-0.31, "differs")])
@@ -83,7 +170,8 @@ def test_the_judgement_names_what_differs(runs):
     text, good = check.judge(path)
     assert not good
     assert "differs: b test_error" in text
-    assert "2 of 4 cells agree" in text
+    assert "differs: all specs test_error" in text
+    assert "2 of 6 cells agree, 0 that nothing could fail" in text
 
 
 def test_a_spec_without_reference_is_said_and_not_judged(runs):

@@ -129,6 +129,21 @@ def test_no_share_of_features_is_known_better_than_by_one(narrow_plan, layer, mi
     assert found["high"] == pytest.approx(min(1, sum(shares) / len(shares) + half), abs=1e-5)
 
 
+def test_records_older_than_a_measure_do_not_count(narrow_plan):
+    """Of spec a seeds 1 and 2 have it; of spec b none."""
+    lines = [("a", "universality", "C6", k, 0.5) for k in range(3)] + [("b", "universality", "C6", 0, 0.5)]
+    lines += [("a", "universality_living", "C6", k, 0.75) for k in (1, 2)]
+    values = pd.DataFrame(lines).set_index([0, 1, 2, 3])[4].sort_index()
+
+    def found(spec):
+        side = {"spec": spec, "settings": SGD}
+        test = {"measure": "universality_living", "layer": "C6", "at_least": 0.7, "of": side}
+        return claims._test(test, values, Path(), narrow_plan)
+
+    assert (found("a")["n"], found("a")["effect"], found("a")["verdict"]) == (2, 0.75, "confirmed")
+    assert (found("b")["n"], found("b")["verdict"]) == (0, "not measured")
+
+
 def test_a_simulated_claim_is_about_the_end_of_its_curves(narrow_plan, tmp_path):
     curve = [("Adam", "l2", 1e-4, 5000, 0.0, -0.1, 0.1), ("SGD", "l2", 1e-4, 0, 1.0, 1.0, 1.0)]
     curve.append(("SGD", "l2", 1e-4, 5000, 0.9, 0.8, 0.95))

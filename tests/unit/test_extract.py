@@ -126,18 +126,27 @@ def test_dead_features_are_those_made_dead(by_hand, data):
     assert measured["beta_positive"]["C1"] == 0  # of the two that live, one is -0.5 and the other as it began
     universal = [f["universality"] for f in features]
     assert measured["universality"]["C1"] == pytest.approx(np.mean(universal[:4]))
+    living = {"C1": [0, 3], "C2": [4, 5, 6, 7, 8], "C3": [10]}  # of the 15 in a row, those that live by gamma
+    assert measured["universality_living"] == pytest.approx(
+        {layer: np.mean([universal[i] for i in own]) for layer, own in living.items()}
+    )
+    # In C1 one constant activates all images and two features none; of the two that live, one is never active.
+    assert measured["universality"]["C1"] == pytest.approx((universal[0] + 1) / 4)
+    assert measured["universality_living"]["C1"] == pytest.approx(universal[0] / 2)
     line = features[1]
     assert (line["gamma"], line["beta"]) == pytest.approx((9.9e-4, 0.5))
     assert line["largest_activation"] == pytest.approx(0.5, abs=0.02)
     assert line["universality"] == 1  # a constant activates every image
 
 
-def test_signs_of_a_layer_without_a_living_feature_are_left_out(make_spec, make_model, data):
+def test_a_layer_without_a_living_feature_is_left_out_of_what_is_said_of_living_ones(make_spec, make_model, data):
     spec = make_spec()
     model = make_model(spec, channels=3, side=8)
     model.norms[1].weight.data[:] = 0
     measured, _ = measure(spec, model, data)
-    assert [*measured["gamma_positive"]] == [*measured["beta_positive"]] == ["C1", "C3"]
+    for metric in ("universality_living", "gamma_positive", "beta_positive"):
+        assert [*measured[metric]] == ["C1", "C3"]
+    assert [*measured["universality"]] == ["C1", "C2", "C3"]
 
 
 def test_features_are_measured_on_the_training_images(make_spec, make_model, data, plain):

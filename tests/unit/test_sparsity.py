@@ -95,3 +95,11 @@ def test_signs_are_those_of_living_features():
     assert sparsity.share_positive(gamma, dead) == pytest.approx(2 / 3)
     assert sparsity.share_positive(np.array([-1.0, 1.0, 0.0, 1.0, 1.0]), dead) == pytest.approx(1 / 3)
     assert sparsity.share_positive(gamma, np.ones(5, bool)) is None
+
+
+def test_the_mean_of_living_features_leaves_out_the_dead():
+    universality = np.array([1.0, 0.0, 0.25, 0.0])
+    dead = np.array([False, True, False, True])
+    assert sparsity.mean_of_living(universality, dead) == 0.625
+    assert sparsity.mean_of_living(universality, np.zeros(4, bool)) == 0.3125
+    assert sparsity.mean_of_living(universality, np.ones(4, bool)) is None

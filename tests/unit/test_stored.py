@@ -42,13 +42,16 @@ def make_run(plan, runs, spec_id, seed, digest="data", **measured):
 
 @pytest.fixture
 def kept(plan, tmp_path, monkeypatch):
-    """Seeds 0 and 1 of the four specs of Figure 1 and seed 0 of the two of Figure 2, stored where nothing else is."""
+    """Seeds 0 and 1 of the four specs of Figure 1 and seed 0 of the two of Figure 2, stored where nothing else is.
+
+    Only the latter's records are new enough to have a measure that was added later.
+    """
     monkeypatch.chdir(tmp_path)
     for spec_id in plan.selected("figure1"):
         for seed in (0, 1):
             make_run(plan, tmp_path / "runs", spec_id, seed)
     for spec_id in plan.selected("figure2"):
-        make_run(plan, tmp_path / "runs", spec_id, 0)
+        make_run(plan, tmp_path / "runs", spec_id, 0, universality_living={"C6": 0.25})
     reference = tmp_path / paths.reference("reduced")
     assert stored.store(plan, tmp_path / "runs", tmp_path / "none", reference) == (10, 10)
     return reference

@@ -192,8 +192,9 @@ def test_check_agrees_with_itself_and_finds_a_difference(again):
     assert "differs" in bad.stdout
     found = pd.read_csv(again.folder / "results" / "test" / "check" / "check.csv")
     differing = found[found["verdict"] == "differs"]
-    assert [*differing["layer"]] == ["C7"]
-    assert json.loads((again.folder / "results" / "test" / "check" / "check.json").read_text())["differs"] == 1
+    assert [*differing["layer"]] == ["C7", "C7"]
+    assert [*differing["spec_id"]] == [one_record(again).parents[1].name, "all specs"]
+    assert json.loads((again.folder / "results" / "test" / "check" / "check.json").read_text())["differs"] == 2
 
 
 def test_the_supplement_is_typeset_from_stored_records_alone(again):
