@@ -103,8 +103,9 @@ def for_readme(found: dict[str, Any], picture: str) -> str:
         smaller = cells["not comparable"]
         agree = ", and not comparable with the paper's" if smaller else f": {cells['agrees']} agree"
         caution = (
-            f"Networks are smaller here than the paper's, and trained for fewer steps: a claim that they refute does "
-            f"not hold at this scale, which says little of the paper's own.{undecidable(claims)}\n\n"
+            "Networks are smaller here than the paper's, and trained for fewer steps: a claim that they refute does "
+            f"not hold at this scale, which says little of the paper's own.{undecidable(claims)} What more width and "
+            "more steps change: [facts that are varied](docs/campaign.md#facts-that-are-varied).\n\n"
             if smaller
             else ""
         )
