@@ -161,6 +161,13 @@ def assumptions(plan: Plan, compared: Path) -> dict[str, Any]:
     }
 
 
+ROOM = r"\phantom{\spread{0.0}}"  # of a deviation, where there is none
+
+
+def _percent(share: float) -> str:
+    return f"{number(share, 'sparsity_by_gamma')} %"
+
+
 def _points(change: float) -> str:
     return f"{100 * change:+.1f}".replace("-", "−")
 
@@ -182,7 +189,7 @@ def _assumed(line: dict[Any, Any], layers: list[str]) -> dict[str, Any]:
         ],
         "error": told("test_error", "test_error"),
         "n": line["n"],
-        "distance": told("distance", "test_error") + spread(line.get("distance_sd", math.nan), "test_error"),
+        "distance": told("distance", "test_error") + (spread(line.get("distance_sd", math.nan), "test_error") or ROOM),
         "nearer": changed if pd.isna(low) else f"{changed} ({_points(low)} to {_points(high)})",
         "verdict": "" if pd.isna(line.get("verdict")) else line["verdict"],
     }
@@ -204,5 +211,12 @@ def suspect(rows: pd.DataFrame) -> str:
         said += "." if best["verdict"] == "closer" else "; over so few seeds that is undecided."
     if best["distance"] >= best["even"]:
         said += f" But a network without any sparsity would be nearer: {100 * best['even']:.1f}."
+    total = rows[rows["n"] > 0].assign(off=(rows["total"] - base["total_paper"]).abs())
+    likest = total.sort_values("off", kind="stable").iloc[0].to_dict()
+    said += (
+        f" In all, the paper's network loses {_percent(base['total_paper'])} of its filters, ours as configured "
+        f"{_percent(base['total'])}"
+    )
+    said += "." if likest["row"] == base["row"] else f", and with “{likest['row']}” {_percent(likest['total'])}."
     missing = [f"“{row}”" for row in rows[rows["n"] == 0]["row"]]
     return said + (f" Not run: {', '.join(missing)}." if missing else "")
