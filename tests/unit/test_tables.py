@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from pathlib import Path
 
 import pandas as pd
@@ -10,8 +11,8 @@ import pytest
 
 from filter_sparsity.aggregate import aggregate
 from filter_sparsity.errors import UserError
-from filter_sparsity.latex import latex, number, spread
-from filter_sparsity.typeset import read_values, table
+from filter_sparsity.latex import given, latex, number, spread
+from filter_sparsity.typeset import changes, over_seeds, read_values, table
 
 ROOT = Path(__file__).parents[2]
 PUBLISHED = ROOT / "report" / "references" / "paper"
@@ -84,3 +85,47 @@ def test_a_table_that_was_not_run_says_what_it_needs(campaign, tmp_path):
         made = table(plan, name, read_values(tmp_path / "values.csv"), TEMPLATE)
         assert f"Not run: needs {latex(name)} (" in made
         assert r"\begin{tabular}" not in made
+
+
+def test_columns_align_where_cells_lack_a_deviation(campaign, tmp_path):
+    """Each cell of a column leaves the room of its widest deviation: beside our numbers, dashes and the paper's."""
+    plan, runs = campaign
+    frame = aggregate(plan, "table4", runs, PUBLISHED, TOLERANCES)
+    column = (frame["block"] == frame["block"][0]) & (frame["metric"] == "test_error")
+    frame.loc[column, "sd"] = [math.nan, 0.004, 0.123, *[math.nan] * (column.sum() - 3)]
+    frame.to_csv(tmp_path / "values.csv", index=False)
+    made = table(plan, "table4", read_values(tmp_path / "values.csv"), TEMPLATE)
+    assert made.count(r"\beside{\spread{12.3}}") == 2 * column.sum()
+    assert r"\beside{\spread{12.3}}{\spread{0.4}}" in made
+    assert made.count(r"\beside{\spread{12.3}}{}") == 2 * column.sum() - 2
+
+
+@pytest.mark.parametrize(
+    ("counts", "said"),
+    [
+        ([3, 3], "Mean ± standard deviation over n = 3 seeds."),
+        ([3, 0, 2], "Mean ± standard deviation over n = 2 to 3 seeds. A dash: no run."),
+        ([1, 0], "One seed (n = 1). A dash: no run."),
+        ([0, 0], "Not measured: no run of this is there."),
+    ],
+)
+def test_a_table_says_how_many_seeds_it_has(counts, said):
+    assert over_seeds(pd.Series(counts)) == said
+
+
+def test_what_a_scale_changes_is_named_by_optimizer(paper_plan):
+    """adam, sgd, rmsprop and their kin: one factor for all, or each its own."""
+    one = replace(paper_plan, settings=paper_plan.settings | {"strength_multiplier": 11})
+    assert changes(one) == ["Strengths of L2 and WD are those that label the rows, times 11."]
+    two = replace(
+        paper_plan, settings=paper_plan.settings | {"rate_multiplier": {"adam": 4, "amsgrad": 4, "rmsprop": 3}}
+    )
+    assert changes(two) == ["Base learning rates are the published ones, times 3 for RMSProp; 4 for Adam and AMSGrad."]
+
+
+@pytest.mark.parametrize(
+    ("verdict", "said"),
+    [("confirmed", "holds"), ("refuted", "does not hold"), ("undecided", r"\undecided{undecided}")],
+)
+def test_what_is_given_holds_or_does_not(verdict, said):
+    assert given(verdict) == said
