@@ -175,7 +175,7 @@ def _points(change: float) -> str:
 def _assumed(line: dict[Any, Any], layers: list[str]) -> dict[str, Any]:
     """A row of the page, from a line of `assumptions.compare`; what it lacks stays empty."""
 
-    def told(key: str, metric: str) -> str:
+    def cell(key: str, metric: str) -> str:
         return number(line[key], metric) if key in line else ""
 
     by, low, high = (line.get(f"distance_{part}", math.nan) for part in ("change", "low", "high"))
@@ -183,13 +183,13 @@ def _assumed(line: dict[Any, Any], layers: list[str]) -> dict[str, Any]:
     return {
         "label": line["row"],
         "cells": [
-            told(layer, "sparsity_by_gamma")
+            cell(layer, "sparsity_by_gamma")
             + (spread(line.get("total_sd", math.nan), "sparsity_by_gamma") if layer == "total" else "")
             for layer in layers
         ],
-        "error": told("test_error", "test_error"),
+        "error": cell("test_error", "test_error"),
         "n": line["n"],
-        "distance": told("distance", "test_error") + (spread(line.get("distance_sd", math.nan), "test_error") or ROOM),
+        "distance": cell("distance", "test_error") + (spread(line.get("distance_sd", math.nan), "test_error") or ROOM),
         "nearer": changed if pd.isna(low) else f"{changed} ({_points(low)} to {_points(high)})",
         "verdict": "" if pd.isna(line.get("verdict")) else line["verdict"],
     }
