@@ -128,7 +128,7 @@ def sentence(found: dict[str, Any]) -> str:
 
 
 def assumptions(plan: Plan, compared: Path) -> dict[str, Any]:
-    """What the report says of assumed facts that were varied: a group's rows as in the table, and by their rank."""
+    """What the report says of assumed facts that were varied: each group's rows, nearest to the paper first."""
     try:
         frame = pd.read_csv(compared, keep_default_na=False, na_values=[""], dtype={"row": str, "verdict": str})
     except (OSError, ValueError) as error:
