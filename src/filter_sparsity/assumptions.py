@@ -23,12 +23,12 @@ CHANGED = ("total", "distance")  # against the group's first row
 
 
 def compare(plan: Plan, name: str, reference: Path, published: Path) -> pd.DataFrame:
-    """A line for each row of the table: means and deviations over its seeds, its changes, its verdict and its rank.
+    """A line for each row of the table: means and deviations over its seeds, its changes and its verdict.
 
     Shares are fractions. `<layer>`, `total`, `test_error` and `distance` are means, `..._sd` their deviations and
     `..._paper` the paper's; `..._change` is the change against the group's first row, with its interval `..._low` and
     `..._high`: a negative one of `distance` is nearer to the paper. `even` is the distance of a network that is equally
-    sparse in all layers. A row without stored runs has n = 0, and no rank.
+    sparse in all layers. A row without stored runs has n = 0.
     """
     table = plan.table(name)
     lines = stored.tidy(reference) if any((plan.runs or {}).values()) else pd.DataFrame(columns=stored.COLUMNS)
@@ -37,7 +37,7 @@ def compare(plan: Plan, name: str, reference: Path, published: Path) -> pd.DataF
     for group in (group for panel in table["panels"] for group in panel["groups"]):
         rows = [_row(plan, row, table["layers"], lines, paper) for row in group["rows"]]
         frame = pd.DataFrame([_line(*row, base=None if row is rows[0] else rows[0][1]) for row in rows])
-        frames.append(frame.assign(group=group["label"], rank=frame["distance"].rank(method="min")))
+        frames.append(frame.assign(group=group["label"]))
     return pd.concat(frames, ignore_index=True)
 
 
