@@ -8,6 +8,7 @@ says so, and `undecided` else. This ranks suspects; away from the paper's scale 
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +17,9 @@ import pandas as pd
 from . import stored
 from .aggregate import find_published, published_value, read_published
 from .claims import interval
+from .errors import UserError
 from .plan import Plan
+from .spec import Spec
 
 METRIC = "sparsity_by_gamma"
 CHANGED = ("total", "distance")  # against the group's first row
@@ -28,7 +31,8 @@ def compare(plan: Plan, name: str, reference: Path, published: Path) -> pd.DataF
     Shares are fractions. `<layer>`, `total`, `test_error` and `distance` are means, `..._sd` their deviations and
     `..._paper` the paper's; `..._change` is the change against the group's first row, with its interval `..._low` and
     `..._high`: a negative one of `distance` is nearer to the paper. `even` is the distance of a network that is equally
-    sparse in all layers. A row without stored runs has n = 0.
+    sparse in all layers. A row without stored runs has n = 0. `width` is a share of the published one; `by_scale` is
+    true of the first row, and of those that differ from it in nothing but width and steps.
     """
     table = plan.table(name)
     lines = stored.tidy(reference) if any((plan.runs or {}).values()) else pd.DataFrame(columns=stored.COLUMNS)
@@ -37,8 +41,36 @@ def compare(plan: Plan, name: str, reference: Path, published: Path) -> pd.DataF
     for group in (group for panel in table["panels"] for group in panel["groups"]):
         rows = [_row(plan, row, table["layers"], lines, paper) for row in group["rows"]]
         frame = pd.DataFrame([_line(*row, base=None if row is rows[0] else rows[0][1]) for row in rows])
-        frames.append(frame.assign(group=group["label"]))
+        sizes = _sizes(plan, [plan.specs[spec_id] for row in group["rows"] for spec_id in row["specs"].values()])
+        frames.append(pd.concat([frame.assign(group=group["label"]), sizes], axis=1))
     return pd.concat(frames, ignore_index=True)
+
+
+def read_compared(path: Path) -> pd.DataFrame:
+    """What `compare` gave, from its CSV. Raises UserError."""
+    try:
+        return pd.read_csv(path, keep_default_na=False, na_values=[""], dtype={"row": str, "verdict": str})
+    except (OSError, ValueError) as error:
+        raise UserError(f"cannot read {path}: {' '.join(str(error).split())}") from None
+
+
+def by_scale(frame: pd.DataFrame) -> dict[str, pd.DataFrame]:
+    """Of each group the measured rows that only width and steps tell apart, from the smallest scale to the largest."""
+    rows = frame[frame["by_scale"] & (frame["n"] > 0)].sort_values(["width", "steps"])
+    return {str(label): own for label, own in rows.groupby("group", sort=False)}
+
+
+def _sizes(plan: Plan, specs: list[Spec]) -> pd.DataFrame:
+    """Width and steps of a group's rows, a line each, and whether nothing else differs from the first."""
+
+    def alike(spec: Spec) -> bool:
+        network = replace(spec.network, filters=first.network.filters)
+        shares = len(spec.phase_steps) == len(first.phase_steps)  # of a row that has the same phases, in other numbers
+        return shares and replace(spec, network=network, phase_steps=first.phase_steps) == first
+
+    first, unit = specs[0], plan.settings["width"] / specs[0].network.filters[0]
+    lines = [(unit * spec.network.filters[0], spec.steps, alike(spec)) for spec in specs]
+    return pd.DataFrame(lines, columns=["width", "steps", "by_scale"])
 
 
 def _row(

@@ -166,8 +166,10 @@ def report(args: argparse.Namespace) -> None:
     for home in args.verdict or []:
         picture = os.path.relpath(home / "figures" / "overview.pdf", args.out.parent)
         verdicts.append(verdict(Plan.from_json(home / "plan.json"), home / "verdict", picture))
-    home = args.assumptions
-    assumed = home and assumptions(Plan.from_json(home / "plan.json"), home / "assumptions.csv")
+    assumed = None
+    if home := args.assumptions:
+        picture = os.path.relpath(home / "figures" / "scales.pdf", args.out.parent)
+        assumed = assumptions(Plan.from_json(home / "plan.json"), home / "assumptions.csv", picture)
     write_text(args.out, report(Plan.from_json(args.plan), args.runs, args.template, verdicts, assumed))
 
 
@@ -177,10 +179,16 @@ def assumptions(args: argparse.Namespace) -> None:
     _write_csv(args.out, compare(Plan.from_json(args.plan), args.table, args.reference, args.published))
 
 
+def scales(args: argparse.Namespace) -> None:
+    from .plot import plot_scales
+
+    plot_scales(args.assumptions, args.out)
+
+
 def readme(args: argparse.Namespace) -> None:
     from .judge import into_readme
 
-    into_readme(args.verdict, args.overview, args.readme, args.picture)
+    into_readme(args.verdict, args.overview, args.assumptions, args.readme, args.picture)
 
 
 def compile(args: argparse.Namespace) -> None:
@@ -366,9 +374,14 @@ def parser() -> argparse.ArgumentParser:
     p = verb(assumptions, "Say of assumed facts that were varied how near each comes to the paper's sparsities.")
     needs(p, "--plan", "--table", "--reference", "--published", "--out")
 
+    p = verb(scales, "Draw what width and steps change, among the facts that were varied.")
+    needs(p, "--assumptions", help="what `assumptions` wrote")
+    needs(p, "--out", nargs="+", help="files; their endings say the formats")
+
     p = verb(readme, "Write the verdict of stored records into the README.")
     needs(p, "--verdict", help="verdict.json")
     needs(p, "--overview", help="the picture of all cells")
+    p.add_argument("--assumptions", type=Path, help="what `assumptions` wrote")
     p.add_argument("--readme", type=Path, default=Path("README.md"))
     p.add_argument("--picture", type=Path, default=Path("docs/overview.png"))
 

@@ -11,6 +11,7 @@ from typing import Any
 import pandas as pd
 
 from .aggregate import aggregate
+from .assumptions import by_scale, read_compared
 from .errors import UserError
 from .paths import whole, write_text
 from .plan import Plan
@@ -88,11 +89,32 @@ def _scale(found: dict[str, Any]) -> str:
     return width + steps
 
 
+VARIED = "[facts that are varied](docs/campaign.md#facts-that-are-varied)"
+
+
+def nearer(varied: pd.DataFrame | None) -> str:
+    """A sentence on the widest networks, and of these the longest trained, among the facts that were varied."""
+    groups = {} if varied is None else {label: rows.iloc[-1] for label, rows in by_scale(varied).items()}
+    said = [
+        f"“{label}” at {short(row['width'])} of the width and {row['steps']:,} steps loses {100 * row['total']:.0f} % "
+        f"of its filters (n = {row['n']}; the paper's {100 * row['total_paper']:.0f} %)"
+        for label, row in groups.items()
+    ]
+    return (
+        f" More width and more steps change this, with L2 strengthened: {'; '.join(said)}. See {VARIED}."
+        if said
+        else ""
+    )
+
+
 START, END = "<!-- verdict: written by `snakemake readme` -->", "<!-- end of verdict -->"
 
 
-def for_readme(found: dict[str, Any], picture: str) -> str:
-    """The verdict of stored records as the README's first screen shows it, between its two markers."""
+def for_readme(found: dict[str, Any], picture: str, varied: pd.DataFrame | None = None) -> str:
+    """The verdict of stored records as the README's first screen shows it, between its two markers.
+
+    `varied` is what `assumptions.compare` gives.
+    """
     if not found["runs"]:
         said = f"**The verdict**: no runs of real images (scale `{found['scale']}`) are stored yet."
     else:
@@ -104,8 +126,7 @@ def for_readme(found: dict[str, Any], picture: str) -> str:
         agree = ", and not comparable with the paper's" if smaller else f": {cells['agrees']} agree"
         caution = (
             "Networks are smaller here than the paper's, and trained for fewer steps: a claim that they refute does "
-            f"not hold at this scale, which says little of the paper's own.{undecidable(claims)} What more width and "
-            "more steps change: [facts that are varied](docs/campaign.md#facts-that-are-varied).\n\n"
+            f"not hold at this scale, which says little of the paper's own.{undecidable(claims)}{nearer(varied)}\n\n"
             if smaller
             else ""
         )
@@ -121,7 +142,7 @@ def for_readme(found: dict[str, Any], picture: str) -> str:
     return f"{START}\n{said}\n{END}"
 
 
-def into_readme(verdict: Path, overview: Path, readme: Path, picture: Path) -> None:
+def into_readme(verdict: Path, overview: Path, varied: Path | None, readme: Path, picture: Path) -> None:
     """Replace what stands between the README's markers, and copy the picture. Raises UserError without markers."""
     found = json.loads(verdict.read_text())
     text = readme.read_text()
@@ -131,5 +152,6 @@ def into_readme(verdict: Path, overview: Path, readme: Path, picture: Path) -> N
     if found["runs"]:
         with whole(picture) as beside:
             shutil.copyfile(overview, beside)
-    block = for_readme(found, picture.relative_to(readme.parent).as_posix())
+    rows = read_compared(varied) if varied else None
+    block = for_readme(found, picture.relative_to(readme.parent).as_posix(), rows)
     write_text(readme, between.sub(lambda _: block, text))

@@ -21,10 +21,11 @@ from matplotlib.patches import Patch
 from matplotlib.ticker import EngFormatter, MaxNLocator
 
 from . import data, records
+from .assumptions import by_scale, read_compared
 from .errors import UserError
 from .paths import of_data, of_run, whole
 from .plan import Plan
-from .spec import Spec
+from .spec import Spec, short
 
 logging.getLogger("fontTools").setLevel(logging.ERROR)  # it finds the date of cmr10 odd, in every file
 
@@ -264,6 +265,47 @@ def _simulation(figure: dict[str, Any], path: Path) -> Figure:
     drawn.supxlabel("iteration", fontsize=8)
     drawn.supylabel("scalar", fontsize=8)
     return drawn
+
+
+# Of the page of varied facts: no figure of the supplement's
+
+
+def plot_scales(compared: Path, out: Sequence[Path]) -> None:
+    """Draw what width and steps change, from what `assumptions.compare` gave, into each of `out` (.pdf, .png)."""
+    save(lambda: draw_scales(read_compared(compared)), out)
+
+
+def draw_scales(frame: pd.DataFrame) -> Figure:
+    """Filters lost in each layer and in all: a panel per group, a line per scale, and the paper's."""
+    groups = by_scale(frame)
+    keys = [str(key).removesuffix("_paper") for key in frame if str(key).endswith("_paper")]
+    keys.remove("test_error")
+    widths, steps = (sorted({size for rows in groups.values() for size in rows[key]}) for key in ("width", "steps"))
+    colors = dict(zip(widths, sns.color_palette(STRENGTHS, len(widths)), strict=True))
+    styles = dict(zip(steps, itertools.cycle(("-", "-.", ":")), strict=False))
+    drawn, axes = _canvas(2.2, 1, max(len(groups), 1), sharey=True)
+    places = [*range(len(keys) - 1), len(keys) - 0.5]  # the total stands apart
+    handles: dict[str, Any] = {}
+    for ax, (label, rows) in zip(axes.flat, groups.items(), strict=False):
+        for row in rows.to_dict("records"):
+            told = f"{short(row['width'])} of the width, {row['steps']:,} steps"
+            style = {"color": colors[row["width"]], "linestyle": styles[row["steps"]], "marker": "o"}
+            handles[told] = _profile(ax, places, [100 * row[key] for key in keys], **style)
+        paper = [100 * rows.iloc[0][f"{key}_paper"] for key in keys]
+        handles["paper"] = _profile(ax, places, paper, color=OTHER, linestyle=(0, (2, 1)), marker="D")
+        ax.set_title(label)
+        ax.set_xticks(places, keys)
+        ax.set_ylim(-2, 102)
+    drawn.legend([*handles.values()], [*handles], loc="outside upper center", ncols=3, **LINE)
+    axes[0, 0].set_ylabel("filters lost (%)")
+    return drawn
+
+
+def _profile(ax: Axes, places: Sequence[float], percent: Sequence[float], **style: Any) -> Line2D:
+    """A line over the layers, and the total as a point of its own."""
+    (line,) = ax.plot(places[:-1], percent[:-1], linewidth=1.1, markersize=3, **style)
+    ax.plot(places[-1:], percent[-1:], markersize=3, **style)
+    return line
 
 
 # Figure 4

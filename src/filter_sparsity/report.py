@@ -14,6 +14,7 @@ import pandas as pd
 
 from . import provenance
 from .aggregate import read_records
+from .assumptions import read_compared
 from .errors import UserError
 from .judge import told, undecidable
 from .latex import fill, number, spread
@@ -127,12 +128,9 @@ def sentence(found: dict[str, Any]) -> str:
     )
 
 
-def assumptions(plan: Plan, compared: Path) -> dict[str, Any]:
+def assumptions(plan: Plan, compared: Path, picture: str) -> dict[str, Any]:
     """What the report says of assumed facts that were varied: each group's rows, nearest to the paper first."""
-    try:
-        frame = pd.read_csv(compared, keep_default_na=False, na_values=[""], dtype={"row": str, "verdict": str})
-    except (OSError, ValueError) as error:
-        raise UserError(f"cannot read {compared}: {' '.join(str(error).split())}") from None
+    frame = read_compared(compared)
     told = [str(name).removesuffix("_paper") for name in frame if str(name).endswith("_paper")]
     layers = [name for name in told if name != "test_error"]
     groups = []
@@ -157,6 +155,7 @@ def assumptions(plan: Plan, compared: Path) -> dict[str, Any]:
         "runs": int(frame["n"].sum()),
         "layers": layers,
         "groups": groups,
+        "picture": picture,
         "caption": " ".join(table["caption"] for table in plan.tables.values()),
     }
 

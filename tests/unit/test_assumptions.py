@@ -6,7 +6,9 @@ from dataclasses import asdict, replace
 
 import pytest
 
-from filter_sparsity.assumptions import compare
+from filter_sparsity import plot
+from filter_sparsity.assumptions import by_scale, compare, read_compared
+from filter_sparsity.judge import nearer
 from filter_sparsity.latex import fill
 from filter_sparsity.report import assumptions
 from filter_sparsity.sparsity import conv_parameters
@@ -101,7 +103,7 @@ def test_distances_and_changes_by_hand(compared):
 
 
 def test_the_page_shows_rows_nearest_first_and_what_explains_best(plan, compared, root):
-    page = fill(root / "report/assumptions.tex.j2", {"assumptions": assumptions(plan, compared[1])})
+    page = fill(root / "report/assumptions.tex.j2", {"assumptions": assumptions(plan, compared[1], "scales.pdf")})
     lines = " ".join(page.split())
     assert "From 13 runs" in lines
     assert r"\published{paper} & \published{59}" in lines
@@ -121,10 +123,65 @@ def test_the_page_shows_rows_nearest_first_and_what_explains_best(plan, compared
     assert "there is nothing to compare the others with" in sgd
 
 
+@pytest.fixture
+def scales(compared, tmp_path):
+    """As if all rows had three runs, each with sparsities of its own, but the SGD of the largest scale."""
+    frame = compared[0].copy()
+    frame["n"] = [3] * (len(frame) - 1) + [0]
+    for place, layer in enumerate(PAPER):
+        frame[layer] = [0.01 * row + 0.05 * place for row in range(len(frame))]
+    frame.to_csv(tmp_path / "all.csv", index=False)
+    return read_compared(tmp_path / "all.csv")
+
+
+def test_rows_of_scale_differ_in_nothing_but_width_and_steps(compared, scales):
+    frame, _ = compared
+    assert [*frame.index[frame["by_scale"]]] == [0, 8, 9, 10, 12, 13, 19, 20, 21, 23]
+    assert [*frame["width"][frame["by_scale"]]] == [0.125, 0.25, 0.5, 0.125, 0.5] * 2
+    assert [*frame["steps"][frame["by_scale"]]] == [1500, 1500, 1500, 6000, 6000] * 2
+    assert {label: [*rows.index] for label, rows in by_scale(scales).items()} == {
+        "Adam, L2: 1e-3": [0, 10, 8, 9, 12],
+        "SGD, L2: 1e-3": [13, 21, 19, 20],
+    }
+
+
+def test_the_figure_has_a_line_for_each_scale_and_for_the_paper(scales, tmp_path):
+    drawn = plot.draw_scales(scales)
+    adam, sgd = drawn.axes
+    assert [ax.get_title() for ax in drawn.axes] == ["Adam, L2: 1e-3", "SGD, L2: 1e-3"]
+    assert [tick.get_text() for tick in adam.get_xticklabels()] == [*PAPER]
+    layers, totals = adam.lines[::2], adam.lines[1::2]  # a total is a point of its own
+    lines = [[*one.get_ydata(), *other.get_ydata()] for one, other in zip(layers, totals, strict=True)]
+    assert lines[-1] == pytest.approx([100 * share for share in PAPER.values()])
+    assert lines[:-1] == [pytest.approx([row + 5 * place for place in range(8)]) for row in (0, 10, 8, 9, 12)]
+    assert len(sgd.lines) == 2 * 5
+    (legend,) = drawn.legends
+    told = [text.get_text() for text in legend.get_texts()]
+    assert {*told} == {
+        "paper",
+        *(f"{width} of the width, 1,500 steps" for width in (0.125, 0.25, 0.5)),
+        *(f"{width} of the width, 6,000 steps" for width in (0.125, 0.5)),
+    }
+    assert len(told) == 6
+
+
+def test_the_readme_tells_of_the_largest_scale(scales):
+    said = nearer(scales)
+    assert (
+        "“Adam, L2: 1e-3” at 0.5 of the width and 6,000 steps loses 47 % of its filters (n = 3; the paper's 83 %)"
+        in said
+    )
+    assert (
+        "“SGD, L2: 1e-3” at 0.5 of the width and 1,500 steps loses 55 % of its filters (n = 3; the paper's 27 %)"
+        in said
+    )
+    assert nearer(scales.assign(n=0)) == nearer(None) == ""
+
+
 def test_without_records_the_page_says_so(plan, root, tmp_path):
     nothing = compare(plan, "assumptions", tmp_path / "none.csv", root / "report/references/paper")
     nothing.to_csv(tmp_path / "compared.csv", index=False)
-    told = assumptions(plan, tmp_path / "compared.csv")
+    told = assumptions(plan, tmp_path / "compared.csv", "scales.pdf")
     assert told["runs"] == 0
     page = fill(root / "report/assumptions.tex.j2", {"assumptions": told})
     assert "are stored yet" in page

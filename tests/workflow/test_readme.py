@@ -17,7 +17,8 @@ from snakemake.cli import parse_args
 from test_plan import jobs
 
 from filter_sparsity import claims, cli, judge, keys, paths, stored
-from filter_sparsity.sweep import build_plan, merge
+from filter_sparsity.assumptions import compare
+from filter_sparsity.sweep import build_plan, build_plans, merge
 from filter_sparsity.validation import read_yaml
 
 README = (ROOT / "README.md").read_text()
@@ -217,10 +218,10 @@ def test_a_link_that_leads_nowhere_fails_the_site(pages, link):
 def test_the_verdict_is_that_of_the_stored_records(tmp_path, monkeypatch):
     """To mend it: `snakemake readme`."""
     monkeypatch.chdir(ROOT)
-    settings = read_yaml(ROOT / "config" / "config.yaml")
-    plan = build_plan(merge(settings, read_yaml(ROOT / settings["verdict"])))
+    _, plan, varied = build_plans(read_yaml(ROOT / "config" / "config.yaml"))
     runs, simulations = tmp_path / "runs", tmp_path / "simulations"
     stored.restore(plan, paths.reference(plan.scale), runs, simulations)
     cells = judge.judge(plan, runs, paths.PUBLISHED, paths.TOLERANCES)
     found = judge.summary(plan, cells, claims.judge(plan, runs, simulations))
-    assert judge.for_readme(found, "docs/overview.png") in README
+    rows = compare(varied, *varied.tables, paths.reference(varied.scale), paths.PUBLISHED)
+    assert judge.for_readme(found, "docs/overview.png", rows) in README

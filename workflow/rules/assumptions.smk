@@ -21,3 +21,16 @@ if VARIED:
         shell:
             "filter-sparsity assumptions --plan {input.plan:q} --table {params.table} --reference {params.reference:q}"
             " --published {params.published:q} --out {output:q} > {log:q} 2>&1"
+
+    rule scales:
+        input:
+            paths.assumptions(VARIED.home),
+        output:
+            [paths.figure(VARIED.home, "scales", ending) for ending in ("pdf", "png")],
+        log:
+            paths.log(VARIED.home, "scales"),
+        localrule: True
+        message:
+            "draw what width and steps change"
+        shell:
+            "filter-sparsity scales --assumptions {input:q} --out {output:q} > {log:q} 2>&1"

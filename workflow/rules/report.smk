@@ -32,6 +32,7 @@ rule compile_report:
         rules.tables.input.shown,
         [paths.figure(SCALE, name, "pdf") for name in PLAN.drawn],
         [paths.figure(home, "overview", "pdf") for home in SHOWN],
+        [paths.figure(VARIED.home, "scales", "pdf")] if VARIED else [],
         tex=paths.report(SCALE, "tex"),
         style="report/supplement.sty",
     output:
@@ -61,10 +62,14 @@ if STORED:
         input:
             verdict=paths.verdict(STORED.home, "verdict.json"),
             overview=paths.figure(STORED.home, "overview", "png"),
+            varied=[paths.assumptions(VARIED.home)] if VARIED else [],
         log:
             paths.log(STORED.home, "readme"),
         localrule: True
+        params:
+            varied=f"--assumptions {paths.assumptions(VARIED.home)}" if VARIED else "",
         message:
             "write the verdict into README.md"
         shell:
-            "filter-sparsity readme --verdict {input.verdict:q} --overview {input.overview:q} > {log:q} 2>&1"
+            "filter-sparsity readme --verdict {input.verdict:q} --overview {input.overview:q} {params.varied}"
+            " > {log:q} 2>&1"
