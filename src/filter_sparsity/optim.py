@@ -2,16 +2,16 @@
 
 L2 adds lambda * theta to the gradient before the optimizer sees it: torch's own `weight_decay` argument.
 Weight decay multiplies theta by 1 - lambda_t after the update; lambda_t follows the schedule's factor, not the base
-rate, so it is not that of torch's AdamW. Both act on every parameter, gammas and betas included.
+rate, so it is not that of torch's AdamW. Both act on every parameter, gammas and betas included, but on those that the
+spec names as `unregularized`.
 """
 
 from __future__ import annotations
 
-import itertools
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from functools import partial
 from inspect import signature, unwrap
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
@@ -45,6 +45,12 @@ def make_optimizer(
     return optimizer
 
 
+class Group(NamedTuple):
+    parameters: Sequence[Tensor]
+    rate_scale: float  # learning rate, relative to the spec's
+    regularized: bool
+
+
 class Update:
     """The update rule of a spec: optimizer, schedule, and weight decay after the optimizer's step."""
 
@@ -52,14 +58,22 @@ class Update:
         self.spec = spec
         gammas = [norm.weight for norm in model.norms]
         betas = [norm.bias for norm in model.norms]
-        own = {id(p) for p in (*gammas, *betas)}
-        rest = [p for p in model.parameters() if id(p) not in own]
-        self.groups = [rest, gammas, betas]
-        self.scales = (1.0, spec.gamma_rate_scale, spec.beta_rate_scale)
+        norms = {id(p) for p in (*gammas, *betas)}
+        head = {id(p) for layer in (*model.head, *model.head_norms) for p in layer.parameters()}
+        free = {"nothing": set[int](), "head": head, "norms": norms}[spec.unregularized]
+        rest = [p for p in model.parameters() if id(p) not in norms]
+        self.groups = [
+            Group(part, scale, regularized)
+            for whole, scale in ((rest, 1.0), (gammas, spec.gamma_rate_scale), (betas, spec.beta_rate_scale))
+            for regularized in (True, False)
+            if (part := [p for p in whole if (id(p) not in free) is regularized])
+        ]
+        self.parameters = [p for group in self.groups for p in group.parameters]
+        l2 = spec.strength if spec.regularizer == "l2" else 0.0
         self.optimizer = make_optimizer(
             spec.algorithm,
-            [{"params": group} for group in self.groups],
-            l2=spec.strength if spec.regularizer == "l2" else 0.0,
+            [{"params": group.parameters, "weight_decay": l2 * group.regularized} for group in self.groups],
+            l2=l2,
             device=gammas[0].device.type,
             lr=spec.rate,
             **{k: tuple(v) if isinstance(v, list) else v for k, v in spec.hyperparameters.items()},
@@ -69,30 +83,30 @@ class Update:
     def start_phase(self, phase: int) -> None:
         """Learning rates of phase `phase` (from 0) of the schedule: each is `rate_decay` times the one before."""
         self.factor = self.spec.rate_decay**phase
-        for group, scale in zip(self.optimizer.param_groups, self.scales, strict=True):
-            group["lr"] = self.spec.rate * scale * self.factor
+        for own, group in zip(self.optimizer.param_groups, self.groups, strict=True):
+            own["lr"] = self.spec.rate * group.rate_scale * self.factor
 
     def step(self) -> None:
         """Update every parameter from its gradient."""
         self.optimizer.step()
         if self.spec.regularizer == "wd":
             for group in self.groups:
-                decay(group, self.spec.strength * self.factor)
+                if group.regularized:
+                    decay(group.parameters, self.spec.strength * self.factor)
 
     def zero_grad(self) -> None:
         self.optimizer.zero_grad()
 
     def state(self) -> dict[str, Tensor]:
         """The optimizer's own averages and counts: those of parameter i (in the groups' order) are `i.<their name>`."""
-        numbered = enumerate(itertools.chain(*self.groups))
+        numbered = enumerate(self.parameters)
         return {f"{i}.{name}": v for i, p in numbered for name, v in self.optimizer.state[p].items() if v is not None}
 
     def restore(self, state: dict[str, Tensor]) -> None:
         """The inverse of `state`. Averages get their parameter's memory layout, which fused updates rely on."""
-        parameters = list(itertools.chain(*self.groups))
         for key, value in state.items():
             number, name = key.split(".")
-            parameter = parameters[int(number)]
+            parameter = self.parameters[int(number)]
             if value.shape == parameter.shape:
                 value = torch.empty_like(parameter).copy_(value)
             elif self.optimizer.defaults.get("capturable"):  # counts are on the device only there

@@ -17,6 +17,7 @@ RECIPE = 1
 
 REGULARIZERS = ("l2", "wd", "none")
 POOLS = ("maximum", "average")
+UNREGULARIZED = ("nothing", "head", "norms")
 NOT_NEGATIVE = ("strength", "rate", "gamma_rate_scale", "beta_rate_scale", "negative_slope", "rate_decay")
 
 
@@ -80,6 +81,7 @@ class Spec:
     phase_steps: tuple[int, ...]  # iterations of each phase of the schedule
     rate_decay: float  # factor of the learning rate from one phase to the next
     recipe: int = RECIPE
+    unregularized: str = "nothing"  # nothing | head | norms (gammas and betas); written only where it is not nothing
 
     def __post_init__(self) -> None:
         for name in (*NOT_NEGATIVE, "gamma_init", "beta_init"):
@@ -90,6 +92,8 @@ class Spec:
                 raise UserError(f"{name} is {value:g}: it must be a finite number{least}")
         if self.regularizer not in REGULARIZERS:
             raise UserError(f"regularizer is {self.regularizer!r}: allowed are {', '.join(REGULARIZERS)}")
+        if self.unregularized not in UNREGULARIZED:
+            raise UserError(f"unregularized is {self.unregularized!r}: allowed are {', '.join(UNREGULARIZED)}")
         if self.batch_size < 2:
             raise UserError(f"batch_size is {self.batch_size}: BatchNorm needs 2 images or more")
         if not self.phase_steps or min(self.phase_steps) < 1:
@@ -103,6 +107,8 @@ class Spec:
         data = json.loads(json.dumps(dataclasses.asdict(self)))  # tuples become lists, as in every file
         defaults = {field.name: field.default for field in dataclasses.fields(Network)}
         data["network"] = {k: v for k, v in data["network"].items() if v != defaults[k]}
+        if self.unregularized == "nothing":  # as above: it came later than the rest
+            del data["unregularized"]
         return data
 
     @classmethod

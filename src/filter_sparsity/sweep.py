@@ -261,6 +261,7 @@ class _Resolver:
                     steps if self._there(dataset) else None,  # what is not run cannot be too short
                 ),
                 rate_decay=full["rate_decay"],
+                unregularized=full["unregularized"],
             )
         except UserError as error:
             raise UserError(f"{self.where}: {where}: {error}") from None

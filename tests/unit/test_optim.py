@@ -206,6 +206,23 @@ def test_gammas_and_betas_are_regularized_too(start, regularizer):
             assert (held[key] < free[key]).all()  # both start above zero
 
 
+@pytest.mark.parametrize("name", ["sgd", "adam"])
+@pytest.mark.parametrize("regularizer", ["l2", "wd"])
+@pytest.mark.parametrize("unregularized", ["head", "norms"])
+def test_what_is_unregularized_goes_as_without_a_regularizer_and_the_rest_as_with_it(
+    start, name, regularizer, unregularized
+):
+    def end(strength, unregularized):
+        changes = {"regularizer": regularizer, "strength": strength, "unregularized": unregularized}
+        model, update = start(name, gamma_rate_scale=GAMMA_SCALE, **changes)
+        return drive(model, update, draw_gradients(model))
+
+    free, held, found = end(0.0, "nothing"), end(0.05, "nothing"), end(0.05, unregularized)
+    for key in found:
+        assert (free[key] != held[key]).any()
+        assert (found[key] == (free if key.startswith(unregularized) else held)[key]).all()
+
+
 def test_every_parameter_has_one_learning_rate(start):
     model, update = start("adam", gamma_rate_scale=0.1, beta_rate_scale=0.2)
     update.start_phase(1)

@@ -36,6 +36,7 @@ OTHERS = {  # a second value of every field
     "phase_steps": (10, 6),
     "rate_decay": 0.2,
     "recipe": 99,
+    "unregularized": "head",
 }
 OTHER_NETWORKS = {
     "name": "other",
