@@ -75,9 +75,8 @@ def aggregate(plan: Plan, name: str, runs: Path, published: Path, tolerances: Pa
                                 "half_unit": half,
                             }
                         )
-    at_papers = not (plan.settings["stand_ins"] or plan.settings["steps"] or plan.settings["width"] != 1)
     frame = pd.DataFrame(cells, columns=list(COLUMNS[: -len(JUDGED) + 1]))
-    return judge(frame, read_yaml(tolerances)["paper"], at_papers)
+    return judge(frame, read_yaml(tolerances)["paper"], plan.at_papers)
 
 
 def judge(cells: pd.DataFrame, rules: dict[str, Any], at_papers: bool) -> pd.DataFrame:
@@ -126,7 +125,7 @@ def find_published(
     """
     for line in lines:
         if all(
-            _equal(line[key], value) if line.get(key) else key == "dataset" or value == usual[key]
+            _equal(line[key], value) if line.get(key) else key == "dataset" or value == usual.get(key)
             for key, value in settings.items()
         ):
             return line

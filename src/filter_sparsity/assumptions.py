@@ -39,7 +39,9 @@ def compare(plan: Plan, name: str, reference: Path, published: Path) -> pd.DataF
     paper = read_published(published / table["reference"])
     frames = []
     for group in (group for panel in table["panels"] for group in panel["groups"]):
-        rows = [_row(plan, row, table["layers"], lines, paper) for row in group["rows"]]
+        (settings,) = group["rows"][0]["published"].values()
+        printed = find_published(paper, settings, plan.usual)
+        rows = [_row(row, table["layers"], lines, printed, settings["dataset"]) for row in group["rows"]]
         frame = pd.DataFrame([_line(*row, base=None if row is rows[0] else rows[0][1]) for row in rows])
         sizes = _sizes(plan, [plan.specs[spec_id] for row in group["rows"] for spec_id in row["specs"].values()])
         frames.append(pd.concat([frame.assign(group=group["label"]), sizes], axis=1))
@@ -74,16 +76,15 @@ def _sizes(plan: Plan, specs: list[Spec]) -> pd.DataFrame:
 
 
 def _row(
-    plan: Plan, row: dict[str, Any], layers: list[str], lines: pd.DataFrame, paper: list[dict[str, str]]
+    row: dict[str, Any], layers: list[str], lines: pd.DataFrame, printed: dict[str, str] | None, dataset: str
 ) -> tuple[str, pd.DataFrame, pd.Series]:
     """A row's label, what its runs measured (a line a seed), and the paper's numbers."""
-    (spec_id,), (settings,) = row["specs"].values(), row["published"].values()
+    (spec_id,) = row["specs"].values()
     own = lines[lines["spec_id"] == spec_id]
     shares = own[own["metric"] == METRIC].pivot(index="seed", columns="layer", values="value").reindex(columns=layers)
     errors = own[own["metric"] == "test_error"].set_index("seed")["value"]
-    printed = find_published(paper, settings, plan.usual)
     cells = {**{layer: (METRIC, layer) for layer in layers}, "test_error": ("test_error", "")}
-    told = pd.Series({key: published_value(printed, settings["dataset"], *cell)[0] for key, cell in cells.items()})
+    told = pd.Series({key: published_value(printed, dataset, *cell)[0] for key, cell in cells.items()})
     return row["label"], shares.assign(test_error=errors, distance=distance(shares, told)), told
 
 

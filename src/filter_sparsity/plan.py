@@ -46,6 +46,14 @@ class Plan:
         return self.settings["scale"]
 
     @property
+    def at_papers(self) -> bool:
+        """Whether data, width, steps and factors are the published ones: else nothing is held against the paper."""
+        own = self.settings
+        factors = [own["strength_multiplier"], own["rate_multiplier"]]
+        each = [f for factor in factors for f in (factor.values() if isinstance(factor, dict) else [factor])]
+        return not own["stand_ins"] and own["steps"] is None and {own["width"], *each} == {1}
+
+    @property
     def home(self) -> str:
         """The folder in results/."""
         return paths.home(self.scale, self.settings.get("records", "trained"))

@@ -19,6 +19,10 @@ from .plan import Plan, spec_ids
 from .spec import Network, Spec
 from .validation import read_yaml, validate
 
+# What a row may say in place of what holds for all: its numbers are no longer the paper's.
+FACTS = ("unregularized", "pool_after", "pool", "hidden", "hidden_norm", "hyperparameters", "width", "steps")
+WHOLE = ("train_loss", "test_loss", "test_error", "params_pruned", "pruned_test_error")  # measures without layers
+
 
 def merge(base: dict[str, Any], overlay: Mapping[str, Any]) -> dict[str, Any]:
     """As Snakemake merges configuration files: mappings key by key, anything else replaced."""
@@ -56,6 +60,7 @@ def build_plan(settings: dict[str, Any]) -> Plan:
     if not own:
         figures = {name: resolver.figure(name, figure) for name, figure in experiments["figures"].items()}
         claims = [resolver.claim(i, claim) for i, claim in enumerate(experiments.get("claims", []))]
+        resolver.once([claim["id"] for claim in claims], "claims", "id")
     kept = stored.index(paths.reference(scale, "json")) if settings.get("records") == "stored" else None
     if kept is not None:
         figures = {name: figure | {"needs": stored.lacking(name, figure, kept)} for name, figure in figures.items()}
@@ -118,15 +123,19 @@ class _Resolver:
             groups = []
             for g, group in enumerate(panel["groups"]):
                 rows = []
+                where = f"tables.{name}.panels[{p}].groups[{g}]"
+                self.once([row["label"] for row in group["rows"]], where, "label")
                 for r, row in enumerate(group["rows"]):
                     outer = [table["settings"], panel.get("settings", {}), group.get("settings", {}), row]
-                    where = f"tables.{name}.panels[{p}].groups[{g}].rows[{r}]"
                     merged = {block["label"]: _combine([*outer, block["settings"]]) for block in blocks}
-                    specs = {block: self.spec(settings, where) for block, settings in merged.items()}
-                    published = {block: self.published(settings) for block, settings in merged.items()}
+                    specs = {block: self.spec(settings, f"{where}.rows[{r}]") for block, settings in merged.items()}
+                    own = {"phase_epochs": row["phase_epochs"]} if "phase_epochs" in row else {}
+                    published = {block: self.published(settings) | own for block, settings in merged.items()}
                     rows.append({"label": row["label"], "specs": specs, "published": published})
                 groups.append({"label": group.get("label", ""), "rows": rows})
+            self.once([group["label"] for group in groups], f"tables.{name}.panels[{p}]", "label")
             panels.append({"label": panel.get("label", ""), "groups": groups})
+        self.once([panel["label"] for panel in panels], f"tables.{name}", "label")
         layers = ["total"]
         if not table.get("totals_only"):
             first = self.specs[next(spec_ids(panels))]
@@ -184,20 +193,44 @@ class _Resolver:
             plain = {k: v for k, v in test.items() if k not in ("of", "minus", "layers")}
             if "simulated" in test:
                 plain["repeats"] = self.experiments["figures"][test["simulated"]]["repeats"]["value"]
-            usual = ["total"] if test["measure"].startswith("sparsity") else [""]
-            tests += [{**plain, "layer": layer, **sides} for layer in test.get("layers", usual)]
+            layers = self._layers(test, sides, f"claims[{number}].tests[{t}]")
+            tests += [{**plain, "layer": layer, **sides} for layer in layers]
         self.specs = before
         return {**claim, "tests": tests}
+
+    def _layers(self, test: dict[str, Any], sides: dict[str, dict[str, Any]], where: str) -> list[str]:
+        """The layers that a test of a claim is about; of what has none, one without a name."""
+        measure = test["measure"]
+        if (measure == "scalar") != ("simulated" in test):
+            raise UserError(f"{self.where}: {where}: a scalar is what a figure has `simulated`, and nothing else is")
+        if measure in (*WHOLE, "scalar"):
+            if "layers" in test:
+                raise UserError(f"{self.where}: {where}.layers: {measure} has none")
+            return [""]
+        total = ["total"] if measure.startswith("sparsity") else []
+        wanted: list[str] = test.get("layers", total)
+        for network in [self.specs[side["spec"]].network for side in sides.values()]:
+            known = [*network.layers, *total]
+            if not wanted or not {*wanted} <= {*known}:
+                given = f"{', '.join(wanted)} given" if wanted else "none given"
+                raise UserError(f"{self.where}: {where}.layers: {given}; {measure} has {', '.join(known)}")
+        return wanted
+
+    def once(self, names: list[str], where: str, key: str) -> None:
+        """Raise UserError for a name that stands there twice: the second would hide the first."""
+        for name in names:
+            if names.count(name) > 1:
+                raise UserError(f"{self.where}: {where}: the {key} {name!r} is given twice")
 
     def _panel(self, figure: str, own: dict[str, Any], where: str) -> dict[str, Any]:
         """Which curve of a simulated figure settings like {optimizer: adam, l2: 1e-4} mean."""
         drawn = self.experiments["figures"].get(figure, {})
         kind, strength = _regularizer(own)
-        wanted = {"optimizer": own["optimizer"], "regularizer": kind}
+        wanted = {"optimizer": own.get("optimizer"), "regularizer": kind}
         panels = [p for p in drawn.get("panels", []) if wanted.items() <= p.items()]
         if not panels or strength not in drawn["strengths"]["value"]:
             raise UserError(
-                f"{self.where}: {where}: {figure} simulates no {own['optimizer']} with {kind} {own.get(kind)}"
+                f"{self.where}: {where}: {figure} simulates no {own.get('optimizer')} with {kind} {own.get(kind)}"
             )
         return {"settings": own, "panel": panels[0]["label"], "regularizer": kind, "strength": strength}
 
@@ -207,7 +240,7 @@ class _Resolver:
         kind, strength = _regularizer(full)
         same = ("dataset", "network", "optimizer", "gamma_init", "beta_init", "batch_size", "negative_slope")
         return {
-            **{key: full.get(key) for key in same},
+            **{key: full.get(key) for key in (*same, *FACTS)},
             "gamma_lr_scale": full["gamma_rate_scale"],
             "beta_lr_scale": full["beta_rate_scale"],
             "regularizer": kind,

@@ -172,6 +172,15 @@ def test_a_simulated_claim_is_about_the_end_of_its_curves(narrow_plan, tmp_path)
             "measure: test_error, of: {dataset: cifar100, optimizer: adan",
             "'adan' is not one of the optimizers",
         ),
+        ("layers: [C5, C6]", "layers: [C5, C9]", r"layers: C5, C9 given; \w+ has C1, C2, C3, C4, C5, C6, C7$"),
+        (
+            "measure: gamma_positive, layers: [C5, C6]",
+            "measure: gamma_positive",
+            "none given; gamma_positive has C1, C2",
+        ),
+        ("measure: gamma_positive, layers", "measure: test_error, layers", "layers: test_error has none"),
+        ("measure: gamma_positive, layers", "measure: scalar, layers", "a scalar is what a figure has `simulated`"),
+        ("id: sgd_positive_scales", "id: sgd_positive_biases", "claims: the id 'sgd_positive_biases' is given twice"),
     ],
 )
 def test_mistakes_in_claims_are_one_line(paper_settings, tmp_path, right, wrong, said):

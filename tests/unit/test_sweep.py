@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from filter_sparsity.aggregate import find_published
 from filter_sparsity.datasets import read_datasets
 from filter_sparsity.errors import UserError
 from filter_sparsity.plan import Plan, spec_ids
@@ -90,6 +91,32 @@ def test_table_4_has_both_datasets_in_each_row(paper_plan):
         specs = {block: paper_plan.specs[i] for block, i in row["specs"].items()}
         assert {block: spec.dataset for block, spec in specs.items()} == {"CIFAR10": "cifar10", "CIFAR100": "cifar100"}
         assert {spec.strength for spec in specs.values()} == {float(row["label"])}
+
+
+@pytest.mark.parametrize(
+    "fact",
+    ["pool: average", "pool_after: [2, 4]", "hidden: [9]", "hidden_norm: true", "hyperparameters: {momentum: 0.8}"]
+    + ["width: 0.5", "steps: 100", "unregularized: head", "phase_epochs: [325]", "beta_init: 0.5"],
+)
+def test_a_row_with_a_fact_of_its_own_is_not_the_papers(paper_settings, tmp_path, published, fact):
+    text = Path(paper_settings["experiments"]).read_text()
+    (tmp_path / "e.yaml").write_text(text.replace(ROW, f"{ROW[:-1]}, {fact}}}", 1))
+    plan = build_plan(paper_settings | {"experiments": str(tmp_path / "e.yaml")})
+    own, *others = rows_of(plan.tables["table1"])
+    assert find_published(published("table1"), own["published"][""], plan.usual) is None
+    for row in others:
+        assert find_published(published("table1"), row["published"][""], plan.usual)
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [{"width": 0.5}, {"steps": 1000}, {"strength_multiplier": 11}, {"rate_multiplier": {"adam": 2}}]
+    + [{"stand_ins": {"cifar10": "digits"}}],
+)
+def test_only_published_settings_are_held_against_the_papers_numbers(paper_settings, changes):
+    assert build_plan(paper_settings).at_papers
+    assert build_plan(paper_settings | {"rate_multiplier": {"adam": 1.0}}).at_papers
+    assert not build_plan(paper_settings | changes).at_papers
 
 
 def test_specs_at_paper_scale_are_as_published(paper_plan):
@@ -232,6 +259,8 @@ NO_EXPERIMENTS = [
     (ROW, "{label: a, l2: 1e-3, optimizer: adm}", [f"{PLACE}.optimizer", "'adm'", "sgd, adam, amsgrad"]),
     (ROW, "{label: a, l2: 1e-3, dataset: cifar11}", [f"{PLACE}.dataset", "'cifar11'", "cifar10, cifar100"]),
     (ROW, "{label: a, l2: 1e-3, network: vgg19}", [f"{PLACE}.network", "'vgg19'", "basicnet, vgg16, vgg11"]),
+    (ROW, f"{ROW}\n              - {ROW}", [PLACE.removesuffix(".rows[0]"), "'L2: 1e-3' is given twice"]),
+    ("label: SGD\n", "label: Adam\n", ["tables.table1.panels[0]", "the label 'Adam' is given twice"]),
     (ROW, "{label: a, l2: -1e-3}", [f"{PLACE}.l2", "-0.001", "minimum of 0"]),
     (ROW, "{label: a, l2: .nan}", [f"{PLACE}.l2", "nan", "a finite number"]),
     (ROW, "{label: a, wd: .inf}", [f"{PLACE}.wd", "inf", "a finite number"]),

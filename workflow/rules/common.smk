@@ -40,11 +40,10 @@ def told(plan, datasets):
     used = [plan.datasets[name] for name in dict.fromkeys(datasets)]
     names = [d["name"] + (f" for {d['stands_for']}" if d["stands_for"] else "") for d in used]
     own = plan.settings
-    changed = own["stand_ins"] or own["steps"] or own["width"] != 1
     return f"Scale {plan.home}{': ' if names else ''}{', '.join(names)}." + (
         f" Width {own['width']}, {own['steps'] or 'the published number of'} iterations:"
         " not comparable with the paper's numbers."
-        if changed
+        if not plan.at_papers
         else ""
     )
 
