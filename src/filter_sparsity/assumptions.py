@@ -51,9 +51,12 @@ def compare(plan: Plan, name: str, reference: Path, published: Path) -> pd.DataF
 def read_compared(path: Path) -> pd.DataFrame:
     """What `compare` gave, from its CSV. Raises UserError."""
     try:
-        return pd.read_csv(path, keep_default_na=False, na_values=[""], dtype={"row": str, "verdict": str})
+        frame = pd.read_csv(path, keep_default_na=False, na_values=[""], dtype={"row": str, "verdict": str})
     except (OSError, ValueError) as error:
         raise UserError(f"cannot read {path}: {' '.join(str(error).split())}") from None
+    if "by_scale" not in frame:
+        raise UserError(f"{path} is no comparison of varied facts: delete it and compare again")
+    return frame
 
 
 def by_scale(frame: pd.DataFrame) -> dict[str, pd.DataFrame]:

@@ -74,8 +74,7 @@ def measure(spec: Spec, model: ConvNet, data: Prepared | Index) -> tuple[dict[st
     by_gamma = [sparsity.dead_by_gamma(g) for g in gammas]
     by_activation = [sparsity.dead_by_activation(v) for v in largest]
 
-    def shares(dead: list[np.ndarray]) -> dict[str, float]:
-        each = [float(d.mean()) for d in dead]
+    def shares(each: list[float]) -> dict[str, float]:
         return {**dict(zip(layers, each, strict=True)), "total": sparsity.total(each, filters)}
 
     def of_living(formula: Callable[..., float | None], values: list[np.ndarray]) -> dict[str, float]:
@@ -84,13 +83,14 @@ def measure(spec: Spec, model: ConvNet, data: Prepared | Index) -> tuple[dict[st
 
     gone = [torch.from_numpy(d).to(device) for d in by_gamma]
     pruned_shares = [float(d.mean()) for d in by_gamma]
+    silent_shares = [float(d.mean()) for d in by_activation]
     network = spec.network
     test_loss, test_error = evaluate(model, tests)
     measured = {
         "test_loss": test_loss,
         "test_error": test_error,
-        "sparsity_by_gamma": shares(by_gamma),
-        "sparsity_by_activation": shares(by_activation),
+        "sparsity_by_gamma": shares(pruned_shares),
+        "sparsity_by_activation": shares(silent_shares),
         "params_pruned": sparsity.params_pruned(
             pruned_shares, filters, network.kernels, data.channels, network.conv_bias
         ),

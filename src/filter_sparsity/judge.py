@@ -92,19 +92,21 @@ def _scale(found: dict[str, Any]) -> str:
 VARIED = "[facts that are varied](docs/campaign.md#facts-that-are-varied)"
 
 
-def nearer(varied: pd.DataFrame | None) -> str:
-    """A sentence on the widest networks, and of these the longest trained, among the facts that were varied."""
-    groups = {} if varied is None else {label: rows.iloc[-1] for label, rows in by_scale(varied).items()}
-    said = [
-        f"“{label}” at {short(row['width'])} of the width and {row['steps']:,} steps loses {100 * row['total']:.0f} % "
-        f"of its filters (n = {row['n']}; the paper's {100 * row['total_paper']:.0f} %)"
-        for label, row in groups.items()
-    ]
+def at_other_scales(varied: pd.DataFrame | None) -> str:
+    """A sentence on how sparse networks are whose width and steps alone were varied, if there are any."""
+    groups = {} if varied is None else by_scale(varied)
+    if not groups:
+        return ""
+    rows = pd.concat(groups.values())
+    widths, steps = (" to ".join(_ends(rows[key], ",")) for key in ("width", "steps"))
+    lost = [f"“{label}” loses {' to '.join(_ends(100 * own['total'], '.0f'))} %" for label, own in groups.items()]
     return (
-        f" More width and more steps change this, with L2 strengthened: {'; '.join(said)}. See {VARIED}."
-        if said
-        else ""
+        f" With stronger L2, at {widths} of the width and in {steps} steps, {' of its filters, '.join(lost)}: {VARIED}."
     )
+
+
+def _ends(values: pd.Series, form: str) -> list[str]:
+    return [format(end, form) for end in (values.min(), values.max())]
 
 
 START, END = "<!-- verdict: written by `snakemake readme` -->", "<!-- end of verdict -->"
@@ -126,7 +128,7 @@ def for_readme(found: dict[str, Any], picture: str, varied: pd.DataFrame | None 
         agree = ", and not comparable with the paper's" if smaller else f": {cells['agrees']} agree"
         caution = (
             "Networks are smaller here than the paper's, and trained for fewer steps: a claim that they refute does "
-            f"not hold at this scale, which says little of the paper's own.{undecidable(claims)}{nearer(varied)}\n\n"
+            f"not hold at this scale, which says little of the paper's own.{undecidable(claims)}{at_other_scales(varied)}\n\n"
             if smaller
             else ""
         )
@@ -144,7 +146,10 @@ def for_readme(found: dict[str, Any], picture: str, varied: pd.DataFrame | None 
 
 def into_readme(verdict: Path, overview: Path, varied: Path | None, readme: Path, picture: Path) -> None:
     """Replace what stands between the README's markers, and copy the picture. Raises UserError without markers."""
-    found = json.loads(verdict.read_text())
+    try:
+        found = json.loads(verdict.read_text())
+    except (OSError, ValueError) as error:
+        raise UserError(f"{verdict} holds no verdict ({error}): judge again") from None
     text = readme.read_text()
     between = re.compile(f"{re.escape(START)}.*?{re.escape(END)}", re.DOTALL)
     if not between.search(text):

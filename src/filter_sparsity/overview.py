@@ -78,7 +78,7 @@ def _table(ax: Axes, source: str, rows: list[pd.DataFrame], left: float, shades:
     ax.text(left, -1.05, source, fontsize=8.5, va="center")
     for x, key in enumerate(zip(rows[0]["block"], rows[0]["metric"], rows[0]["layer"], strict=True)):
         size = 5 if key[0] else 6
-        ax.text(x + 0.5, -0.25, _head(*key), ha="center", va="bottom", fontsize=size, linespacing=0.95)
+        ax.text(x + 0.5, -0.25, _head(*key), ha="center", va="bottom", fontsize=size, linespacing=1.2)
     last = None
     for y, own in enumerate(rows):
         group, row = str(own["group"].iloc[0]), str(own["row"].iloc[0])

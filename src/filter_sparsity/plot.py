@@ -282,14 +282,15 @@ def draw_scales(frame: pd.DataFrame) -> Figure:
     keys.remove("test_error")
     widths, steps = (sorted({size for rows in groups.values() for size in rows[key]}) for key in ("width", "steps"))
     colors = dict(zip(widths, sns.color_palette(STRENGTHS, len(widths)), strict=True))
-    styles = dict(zip(steps, itertools.cycle(("-", "-.", ":")), strict=False))
+    styles = dict(zip(steps, itertools.cycle((("-", "o"), ("-.", "s"), (":", "^"))), strict=False))
     drawn, axes = _canvas(2.2, 1, max(len(groups), 1), sharey=True)
     places = [*range(len(keys) - 1), len(keys) - 0.5]  # the total stands apart
     handles: dict[str, Any] = {}
     for ax, (label, rows) in zip(axes.flat, groups.items(), strict=False):
         for row in rows.to_dict("records"):
             told = f"{short(row['width'])} of the width, {row['steps']:,} steps"
-            style = {"color": colors[row["width"]], "linestyle": styles[row["steps"]], "marker": "o"}
+            line, marker = styles[row["steps"]]
+            style = {"color": colors[row["width"]], "linestyle": line, "marker": marker}
             handles[told] = _profile(ax, places, [100 * row[key] for key in keys], **style)
         paper = [100 * rows.iloc[0][f"{key}_paper"] for key in keys]
         handles["paper"] = _profile(ax, places, paper, color=OTHER, linestyle=(0, (2, 1)), marker="D")

@@ -12,7 +12,7 @@ from typing import Any
 
 import pandas as pd
 
-from . import provenance
+from . import paths, provenance, stored
 from .aggregate import read_records
 from .assumptions import read_compared
 from .errors import UserError
@@ -20,6 +20,8 @@ from .judge import told, undecidable
 from .latex import fill, number, spread
 from .plan import Plan
 from .typeset import changes
+
+UNKNOWN = "one that was not kept"  # of records from before it was
 
 
 def report(
@@ -59,7 +61,7 @@ def report(
         ],
         "folded": folded([record["measured"] for record in records]),
         "commits": tally(o["commit"] for o in origins),
-        "measured_by": tally(o.get("measured_by", "one that was not kept") for o in origins),
+        "measured_by": tally(o.get("measured_by", UNKNOWN) for o in origins),
         "devices": tally(o["device"] for o in origins),
         "versions": tally(", ".join(f"{k} {v}" for k, v in o["versions"].items()) for o in origins),
         "hours": sum(o["wall_seconds"] for o in origins) / 3600,
@@ -90,6 +92,15 @@ def folded(measured: list[dict[str, Any]]) -> str:
     differing = sum(p > 0 for p in points)
     most = f", by {max(points):.1f} points at most" if differing else ""
     return f"That changes the pruned test error of {differing} of {len(points)} runs{most}."
+
+
+def commits(kept: dict[str, Any]) -> dict[str, list[str]]:
+    """By which commits the stored runs of a scale were trained and measured."""
+    runs = list(kept["runs"].values())
+    return {
+        "commits": tally(kept["environments"][run["environment"]]["commit"] for run in runs),
+        "measured_by": tally(run.get("measured_by", UNKNOWN) for run in runs),
+    }
 
 
 def tally(values: Any) -> list[str]:
@@ -156,15 +167,12 @@ def assumptions(plan: Plan, compared: Path, picture: str) -> dict[str, Any]:
         "layers": layers,
         "groups": groups,
         "picture": picture,
+        **commits(stored.index(paths.reference(plan.scale, "json"))),
         "caption": " ".join(table["caption"] for table in plan.tables.values()),
     }
 
 
 ROOM = r"\phantom{\spread{0.0}}"  # of a deviation, where there is none
-
-
-def _percent(share: float) -> str:
-    return f"{number(share, 'sparsity_by_gamma')} %"
 
 
 def _points(change: float) -> str:
@@ -210,12 +218,5 @@ def suspect(rows: pd.DataFrame) -> str:
         said += "." if best["verdict"] == "closer" else "; over so few seeds that is undecided."
     if best["distance"] >= best["even"]:
         said += f" But a network without any sparsity would be nearer: {100 * best['even']:.1f}."
-    total = rows[rows["n"] > 0].assign(off=(rows["total"] - base["total_paper"]).abs())
-    likest = total.sort_values("off", kind="stable").iloc[0].to_dict()
-    said += (
-        f" In all, the paper's network loses {_percent(base['total_paper'])} of its filters, ours as configured "
-        f"{_percent(base['total'])}"
-    )
-    said += "." if likest["row"] == base["row"] else f", and with “{likest['row']}” {_percent(likest['total'])}."
     missing = [f"“{row}”" for row in rows[rows["n"] == 0]["row"]]
     return said + (f" Not run: {', '.join(missing)}." if missing else "")

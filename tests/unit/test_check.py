@@ -4,15 +4,19 @@ from __future__ import annotations
 
 import json
 import math
+import re
 
 import numpy as np
 import pandas as pd
 import pytest
 import yaml
 
-from filter_sparsity import check, records
+from filter_sparsity import check, paths, records, stored
+from filter_sparsity.aggregate import LOSSES
 from filter_sparsity.errors import UserError
 from filter_sparsity.paths import of_run
+from filter_sparsity.sweep import build_plan
+from filter_sparsity.validation import read_yaml
 
 LEAST = {"test_error": 0.01, "sparsity_by_gamma": 0.0, "train_loss": 0.0}
 TOLERANCES = {"stored": {"deviations": 3, "edge": 0.1, "at_least": LEAST}}
@@ -54,8 +58,8 @@ def stored_of(runs) -> pd.DataFrame:
     return records.tidy([records.read(p, p.parts[-3], int(p.parts[-2][4:])) for p in sorted(runs.glob("*/*/*.json"))])
 
 
-def compared(runs, stored: pd.DataFrame) -> pd.DataFrame:
-    stored.to_csv(runs.parent / "stored.csv", index=False)
+def compared(runs, reference: pd.DataFrame) -> pd.DataFrame:
+    reference.to_csv(runs.parent / "stored.csv", index=False)
     return check.compare(Plan(), runs, runs.parent / "stored.csv", runs.parent / "tolerances.yaml")
 
 
@@ -202,3 +206,28 @@ def test_a_damaged_comparison_is_one_line(tmp_path):
     (tmp_path / "check.json").write_text("{")
     with pytest.raises(UserError, match="damaged"):
         check.judge(tmp_path / "check.json")
+
+
+def test_the_page_says_what_a_check_of_quick_can_see(root, tmp_path, monkeypatch):
+    """Two of the stored seeds in place of fresh ones."""
+    monkeypatch.chdir(root)
+    settings = read_yaml(root / "config/config.yaml")
+    runs, reference = tmp_path / "runs", paths.reference("quick")
+    stored.restore(build_plan(settings | {"records": "stored"}), reference, runs, tmp_path)
+    frame = check.compare(build_plan(settings), runs, reference, paths.TOLERANCES)
+    shares = frame[(frame["spec_id"] != check.ALL) & ~frame["metric"].isin(LOSSES)]
+    page = (root / "docs/verdicts.md").read_text()
+    hopeless = (shares["verdict"] == "cannot fail").sum()
+    assert f"{hopeless} of the {len(shares):,} shares cannot fail" in " ".join(page.split())
+    lines = re.findall(r"^\| `(\w+)` \| ([\d.]+) \|(.*)\| ([\d.]+)(?: to ([\d.]+))? \|$", page, re.MULTILINE)
+    assert len(lines) == 8
+    for metric, median, share, least, most in lines:
+        own = frame[frame["metric"] == metric]
+        together, each = own[own["spec_id"] == check.ALL], own[own["spec_id"] != check.ALL]
+        assert float(median) == pytest.approx(each["tolerance"].median(), abs=0.005)
+        assert (float(least), float(most or least)) == pytest.approx(
+            (together["tolerance"].min(), together["tolerance"].max()), abs=0.005
+        )
+        if share := share.strip():
+            told = 0 if share == "none" else float(share.removesuffix(" %"))
+            assert told == pytest.approx(100 * (each["verdict"] == "cannot fail").mean(), abs=0.5)

@@ -95,8 +95,18 @@ def test_table_4_has_both_datasets_in_each_row(paper_plan):
 
 @pytest.mark.parametrize(
     "fact",
-    ["pool: average", "pool_after: [2, 4]", "hidden: [9]", "hidden_norm: true", "hyperparameters: {momentum: 0.8}"]
-    + ["width: 0.5", "steps: 100", "unregularized: head", "phase_epochs: [325]", "beta_init: 0.5"],
+    [
+        "pool: average",
+        "pool_after: [2, 4]",
+        "hidden: [9]",
+        "hidden_norm: true",
+        "hyperparameters: {momentum: 0.8}",
+        "width: 0.5",
+        "steps: 100",
+        "unregularized: head",
+        "phase_epochs: [325]",
+        "beta_init: 0.5",
+    ],
 )
 def test_a_row_with_a_fact_of_its_own_is_not_the_papers(paper_settings, tmp_path, published, fact):
     text = Path(paper_settings["experiments"]).read_text()
@@ -110,8 +120,13 @@ def test_a_row_with_a_fact_of_its_own_is_not_the_papers(paper_settings, tmp_path
 
 @pytest.mark.parametrize(
     "changes",
-    [{"width": 0.5}, {"steps": 1000}, {"strength_multiplier": 11}, {"rate_multiplier": {"adam": 2}}]
-    + [{"stand_ins": {"cifar10": "digits"}}],
+    [
+        {"width": 0.5},
+        {"steps": 1000},
+        {"strength_multiplier": 11},
+        {"rate_multiplier": {"adam": 2}},
+        {"stand_ins": {"cifar10": "digits"}},
+    ],
 )
 def test_only_published_settings_are_held_against_the_papers_numbers(paper_settings, changes):
     assert build_plan(paper_settings).at_papers

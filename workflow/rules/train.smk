@@ -1,4 +1,4 @@
-# GPU training per spec and seed. At scales where starting up costs as much as training, one job has all seeds.
+# Training per spec and seed. At scales where starting up costs as much as training, one job has all seeds.
 # Snapshots are no output: Snakemake would delete them when a job fails, and they are what it goes on from.
 
 import time
