@@ -99,10 +99,9 @@ def at_other_scales(varied: pd.DataFrame | None) -> str:
         return ""
     rows = pd.concat(groups.values())
     widths, steps = (" to ".join(_ends(rows[key], ",")) for key in ("width", "steps"))
-    lost = [f"“{label}” loses {' to '.join(_ends(100 * own['total'], '.0f'))} %" for label, own in groups.items()]
-    return (
-        f" With stronger L2, at {widths} of the width and in {steps} steps, {' of its filters, '.join(lost)}: {VARIED}."
-    )
+    lost = (f"“{label}” loses {' to '.join(_ends(100 * own['total'], '.0f'))} %" for label, own in groups.items())
+    said = " of its filters, ".join(lost)
+    return f" With stronger L2, at {widths} of the width and in {steps} steps, {said}: {VARIED}."
 
 
 def _ends(values: pd.Series, form: str) -> list[str]:
@@ -128,7 +127,8 @@ def for_readme(found: dict[str, Any], picture: str, varied: pd.DataFrame | None 
         agree = ", and not comparable with the paper's" if smaller else f": {cells['agrees']} agree"
         caution = (
             "Networks are smaller here than the paper's, and trained for fewer steps: a claim that they refute does "
-            f"not hold at this scale, which says little of the paper's own.{undecidable(claims)}{at_other_scales(varied)}\n\n"
+            f"not hold at this scale, which says little of the paper's own.{undecidable(claims)}"
+            f"{at_other_scales(varied)}\n\n"
             if smaller
             else ""
         )
