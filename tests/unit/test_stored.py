@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 
 import numpy as np
 import pytest
@@ -141,3 +142,12 @@ def test_a_damaged_index_is_one_line(tmp_path):
     (tmp_path / "x.json").write_text('{"runs": 3}')
     with pytest.raises(UserError, match="damaged"):
         stored.index(tmp_path / "x.json")
+
+
+@pytest.mark.parametrize("scale", ["quick", "reduced", "assumptions"])
+def test_what_is_stored_here_is_of_commits_and_not_of_changes_to_them(root, scale):
+    kept = stored.index(root / paths.reference(scale, "json"))
+    commits = [kept["environments"][run["environment"]]["commit"] for run in kept["runs"].values()]
+    commits += [run["measured_by"] for run in kept["runs"].values() if "measured_by" in run]
+    assert commits
+    assert not [commit for commit in commits if not re.fullmatch("[0-9a-f]{12}", commit)]
