@@ -129,6 +129,7 @@ class _Resolver:
                     outer = [table["settings"], panel.get("settings", {}), group.get("settings", {}), row]
                     merged = {block["label"]: _combine([*outer, block["settings"]]) for block in blocks}
                     specs = {block: self.spec(settings, f"{where}.rows[{r}]") for block, settings in merged.items()}
+                    # A table's or group's own schedule is the paper's, a row's is not.
                     own = {"phase_epochs": row["phase_epochs"]} if "phase_epochs" in row else {}
                     published = {block: self.published(settings) | own for block, settings in merged.items()}
                     rows.append({"label": row["label"], "specs": specs, "published": published})

@@ -8,6 +8,7 @@ import pytest
 
 from filter_sparsity import plot
 from filter_sparsity.assumptions import by_scale, compare, read_compared
+from filter_sparsity.errors import UserError
 from filter_sparsity.judge import at_other_scales
 from filter_sparsity.latex import fill
 from filter_sparsity.report import assumptions
@@ -170,6 +171,12 @@ def test_the_readme_tells_how_sparse_they_are(scales):
     assert "at 0.125 to 0.5 of the width and in 1,500 to 6,000 steps" in said
     assert "“Adam, L2: 1e-3” loses 35 to 49 % of its filters, “SGD, L2: 1e-3” loses 51 to 61 %: [facts" in said
     assert at_other_scales(scales.assign(n=0)) == at_other_scales(None) == ""
+
+
+def test_another_table_is_no_comparison(tmp_path):
+    (tmp_path / "table1.csv").write_text("row,n\na,1\n")
+    with pytest.raises(UserError, match="is no comparison of varied facts"):
+        read_compared(tmp_path / "table1.csv")
 
 
 def test_without_records_the_page_says_so(plan, root, tmp_path):

@@ -114,6 +114,12 @@ def test_the_readme_says_what_was_found(tmp_path: Path):
     assert picture.read_bytes() == b"picture"
 
 
+def test_a_file_that_is_no_verdict_is_one_line(tmp_path):
+    (tmp_path / "verdict.json").write_text("scale: quick")
+    with pytest.raises(UserError, match="holds no verdict .*: judge again"):
+        judge.into_readme(tmp_path / "verdict.json", tmp_path / "x", None, tmp_path / "README.md", tmp_path / "y")
+
+
 def test_a_readme_without_a_place_for_it_is_refused(tmp_path):
     (tmp_path / "README.md").write_text("nothing\n")
     (tmp_path / "verdict.json").write_text(judge.as_json(FOUND))
