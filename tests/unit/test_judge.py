@@ -116,7 +116,7 @@ def test_the_readme_says_what_was_found(tmp_path: Path):
 
 def test_a_file_that_is_no_verdict_is_one_line(tmp_path):
     (tmp_path / "verdict.json").write_text("scale: quick")
-    with pytest.raises(UserError, match="holds no verdict .*: judge again"):
+    with pytest.raises(UserError, match=r"holds no verdict .*: judge again"):
         judge.into_readme(tmp_path / "verdict.json", tmp_path / "x", None, tmp_path / "README.md", tmp_path / "y")
 
 
