@@ -69,11 +69,10 @@ class Update:
             if (part := [p for p in whole if (id(p) not in free) is regularized])
         ]
         self.parameters = [p for group in self.groups for p in group.parameters]
-        l2 = spec.strength if spec.regularizer == "l2" else 0.0
         self.optimizer = make_optimizer(
             spec.algorithm,
-            [{"params": group.parameters, "weight_decay": l2 * group.regularized} for group in self.groups],
-            l2=l2,
+            [{"params": g.parameters, **({} if g.regularized else {"weight_decay": 0.0})} for g in self.groups],
+            l2=spec.strength if spec.regularizer == "l2" else 0.0,
             device=gammas[0].device.type,
             lr=spec.rate,
             **{k: tuple(v) if isinstance(v, list) else v for k, v in spec.hyperparameters.items()},

@@ -168,8 +168,9 @@ def test_files_are_whole_and_the_same_every_time(
     assert 0.01 < (shades < 200).mean() < 0.5
 
 
-def test_the_papers_scale_needs_no_note(plan: Plan, runs: Path, tmp_path: Path) -> None:
-    paper = Plan(**{**plan.__dict__, "settings": {**plan.settings, "scale": "paper"}})
+def test_published_settings_need_no_note(plan: Plan, runs: Path, tmp_path: Path) -> None:
+    published = {"stand_ins": None, "steps": None, "width": 1, "strength_multiplier": 1, "rate_multiplier": 1}
+    paper = Plan(**{**plan.__dict__, "settings": {**plan.settings, **published}})
     plot.plot(paper, "figure2", runs, None, [tmp_path / "figure2.pdf"])
     assert "not the paper" not in PdfReader(tmp_path / "figure2.pdf").pages[0].extract_text()
 
