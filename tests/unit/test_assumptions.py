@@ -64,7 +64,7 @@ def test_each_row_varies_one_fact_of_the_first_or_as_many_as_it_says(plan):
     facts = [{f"network.{name}"} for name in ("pool_after", "pool_after", "hidden", "pool", "hidden_norm")]
     facts += [{"unregularized"}, {"unregularized"}]
     adam, sgd = plan.tables["assumptions"]["panels"][0]["groups"]
-    scale = [{"network.filters"}, {"network.filters"}, {"phase_steps"}]
+    scale = [{"network.filters"}, {"network.filters"}, {"phase_steps"}, {"phase_steps"}]
     both = [{"network.hidden_norm", "phase_steps"}, {"network.filters", "phase_steps"}]
     more = [*scale, *both, {"network.hidden_norm", "network.filters", "phase_steps"}]
     adam_only = [{"hyperparameters"}, {"phase_steps"}]
@@ -91,8 +91,8 @@ def test_other_scales_do_not_have_the_table(paper_plan):
 
 def test_distances_and_changes_by_hand(compared):
     frame, _ = compared
-    assert [*frame["n"]] == [3, 3, 3, 3, 0, 0, 0, 0, 1, 0, *[0] * 20]
-    assert {*frame["verdict"][17:]} == {"not measured"}
+    assert [*frame["n"]] == [3, 3, 3, 3, 0, 0, 0, 0, 1, 0, *[0] * 22]
+    assert {*frame["verdict"][18:]} == {"not measured"}
     run = frame[frame["n"] > 0].reset_index()
     assert [*run["distance"] * 7 / 6] == pytest.approx([0.22, 0.08, 0.31, 0.20, 0.19])
     assert run["distance_sd"][0] == pytest.approx(0.02 * 6 / 7)
@@ -136,12 +136,12 @@ def scales(compared, tmp_path):
 
 def test_rows_of_scale_differ_in_nothing_but_width_and_steps(compared, scales):
     frame, _ = compared
-    assert [*frame.index[frame["by_scale"]]] == [0, 10, 11, 12, 14, 16, 24, 25, 26, 28]
-    assert [*frame["width"][frame["by_scale"]]] == [0.125, 0.25, 0.5, 0.125, 0.5] * 2
-    assert [*frame["steps"][frame["by_scale"]]] == [1500, 1500, 1500, 6000, 6000] * 2
+    assert [*frame.index[frame["by_scale"]]] == [0, 10, 11, 12, 13, 15, 17, 25, 26, 27, 28, 30]
+    assert [*frame["width"][frame["by_scale"]]] == [0.125, 0.25, 0.5, 0.125, 0.125, 0.5] * 2
+    assert [*frame["steps"][frame["by_scale"]]] == [1500, 1500, 1500, 6000, 40000, 6000] * 2
     assert {label: [*rows.index] for label, rows in by_scale(scales).items()} == {
-        "Adam, L2: 1e-3": [0, 12, 10, 11, 14],
-        "SGD, L2: 1e-3": [16, 26, 24, 25],
+        "Adam, L2: 1e-3": [0, 12, 13, 10, 11, 15],
+        "SGD, L2: 1e-3": [17, 27, 28, 25, 26],
     }
 
 
@@ -153,23 +153,24 @@ def test_the_figure_has_a_line_for_each_scale_and_for_the_paper(scales, tmp_path
     layers, totals = adam.lines[::2], adam.lines[1::2]  # a total is a point of its own
     lines = [[*one.get_ydata(), *other.get_ydata()] for one, other in zip(layers, totals, strict=True)]
     assert lines[-1] == pytest.approx([100 * share for share in PAPER.values()])
-    assert lines[:-1] == [pytest.approx([row + 5 * place for place in range(8)]) for row in (0, 12, 10, 11, 14)]
-    assert len(sgd.lines) == 2 * 5
+    assert lines[:-1] == [pytest.approx([row + 5 * place for place in range(8)]) for row in (0, 12, 13, 10, 11, 15)]
+    assert len(sgd.lines) == 2 * 6
     (legend,) = drawn.legends
     told = [text.get_text() for text in legend.get_texts()]
     assert {*told} == {
         "paper",
         *(f"{width} of the width, 1,500 steps" for width in (0.125, 0.25, 0.5)),
         *(f"{width} of the width, 6,000 steps" for width in (0.125, 0.5)),
+        "0.125 of the width, 40,000 steps",
     }
-    assert len(told) == 6
+    assert len(told) == 7
 
 
 def test_the_readme_tells_how_sparse_they_are(scales):
-    """Of Adam rows 0, 10, 11, 12 and 14, of SGD 16 and 24 to 26: their totals are a percent a row, and 35."""
+    """Of Adam rows 0, 10 to 13 and 15, of SGD 17 and 25 to 28: their totals are a percent a row, and 35."""
     said = at_other_scales(scales)
-    assert "at 0.125 to 0.5 of the width and in 1,500 to 6,000 steps" in said
-    assert "“Adam, L2: 1e-3” loses 35 to 49 % of its filters, “SGD, L2: 1e-3” loses 51 to 61 %: [facts" in said
+    assert "at 0.125 to 0.5 of the width and in 1,500 to 40,000 steps" in said
+    assert "“Adam, L2: 1e-3” loses 35 to 50 % of its filters, “SGD, L2: 1e-3” loses 52 to 63 %: [facts" in said
     assert at_other_scales(scales.assign(n=0)) == at_other_scales(None) == ""
 
 

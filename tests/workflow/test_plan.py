@@ -45,7 +45,7 @@ def test_a_campaign_has_every_run(project):
 
 def test_assumed_facts_are_varied_at_their_own_scale_only(project):
     planned = jobs(project.snakemake("-n", "campaign", "--configfile", "config/assumptions.yaml"))
-    assert planned["train"] == planned["extract"] == (16 + 14) * 3
+    assert planned["train"] == planned["extract"] == (17 + 15) * 3
     planned = jobs(project.snakemake("-n", "report", "--configfile", "config/stored.yaml"))
     assert planned["assumptions_compared"] == 1
     assert planned["plan"] == 2
