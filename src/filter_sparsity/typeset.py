@@ -14,9 +14,9 @@ from .claims import NAMES
 from .errors import UserError
 from .latex import fill, latex, number, spread
 from .plan import Plan
+from .resolve import multiplier
 from .sparsity import conv_parameters
 from .spec import Spec, short
-from .sweep import multiplier
 
 HEADS = {
     "train_loss": "Train\nLoss",

@@ -18,6 +18,7 @@ TORCH_FREE = (
     "spec",
     "plan",
     "datasets",
+    "resolve",
     "sweep",
     "records",
     "stored",

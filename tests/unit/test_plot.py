@@ -16,7 +16,9 @@ from safetensors.numpy import load_file, save_file
 
 from filter_sparsity import plot
 from filter_sparsity.errors import UserError
-from filter_sparsity.sweep import Plan, build_plan, merge, read_yaml
+from filter_sparsity.plan import Plan
+from filter_sparsity.sweep import build_plan, merge
+from filter_sparsity.validation import read_yaml
 
 pytestmark = pytest.mark.filterwarnings("error")  # a missing glyph is a warning
 

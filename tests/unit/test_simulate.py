@@ -11,7 +11,7 @@ import pandas as pd
 import pytest
 
 from filter_sparsity import simulate
-from filter_sparsity.sweep import read_yaml
+from filter_sparsity.validation import read_yaml
 
 OPTIMIZERS = read_yaml(Path(__file__).parents[2] / "config" / "experiments.yaml")["optimizers"]
 LOW = [{"deviation": 1e-3, "iterations": 100}, {"deviation": 1e-5, "iterations": 1900}]
