@@ -17,6 +17,11 @@ shell.prefix(f"export PATH={Path(sys.executable).parent}:$PATH; ")  # without ac
 configfile: "config/config.yaml"
 
 
+if config.get("extends"):
+
+    configfile: config["extends"]  # what the call's own files and options say stands above it
+
+
 try:
     if workflow.is_main_process and lock.take(sys.argv):
         print("an earlier call was killed here: the lock that it left is dropped", file=sys.stderr)
@@ -54,3 +59,9 @@ include: "workflow/rules/assumptions.smk"
 include: "workflow/rules/report.smk"
 include: "workflow/rules/page.smk"
 include: "workflow/rules/check.smk"
+
+
+rule all:
+    default_target: True  # Snakemake does not hear it from an included file
+    input:
+        rules.report.input,

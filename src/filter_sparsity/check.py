@@ -28,6 +28,8 @@ def compare(plan: Plan, runs: Path, reference: Path, tolerances: Path) -> pd.Dat
     deviation: `_deviations`), and `at least` what the tolerances file says. Last come lines of all specs together
     (`_together`). A share that would have agreed whatever it were `cannot fail`: it says nothing.
     """
+    if plan.runs is not None:
+        raise UserError("these are the stored records themselves: there is nothing fresh to compare with them")
     kept = records.over_seeds(stored.tidy(reference))
     kept = kept[kept["n"] > 1]
     rules = read_yaml(tolerances)["stored"]

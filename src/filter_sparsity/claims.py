@@ -40,6 +40,9 @@ COLUMNS = (
     "n",
     "verdict",
     "claim_verdict",
+    "of",
+    "minus",
+    "seeds",
 )
 NAMES = {
     "adam": "Adam",
@@ -66,7 +69,8 @@ DATASETS = {"cifar10": "CIFAR-10", "cifar100": "CIFAR-100", "digit_pairs": "digi
 def judge(plan: Plan, runs: Path, simulations: Path) -> pd.DataFrame:
     """A line for every test of every claim: its quantity, the effect and its interval, n, and the verdicts.
 
-    `basis` is what decides it: `networks`, or a `simulation`, which is the same at every scale.
+    `of`, `minus` and `seeds` say of which runs the quantity is, by spec id; a simulation has none. `basis` is what
+    decides it: `networks`, or a `simulation`, which is the same at every scale.
     """
     wanted = {
         side["spec"] for claim in plan.claims for test in claim["tests"] for side in _sides(test) if "spec" in side
@@ -93,9 +97,11 @@ def _sides(test: dict[str, Any]) -> list[dict[str, Any]]:
 def _test(test: dict[str, Any], values: pd.Series, simulations: Path, plan: Plan) -> dict[str, Any]:
     region = next(r for r in REGIONS if r in test)
     if "simulated" in test:
+        found = pd.Series(dtype=float)
         effect, low, high, n = _simulated(test, simulations / f"{test['simulated']}.csv")
     else:
-        effect, low, high, n = interval(_by_seed(test, values), one_feature(test, plan))
+        found = _by_seed(test, values)
+        effect, low, high, n = interval(found, one_feature(test, plan))
         if test["measure"] not in LOSSES:  # a share, or a difference of two: few seeds' interval may reach beyond
             low, high = np.clip((low, high), -1.0 if "minus" in test else 0.0, 1.0)
     verdict = "not measured" if n == 0 else "undecided" if n == 1 else decided(region, test[region], low, high)
@@ -117,6 +123,8 @@ def _test(test: dict[str, Any], values: pd.Series, simulations: Path, plan: Plan
         "n": n,
         "verdict": verdict,
         "given": bool(test.get("given")),
+        **{side: test.get(side, {}).get("spec", "") for side in ("of", "minus")},
+        "seeds": " ".join(map(str, found.index)),
     }
 
 

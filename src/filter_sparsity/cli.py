@@ -30,12 +30,11 @@ PLAIN = ("--table", "--figure", "--spec", "--settings")  # options that take no 
 
 
 def plan(args: argparse.Namespace) -> None:
-    from .sweep import build_plan, merge
-    from .validation import read_yaml
+    from .sweep import build_plan, merge, overlay
 
     settings: dict = {}
     for path in args.config or []:
-        settings = merge(settings, read_yaml(path) or {})
+        settings = overlay(settings, path)
     if args.settings:
         settings = merge(settings, _settings(args))
     write_text(args.out, build_plan(settings).to_json())

@@ -58,6 +58,7 @@ def read_datasets(path: Path) -> dict[str, Dataset]:
 
 def listing(table: Path, root: Path, prepared: Path) -> Iterator[str]:
     """Lines that say of each dataset whether it is there, in the folder of original data or of prepared ones."""
+    yield f"original data: {root}{'' if root.is_dir() else ', which is not there'}"
     for name, line in read_datasets(table).items():
         found = line.found(root)
         if of_data(prepared, name).exists():

@@ -16,6 +16,7 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
+from .errors import UserError
 from .models import ConvNet
 from .spec import Spec
 
@@ -52,7 +53,10 @@ class Group(NamedTuple):
 
 
 class Update:
-    """The update rule of a spec: optimizer, schedule, and weight decay after the optimizer's step."""
+    """The update rule of a spec: optimizer, schedule, and weight decay after the optimizer's step.
+
+    Raises UserError for an optimizer that torch does not have, and for hyperparameters that it does not take.
+    """
 
     def __init__(self, spec: Spec, model: ConvNet) -> None:
         self.spec = spec
@@ -69,14 +73,17 @@ class Update:
             if (part := [p for p in whole if (id(p) not in free) is regularized])
         ]
         self.parameters = [p for group in self.groups for p in group.parameters]
-        self.optimizer = make_optimizer(
-            spec.algorithm,
-            [{"params": g.parameters, **({} if g.regularized else {"weight_decay": 0.0})} for g in self.groups],
-            l2=spec.strength if spec.regularizer == "l2" else 0.0,
-            device=gammas[0].device.type,
-            lr=spec.rate,
-            **{k: tuple(v) if isinstance(v, list) else v for k, v in spec.hyperparameters.items()},
-        )
+        try:
+            self.optimizer = make_optimizer(
+                spec.algorithm,
+                [{"params": g.parameters, **({} if g.regularized else {"weight_decay": 0.0})} for g in self.groups],
+                l2=spec.strength if spec.regularizer == "l2" else 0.0,
+                device=gammas[0].device.type,
+                lr=spec.rate,
+                **{k: tuple(v) if isinstance(v, list) else v for k, v in spec.hyperparameters.items()},
+            )
+        except (AttributeError, TypeError, ValueError) as error:
+            raise UserError(f"torch.optim.{spec.algorithm} refuses what the spec says of it: {error}") from None
         self.start_phase(0)
 
     def start_phase(self, phase: int) -> None:

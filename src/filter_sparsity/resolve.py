@@ -73,6 +73,9 @@ class Resolver:
             self.seeds[name] = seeds
         network = {**network, "hidden": own.get("hidden", {}).get(full["network"], network["hidden"])}
         facts = {k: full.get(k, fact["value"]) for k, fact in network.items()}
+        if not dataset.side >> len(facts["pool_after"]):
+            poolings = len(facts["pool_after"])
+            raise UserError(f"{self.where}: {where}: {poolings} poolings leave nothing of {name}'s side {dataset.side}")
         kind, strength = regularizer(full)
         width, steps = (full.get(key, self.settings[key]) for key in ("width", "steps"))
         try:

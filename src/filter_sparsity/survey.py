@@ -71,7 +71,7 @@ def table(runs: Iterable[Run], plan: Plan | None = None) -> list[str]:
     lines = []
     for spec_id, own in seeds.items():
         told = [f"{state} {' '.join(map(str, sorted(which)))}" for state, which in own.items() if which]
-        lines.append(f"{spec_id}: {', '.join(told)}")
+        lines.append(f"{spec_id}: {', '.join(told) or 'none'}")
     return lines
 
 

@@ -18,24 +18,33 @@ from .resolve import Resolver, combine, regularizer
 from .validation import read_yaml, validate
 
 WHOLE = ("train_loss", "test_loss", "test_error", "params_pruned", "pruned_test_error")  # measures without layers
+UNBOUNDED = ("train_loss", "test_loss", "scalar")  # measures that are no shares
 
 
-def merge(base: dict[str, Any], overlay: Mapping[str, Any]) -> dict[str, Any]:
+def merge(base: dict[str, Any], above: Mapping[str, Any]) -> dict[str, Any]:
     """As Snakemake merges configuration files: mappings key by key, anything else replaced."""
     merged = dict(base)
-    for key, value in overlay.items():
+    for key, value in above.items():
         old = merged.get(key)
         merged[key] = merge(old, value) if isinstance(old, dict) and isinstance(value, Mapping) else value
     return merged
 
 
+def overlay(settings: dict[str, Any], path: Path) -> dict[str, Any]:
+    """A configuration file above other settings, and below it the one that it extends. Raises UserError."""
+    own = read_yaml(path) or {}
+    if below := own.get("extends"):
+        settings = merge(settings, read_yaml(Path(below)))
+    return merge(settings, own)
+
+
 def build_plan(settings: dict[str, Any]) -> Plan:
     """Resolve everything. `settings` is the merged configuration. Raises UserError for anything impossible."""
     validate(settings, "config", "configuration")
-    if settings.get("extends"):
-        settings = merge(settings, read_yaml(Path(settings["extends"]))) | {"extends": None}
-        validate(settings, "config", "configuration")
-    settings = {k: v for k, v in settings.items() if k != "time_limit"}  # of a call, not of what it makes
+    if (below := settings.get("extends")) and read_yaml(Path(below)).get("extends"):
+        raise UserError(f"{below} extends a file, too: only one may stand below a configuration file")
+    # How long a call may take is no part of what it makes, and what was extended is in the settings already.
+    settings = {k: v for k, v in settings.items() if k != "time_limit"} | {"extends": None}
     path = Path(settings["experiments"])
     experiments = read_yaml(path)
     validate(experiments, "experiments", str(path))
@@ -44,8 +53,15 @@ def build_plan(settings: dict[str, Any]) -> Plan:
         known = ", ".join(experiments["seeds"])
         raise UserError(f"{path}: seeds: none are given for the scale {scale!r}: there are {known}")
     datasets = read_datasets(Path(settings["datasets"]))
+    for key in ("stand_ins", "mirrors", "by_hand"):
+        for name in settings.get(key) or []:
+            if name not in datasets:
+                known = ", ".join(datasets)
+                raise UserError(f"the configuration's {key}: {name!r} is not in {settings['datasets']}: {known}")
+    root = Path(settings["data_root"] or paths.ORIGINAL)
+    if root.exists() and not root.is_dir():
+        raise UserError(f"the configuration's data_root: {root} is not a folder")
     if settings.get("by_hand") is None:
-        root = Path(settings["data_root"] or paths.ORIGINAL)
         there = [name for name, d in datasets.items() if d.found(root) or paths.prepared(name).exists()]
         settings = {**settings, "by_hand": [name for name in there if datasets[name].obtain == "by hand"]}
     resolver = Resolver(experiments, settings, datasets, str(path))
@@ -84,9 +100,12 @@ def build_plans(settings: dict[str, Any]) -> tuple[Plan, Plan | None, Plan | Non
 
     def other(key: str, **more: str) -> Plan | None:
         path = settings.get(key)
-        return build_plan(merge(settings, read_yaml(Path(path))) | more) if path else None
+        return build_plan(overlay(settings, Path(path)) | more) if path else None
 
-    return build_plan(settings), other("verdict"), other("assumptions", records="stored")
+    plan = build_plan(settings)
+    for name in settings.get("campaign", []):
+        plan.shown_by(name)  # or there is none, which it says
+    return plan, other("verdict"), other("assumptions", records="stored")
 
 
 def _table(resolver: Resolver, name: str, table: dict[str, Any]) -> dict[str, Any]:
@@ -95,6 +114,8 @@ def _table(resolver: Resolver, name: str, table: dict[str, Any]) -> dict[str, An
     A table whose data are not there has no panels and selects nothing: `needs` says which, and how to get them.
     """
     before = dict(resolver.specs)
+    if (printed := table.get("reference")) and not (paths.PUBLISHED / printed).exists():
+        raise UserError(f"{resolver.where}: tables.{name}.reference: there is no {paths.PUBLISHED / printed}")
     blocks = table.get("blocks", [{"label": "", "settings": {}}])
     panels = []
     for p, panel in enumerate(table["panels"]):
@@ -175,6 +196,9 @@ def _claim(resolver: Resolver, number: int, claim: dict[str, Any]) -> dict[str, 
         plain = {k: v for k, v in test.items() if k not in ("of", "minus", "layers")}
         if "simulated" in test:
             plain["repeats"] = resolver.experiments["figures"][test["simulated"]]["repeats"]["value"]
+        bounds = [test[key] for key in ("at_least", "at_most", "within", "beyond") if key in test]
+        if test["measure"] not in UNBOUNDED and any(abs(bound) > 1 for bound in bounds):
+            raise UserError(f"{resolver.where}: claims[{number}].tests[{t}]: shares are fractions, from −1 to 1")
         layers = _layers(resolver, test, sides, f"claims[{number}].tests[{t}]")
         tests += [{**plain, "layer": layer, **sides} for layer in layers]
     resolver.specs = before

@@ -26,6 +26,7 @@ class Plan:
     """Two specs, two seeds: all that a comparison asks of a plan."""
 
     scale = "test"
+    runs = None  # trained here
     specs = ("a", "b")
     seeds = (0, 1)
 
@@ -200,6 +201,12 @@ def test_one_stored_seed_is_no_reference(runs):
     found = compared(runs, stored[(stored["spec_id"] == "a") | (stored["seed"] == 0)]).set_index(["spec_id", "metric"])
     assert (found.loc["a", "verdict"] == "agrees").all()
     assert (found.loc["b", "verdict"] == "no reference").all()
+
+
+def test_stored_records_are_not_compared_with_themselves(runs, monkeypatch):
+    monkeypatch.setattr(Plan, "runs", {"a": [0, 1], "b": [0, 1]})
+    with pytest.raises(UserError, match="nothing fresh to compare"):
+        compared(runs, stored_of(runs))
 
 
 def test_a_damaged_comparison_is_one_line(tmp_path):

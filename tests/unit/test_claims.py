@@ -180,6 +180,7 @@ def test_a_simulated_claim_is_about_the_end_of_its_curves(narrow_plan, tmp_path)
         ),
         ("measure: gamma_positive, layers", "measure: test_error, layers", "layers: test_error has none"),
         ("measure: gamma_positive, layers", "measure: scalar, layers", "a scalar is what a figure has `simulated`"),
+        ("at_least: 0.05", "at_least: 5", "shares are fractions, from −1 to 1"),
         ("id: sgd_positive_scales", "id: sgd_positive_biases", "claims: the id 'sgd_positive_biases' is given twice"),
     ],
 )

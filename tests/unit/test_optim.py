@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import torch
 
+from filter_sparsity.errors import UserError
 from filter_sparsity.models import build
 from filter_sparsity.optim import Update, decay, make_optimizer
 from filter_sparsity.validation import read_yaml
@@ -232,6 +233,20 @@ def test_every_parameter_has_one_learning_rate(start):
         assert (rates[id(norm.weight)], rates[id(norm.bias)]) == pytest.approx((1e-5, 2e-5))
     for layer in (*model.convs, *model.head):
         assert rates[id(layer.weight)] == pytest.approx(1e-4)
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({"hyperparameters": {"momentum": 0.9}}, "torch.optim.Adam refuses what the spec says of it: .*'momentum'"),
+        ({"hyperparameters": {"betas": [0.9, 2.0]}}, "torch.optim.Adam refuses .* beta parameter"),
+        ({"algorithm": "Adan"}, "torch.optim.Adan refuses .* no attribute 'Adan'"),
+    ],
+)
+def test_what_torch_does_not_take_is_one_line(start, changes, said):
+    with pytest.raises(UserError, match=said) as error:
+        start("adam", **changes)
+    assert "\n" not in str(error.value)
 
 
 def test_decay_of_a_scalar():

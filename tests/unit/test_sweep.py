@@ -9,7 +9,7 @@ from filter_sparsity.aggregate import find_published
 from filter_sparsity.datasets import read_datasets
 from filter_sparsity.errors import UserError
 from filter_sparsity.plan import Plan, spec_ids
-from filter_sparsity.sweep import build_plan, merge
+from filter_sparsity.sweep import build_plan, build_plans, merge
 from filter_sparsity.validation import read_yaml, validate
 
 TABLES = ("table1", "table2", "table3", "table4")
@@ -310,6 +310,8 @@ NO_EXPERIMENTS = [
     ("plain: objectnet3d_plain", "plain: nowhere", ["figures.figure4.plain", "'nowhere'", "cifar10, cifar100"]),
     ("azimuth: &azimuth {value: [-180, 180]", "azimuth: &azimuth {value: [-180]", ["azimuth", "[-180] is too short"]),
     ("side: {value: 64,", "side: {value: 63,", ["renders.objectnet3d", "of side 63", "objectnet3d_plain"]),
+    ("reference: table1.csv", "reference: table9.csv", ["tables.table1.reference", "table9.csv"]),
+    (ROW, "{label: a, dataset: shapes_plain, pool_after: [1, 2, 3, 4, 5]}", [PLACE, "5 poolings", "side 24"]),
     ("layers: [C6, C5]", "layers: [C8]", ["figures.figure1.layers", "'C8'", "C1, C2"]),
     ("source: derived", "source: guessed", ["networks.basicnet.kernels", "'guessed'", "supplement, derived"]),
     ("seeds:", "seeds: [", ["is not YAML"]),
@@ -327,6 +329,10 @@ NO_SETTINGS = [
     ({"strength_multiplier": float("nan")}, ["configuration: strength_multiplier", "nan", "a finite number"]),
     ({"device": "gpu"}, ["configuration: device", "'gpu'", "cpu, cuda, auto"]),
     ({"stand_ins": {"cifar10": "mnist"}}, [f"{PLACE}.dataset", "'mnist'", "digits, digit_pairs"]),
+    ({"stand_ins": {"cifra10": "digits"}}, ["configuration's stand_ins", "'cifra10'", "cifar10, cifar100"]),
+    ({"mirrors": {"cifra10": "https://a.b"}}, ["configuration's mirrors", "'cifra10'", "cifar10, cifar100"]),
+    ({"by_hand": ["tiny"]}, ["configuration's by_hand", "'tiny'", "tiny_imagenet"]),
+    ({"data_root": __file__}, ["configuration's data_root", "test_sweep.py is not a folder"]),
     ({"experiments": "nowhere.yaml"}, ["cannot read nowhere.yaml", "No such file"]),
     ({"datasets": "nowhere.tsv"}, ["cannot read nowhere.tsv", "No such file"]),
 ]
@@ -358,6 +364,11 @@ def test_mistakes_in_the_configuration_are_told_in_one_line(paper_settings, chan
     said = refused(paper_settings | changes)
     for part in parts:
         assert part in said
+
+
+def test_a_campaign_of_what_there_is_not_is_refused(paper_settings):
+    with pytest.raises(UserError, match="no table or figure is called 'tabel1': there are table1"):
+        build_plans(paper_settings | {"campaign": ["claims", "tabel1"]})
 
 
 def test_a_missing_setting_is_named(paper_settings):

@@ -17,8 +17,9 @@ def jobs(done) -> dict[str, int]:
     return {name: int(count) for name, count in (line.split() for line in lines)}
 
 
-def test_quick_report_trains_each_spec_once(project):
-    planned = jobs(project.snakemake("-n", "report"))
+@pytest.mark.parametrize("target", [["report"], []], ids=["by name", "none named"])
+def test_quick_report_trains_each_spec_once(project, target):
+    planned = jobs(project.snakemake("-n", *target))
     assert planned["train"] == planned["extract"] == 41  # both seeds in one job
     assert planned["aggregate"] == planned["typeset_table"] == 8  # two of them say that they were not run
     assert planned["plot"] == 4
@@ -36,6 +37,23 @@ def test_stored_records_train_nothing(project):
     assert not {"train", "extract", "prepare", "simulate"} & {*planned}
     assert planned["aggregate"] == 8
     assert planned["judge"] == planned["overview"] == 1
+
+
+def test_a_configuration_stands_above_the_one_that_it_extends(project):
+    own = project.folder / "config" / "half.yaml"
+    own.write_text("extends: config/paper.yaml\nwidth: 0.5\nsteps: 1000\n")
+    target = "results/paper/plan.json"
+    done = project.snakemake(target, "--configfile", "config/half.yaml", "--config", "steps=2000")
+    assert done.returncode == 0, done.stderr
+    plan = Plan.from_json(project.folder / target)
+    said = {key: plan.settings[key] for key in ("scale", "width", "steps", "strength_multiplier", "device")}
+    assert said == {"scale": "paper", "width": 0.5, "steps": 2000, "strength_multiplier": 1, "device": "auto"}
+    assert {spec.steps for spec in plan.specs.values()} == {2000}
+
+    own.write_text("extends: config/stored.yaml\n")
+    done = project.snakemake("-n", "--configfile", "config/half.yaml")
+    assert done.returncode != 0
+    assert "error: config/stored.yaml extends a file, too" in done.stderr
 
 
 def test_a_campaign_has_every_run(project):

@@ -118,7 +118,10 @@ def test_datasets_says_what_is_there_and_how_to_get_the_rest(planned):
     done = project.verb("datasets", "--root", "mine", "--prepared", ".")
     assert done.returncode == 0, done.stderr
     states = dict(line.split(": ", 1) for line in done.stdout.splitlines() if not line.startswith(" "))
+    assert states["original data"] == "mine"
     assert states["digits"] == "prepared"
     assert states["digit_pairs"] == "ships in a package"
     assert states["tiny_imagenet"] == "there: mine/tiny-imagenet-200.zip"
     assert states["imagenet"].startswith("missing: after registration")
+    done = project.verb("datasets", "--root", "elsewhere", "--prepared", ".")
+    assert done.stdout.startswith("original data: elsewhere, which is not there\n")

@@ -47,7 +47,6 @@ rule compile_report:
 
 
 rule report:
-    default_target: True
     input:
         rules.tables.input,
         rules.figures.input,
