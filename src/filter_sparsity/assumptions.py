@@ -19,6 +19,7 @@ from .aggregate import find_published, published_value, read_published
 from .claims import interval
 from .errors import UserError
 from .plan import Plan
+from .resolve import multiplier
 from .spec import Spec
 
 METRIC = "sparsity_by_gamma"
@@ -44,7 +45,8 @@ def compare(plan: Plan, name: str, reference: Path, published: Path) -> pd.DataF
         rows = [_row(row, table["layers"], lines, printed, settings["dataset"]) for row in group["rows"]]
         frame = pd.DataFrame([_line(*row, base=None if row is rows[0] else rows[0][1]) for row in rows])
         sizes = _sizes(plan, [plan.specs[spec_id] for row in group["rows"] for spec_id in row["specs"].values()])
-        frames.append(pd.concat([frame.assign(group=group["label"]), sizes], axis=1))
+        label = f"{group['label']}{_stronger(plan, settings['optimizer'])}"
+        frames.append(pd.concat([frame.assign(group=label), sizes], axis=1))
     return pd.concat(frames, ignore_index=True)
 
 
@@ -63,6 +65,12 @@ def by_scale(frame: pd.DataFrame) -> dict[str, pd.DataFrame]:
     """Of each group the measured rows that only width and steps tell apart, from the smallest scale to the largest."""
     rows = frame[frame["by_scale"] & (frame["n"] > 0)].sort_values(["width", "steps"])
     return {str(label): own for label, own in rows.groupby("group", sort=False)}
+
+
+def _stronger(plan: Plan, optimizer: str) -> str:
+    """What the scale does to an optimizer's printed strength and rate, behind the group's name."""
+    strength, rate = (multiplier(plan.settings[f"{key}_multiplier"], optimizer) for key in ("strength", "rate"))
+    return (f" × {strength:g}" if strength != 1 else "") + (f", rate × {rate:g}" if rate != 1 else "")
 
 
 def _sizes(plan: Plan, specs: list[Spec]) -> pd.DataFrame:

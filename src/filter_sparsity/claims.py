@@ -106,7 +106,7 @@ def _test(test: dict[str, Any], values: pd.Series, simulations: Path, plan: Plan
             low, high = np.clip((low, high), -1.0 if "minus" in test else 0.0, 1.0)
     verdict = "not measured" if n == 0 else "undecided" if n == 1 else decided(region, test[region], low, high)
     differs = "minus" in test
-    told = {"at_least": "≥", "at_most": "≤", "within": "±", "beyond": "beyond ±"}[region]
+    told = {"at_least": "≥", "at_most": "≤", "within": "within ±", "beyond": "beyond ±"}[region]
     wanted = f"{told} {number(test[region], test['measure'], differs, signed=False)}"
     wanted = f"given {wanted}" if test.get("given") else wanted
     said = number(effect, test["measure"], differs, signed=differs)
@@ -240,5 +240,7 @@ def number(value: float, measure: str, differs: bool, signed: bool, unit: bool =
     if math.isnan(value):
         return "–"
     plain = measure in (*LOSSES, "scalar")
-    text = f"{value if plain else 100 * value:{'+' if signed else ''}.{2 if plain else 1}f}".replace("-", "−")
+    digits = 2 if plain else 1
+    rounded = round(value if plain else 100 * value, digits) or 0.0  # which has no sign
+    text = f"{rounded:{'+' if signed and rounded else ''}.{digits}f}".replace("-", "−")
     return text if plain or not unit else f"{text} {'points' if differs else '%'}"

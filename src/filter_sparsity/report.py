@@ -15,6 +15,7 @@ import pandas as pd
 from . import paths, provenance, stored
 from .aggregate import read_records
 from .assumptions import read_compared
+from .claims import CONFIDENCE
 from .errors import UserError
 from .judge import told, undecidable
 from .latex import fill, number, spread
@@ -160,10 +161,13 @@ def assumptions(plan: Plan, compared: Path, picture: str) -> dict[str, Any]:
                 "sentence": suspect(own),
             }
         )
+    tested = int(frame["distance_low"].notna().sum())
     return {
         "scale": plan.scale,
         "changes": changes(plan),
         "runs": int(frame["n"].sum()),
+        "tested": tested,
+        "by_chance": round(tested * (1 - CONFIDENCE)),
         "layers": layers,
         "groups": groups,
         "picture": picture,

@@ -109,6 +109,7 @@ def test_the_page_shows_rows_nearest_first_and_what_explains_best(plan, compared
     page = fill(root / "report/assumptions.tex.j2", {"assumptions": assumptions(plan, compared[1], "scales.pdf")})
     lines = " ".join(page.split())
     assert "From 13 runs" in lines
+    assert "about 0 of the 3 that are tested" in lines
     assert r"\published{paper} & \published{59}" in lines
     adam, sgd = page.split("SGD, L2")
     order = ["C2, C4, C6, C7", "moments", "no sparsity at all", "hidden width", "as configured", "C1, C2, C4, C6"]
@@ -140,15 +141,15 @@ def test_rows_of_scale_differ_in_nothing_but_width_and_steps(compared, scales):
     assert [*frame["width"][frame["by_scale"]]] == [0.125, 0.25, 0.5, 0.125, 0.125, 0.5] * 2
     assert [*frame["steps"][frame["by_scale"]]] == [1500, 1500, 1500, 6000, 40000, 6000] * 2
     assert {label: [*rows.index] for label, rows in by_scale(scales).items()} == {
-        "Adam, L2: 1e-3": [0, 12, 13, 10, 11, 15],
-        "SGD, L2: 1e-3": [17, 27, 28, 25, 26],
+        "Adam, L2: 1e-3 × 20, rate × 4": [0, 12, 13, 10, 11, 15],
+        "SGD, L2: 1e-3 × 5": [17, 27, 28, 25, 26],
     }
 
 
 def test_the_figure_has_a_line_for_each_scale_and_for_the_paper(scales, tmp_path):
     drawn = plot.draw_scales(scales)
     adam, sgd = drawn.axes
-    assert [ax.get_title() for ax in drawn.axes] == ["Adam, L2: 1e-3", "SGD, L2: 1e-3"]
+    assert [ax.get_title() for ax in drawn.axes] == ["Adam, L2: 1e-3 × 20, rate × 4", "SGD, L2: 1e-3 × 5"]
     assert [tick.get_text() for tick in adam.get_xticklabels()] == [*PAPER]
     layers, totals = adam.lines[::2], adam.lines[1::2]  # a total is a point of its own
     lines = [[*one.get_ydata(), *other.get_ydata()] for one, other in zip(layers, totals, strict=True)]
@@ -170,7 +171,8 @@ def test_the_readme_tells_how_sparse_they_are(scales):
     """Of Adam rows 0, 10 to 13 and 15, of SGD 17 and 25 to 28: their totals are a percent a row, and 35."""
     said = at_other_scales(scales)
     assert "at 0.125 to 0.5 of the width and in 1,500 to 40,000 steps" in said
-    assert "“Adam, L2: 1e-3” loses 35 to 50 % of its filters, “SGD, L2: 1e-3” loses 52 to 63 %: [facts" in said
+    assert "“Adam, L2: 1e-3 × 20, rate × 4” loses 35 to 50 % of its filters, " in said
+    assert "“SGD, L2: 1e-3 × 5” loses 52 to 63 %: [facts" in said
     assert at_other_scales(scales.assign(n=0)) == at_other_scales(None) == ""
 
 
