@@ -271,7 +271,8 @@ def table(result: dict[str, Any]) -> str:
         f"On {result['device']}, {result['cores']} cores, {result['precision']}, torch {result['torch']}; medians of "
         f"{result['turns']} turns, in brackets the least and the most:",
         "",
-        "| width | plain loop, images/s | engine, images/s | speed-up, all cores | one core | of the processor's peak | memory of a job |",
+        "| width | plain loop, images/s | engine, images/s | speed-up, all cores | one core | of the processor's peak "
+        "| memory of a job |",
         "|---|---|---|---|---|---|---|",
     ]
     for each in result["widths"]:
@@ -290,8 +291,8 @@ def table(result: dict[str, Any]) -> str:
     costs = ", ".join(f"{each['seconds per snapshot']:.2f} s at width {each['width']:g}" for each in result["widths"])
     lines += [
         "",
-        f"{result['widths'][0]['jobs']} jobs at a time are faster than one: {grows}. A job takes {startup:.1f} s to start. "
-        f"A snapshot takes {costs}, and comes seldom enough to cost at most 0.5 % of the time.",
+        f"{result['widths'][0]['jobs']} jobs at a time are faster than one: {grows}. "
+        f"A job takes {startup:.1f} s to start. A snapshot takes {costs}, and comes seldom enough to cost at most 0.5 % of the time.",
     ]
     return "\n".join(lines) + "\n"
 
