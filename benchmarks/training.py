@@ -292,7 +292,8 @@ def table(result: dict[str, Any]) -> str:
     lines += [
         "",
         f"{result['widths'][0]['jobs']} jobs at a time are faster than one: {grows}. "
-        f"A job takes {startup:.1f} s to start. A snapshot takes {costs}, and comes seldom enough to cost at most 0.5 % of the time.",
+        f"A job takes {startup:.1f} s to start. "
+        f"A snapshot takes {costs}, and comes seldom enough to cost at most 0.5 % of the time.",
     ]
     return "\n".join(lines) + "\n"
 
