@@ -62,6 +62,7 @@ include: "workflow/rules/check.smk"
 
 
 rule all:
+    "The report: what is made if nothing is named."
     default_target: True  # Snakemake does not hear it from an included file
     input:
         rules.report.input,

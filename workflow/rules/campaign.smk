@@ -3,6 +3,7 @@
 
 
 rule campaign:
+    "Every record of the scale, the first ones first."
     input:
         every_run("record.json"),
         behind(),

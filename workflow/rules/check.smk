@@ -23,6 +23,7 @@ rule compare:
 
 
 rule check:
+    "Fresh records against the stored ones of the scale."
     input:
         behind(),
         comparison=paths.check(SCALE, "json"),
@@ -35,8 +36,9 @@ rule check:
         "filter-sparsity check {input.comparison:q} 2> {log:q}"
 
 
-# Only by name: adds the runs that are there, of whatever seeds, to the stored ones of this scale.
+# Only by name; of whatever seeds.
 rule store_reference:
+    "Add the runs that are there to the stored ones of the scale."
     input:
         [paths.simulation(SCALE, name) for name in PLAN.simulations],
         plan=paths.plan(SCALE),

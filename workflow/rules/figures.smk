@@ -48,6 +48,7 @@ for name in PLAN.drawn:
 
 
 rule figures:
+    "Every figure; each can be named alone."
     input:
         [paths.figure(SCALE, name, ending) for name in PLAN.drawn for ending in ("pdf", "png")],
         behind(PLAN.drawn),

@@ -43,6 +43,7 @@ rule overview:
 
 
 rule verdict:
+    "All printed numbers and claims judged, and the numbers in one picture."
     input:
         rules.judge.output[0].format(home=SCALE),
         [paths.figure(SCALE, "overview", ending) for ending in ("pdf", "png")],

@@ -13,6 +13,7 @@ report: "../../report/captions/page.rst"
 
 
 rule page:
+    "The report as one HTML file; see docs/campaign.md."
     input:
         rules.report.input,
         [paths.table(SCALE, name, "pdf") for name in PLAN.tables],

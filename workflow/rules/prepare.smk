@@ -2,6 +2,7 @@
 
 
 rule datasets:
+    "Which data are there, and how to get the rest."
     log:
         paths.log(SCALE, "datasets"),
     localrule: True

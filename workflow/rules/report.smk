@@ -47,6 +47,7 @@ rule compile_report:
 
 
 rule report:
+    "Tables, figures and verdict as one PDF."
     input:
         rules.tables.input,
         rules.figures.input,
@@ -54,10 +55,11 @@ rule report:
         behind(),
 
 
-# Only by name: writes the verdict of the stored records into the README.
+# Only by name.
 if STORED:
 
     rule readme:
+        "Write the verdict of the stored records into the README."
         input:
             verdict=paths.verdict(STORED.home, "verdict.json"),
             overview=paths.figure(STORED.home, "overview", "png"),

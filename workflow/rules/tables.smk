@@ -66,6 +66,7 @@ for name in PLAN.tables:
 
 
 rule tables:
+    "Every table; each can be named alone."
     input:
         behind(PLAN.tables),
         shown=[paths.table(SCALE, name, ending) for name in PLAN.tables for ending in ("csv", "tex")],
