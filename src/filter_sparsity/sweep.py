@@ -96,7 +96,10 @@ def build_plan(settings: dict[str, Any]) -> Plan:
 
 
 def build_plans(settings: dict[str, Any]) -> tuple[Plan, Plan | None, Plan | None]:
-    """The plan of a configuration, that of the stored runs whose verdict it shows, and that of its varied facts."""
+    """The plan of a configuration, that of the stored runs whose verdict it shows, and that of its varied facts.
+
+    Raises UserError as `build_plan` does, and for what is to be trained first or compared with and is not there.
+    """
 
     def other(key: str, **more: str) -> Plan | None:
         path = settings.get(key)
@@ -105,6 +108,9 @@ def build_plans(settings: dict[str, Any]) -> tuple[Plan, Plan | None, Plan | Non
     plan = build_plan(settings)
     for name in settings.get("campaign", []):
         plan.shown_by(name)  # or there is none, which it says
+    for name, table in plan.tables.items():
+        if table["reference"] and not (paths.PUBLISHED / table["reference"]).exists():
+            raise UserError(f"tables.{name}.reference: there is no {paths.PUBLISHED / table['reference']}")
     return plan, other("verdict"), other("assumptions", records="stored")
 
 
@@ -114,8 +120,6 @@ def _table(resolver: Resolver, name: str, table: dict[str, Any]) -> dict[str, An
     A table whose data are not there has no panels and selects nothing: `needs` says which, and how to get them.
     """
     before = dict(resolver.specs)
-    if (printed := table.get("reference")) and not (paths.PUBLISHED / printed).exists():
-        raise UserError(f"{resolver.where}: tables.{name}.reference: there is no {paths.PUBLISHED / printed}")
     blocks = table.get("blocks", [{"label": "", "settings": {}}])
     panels = []
     for p, panel in enumerate(table["panels"]):

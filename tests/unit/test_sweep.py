@@ -310,7 +310,6 @@ NO_EXPERIMENTS = [
     ("plain: objectnet3d_plain", "plain: nowhere", ["figures.figure4.plain", "'nowhere'", "cifar10, cifar100"]),
     ("azimuth: &azimuth {value: [-180, 180]", "azimuth: &azimuth {value: [-180]", ["azimuth", "[-180] is too short"]),
     ("side: {value: 64,", "side: {value: 63,", ["renders.objectnet3d", "of side 63", "objectnet3d_plain"]),
-    ("reference: table1.csv", "reference: table9.csv", ["tables.table1.reference", "table9.csv"]),
     (ROW, "{label: a, dataset: shapes_plain, pool_after: [1, 2, 3, 4, 5]}", [PLACE, "5 poolings", "side 24"]),
     ("layers: [C6, C5]", "layers: [C8]", ["figures.figure1.layers", "'C8'", "C1, C2"]),
     ("source: derived", "source: guessed", ["networks.basicnet.kernels", "'guessed'", "supplement, derived"]),
@@ -369,6 +368,13 @@ def test_mistakes_in_the_configuration_are_told_in_one_line(paper_settings, chan
 def test_a_campaign_of_what_there_is_not_is_refused(paper_settings):
     with pytest.raises(UserError, match="no table or figure is called 'tabel1': there are table1"):
         build_plans(paper_settings | {"campaign": ["claims", "tabel1"]})
+
+
+def test_a_table_of_numbers_that_are_not_there_is_refused(paper_settings, tmp_path):
+    text = Path(paper_settings["experiments"]).read_text()
+    (tmp_path / "e.yaml").write_text(text.replace("reference: table1.csv", "reference: table9.csv", 1))
+    with pytest.raises(UserError, match=r"tables.table1.reference: there is no \S+/table9.csv"):
+        build_plans(paper_settings | {"experiments": str(tmp_path / "e.yaml")})
 
 
 def test_a_missing_setting_is_named(paper_settings):
