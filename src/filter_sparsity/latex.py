@@ -72,6 +72,11 @@ def latex(text: Any) -> str:
     return TOKEN.sub(token, str(text))
 
 
+def tied(text: str) -> str:
+    """LaTeX in which no line ends before a number: `L2 1e-3` and `Table 4` stay whole."""
+    return re.sub(r" (?=(?:\$-\$)?\d)", "~", text)
+
+
 def fill(template: Path, context: dict[str, Any]) -> str:
     """Fill a template; a name that it uses and nobody gave is an error."""
     environment = jinja2.Environment(
@@ -88,7 +93,7 @@ def fill(template: Path, context: dict[str, Any]) -> str:
         undefined=jinja2.StrictUndefined,
         loader=jinja2.FileSystemLoader(template.parent),
     )
-    environment.filters.update(latex=latex, value=value, paper_number=paper_number, shown=shown, given=given)
+    environment.filters.update(latex=latex, value=value, paper_number=paper_number, shown=shown, given=given, tied=tied)
     try:
         return environment.get_template(template.name).render(context)
     except jinja2.TemplateNotFound:

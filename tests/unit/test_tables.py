@@ -11,7 +11,7 @@ import pytest
 
 from filter_sparsity.aggregate import aggregate
 from filter_sparsity.errors import UserError
-from filter_sparsity.latex import given, latex, number, spread
+from filter_sparsity.latex import given, latex, number, spread, tied
 from filter_sparsity.typeset import changes, over_seeds, read_values, table
 
 ROOT = Path(__file__).parents[2]
@@ -63,6 +63,13 @@ def test_one_seed_has_no_spread():
 )
 def test_special_characters_are_typeset(text, typeset):
     assert latex(text) == typeset
+
+
+def test_no_line_ends_between_a_strength_and_its_name():
+    assert tied(latex("C6: Adam L2 1e-4 β_init −0.1 − SGD")) == (
+        r"C6: Adam L2~1e-4 $\beta_{\mathrm{init}}$~$-$0.1 $-$ SGD"
+    )
+    assert tied("Section 2, last paragraph; Tables 1 and 4") == "Section~2, last paragraph; Tables~1 and~4"
 
 
 def test_a_character_without_a_glyph_is_refused_in_one_line():
