@@ -29,9 +29,9 @@ HEAD = {
     "params_pruned": "params\npruned",
     "pruned_test_error": "pruned\nerror",
 }
-ROW = 0.148  # inches
-HEADS, BLOCKS, GAP = 1.95, 0.95, 0.65  # rows: columns' heads, the line of blocks above them, and below a table
-SIZE = 7.5  # points: the report shows this at four fifths of it
+ROW = 0.142  # inches
+HEADS, BLOCKS, GAP = 2.1, 1.0, 0.7  # rows: columns' heads, the line of blocks above them, and below a table
+SIZE = 8  # points: the report shows this at three quarters of it, where it shares a page
 LEFT, GRID = 1.62, WIDTH - 1.66  # inches: the rows' labels, and the cells
 MOST_LOSS = 4.0  # a loss that is shaded as 100 % is; a greater one is shaded so, too
 DIFFERS = "#b5452c"
