@@ -48,7 +48,8 @@ SPECIAL = {
     "“": "``",
     "”": "''",
 }
-TOKEN = re.compile(r"([γβλθ])_(\w+)|10\^\{(-?\d+)\}|( %|.)", re.DOTALL)
+MINUS = r"(?<![\w.])-(?=\d)|(?<= )-(?= )"  # a hyphen that is no hyphen
+TOKEN = re.compile(rf"([γβλθ])_(\w+)|10\^\{{(-?\d+)\}}|({MINUS})|( %|.)", re.DOTALL)
 
 
 def latex(text: Any) -> str:
@@ -58,11 +59,13 @@ def latex(text: Any) -> str:
     """
 
     def token(match: re.Match[str]) -> str:
-        letter, index, power, character = match.groups()
+        letter, index, power, minus, character = match.groups()
         if letter:
             return rf"{SPECIAL[letter][:-1]}_{{\mathrm{{{index}}}}}$"
         if power:
             return f"$10^{{{power}}}$"
+        if minus:
+            return SPECIAL["−"]
         if character in SPECIAL:
             return SPECIAL[character]
         if ord(character) > 0x17F or (ord(character) < 32 and character not in "\n\t"):
