@@ -48,7 +48,8 @@ SPECIAL = {
     "“": "``",
     "”": "''",
 }
-TOKEN = re.compile(r"([γβλθ])_(\w+)|10\^\{(-?\d+)\}|( %|.)", re.DOTALL)
+MINUS = r"(?<![\w.])-(?=\d)|(?<= )-(?= )"  # a hyphen that is no hyphen
+TOKEN = re.compile(rf"([γβλθ])_(\w+)|10\^\{{(-?\d+)\}}|({MINUS})|( %|.)", re.DOTALL)
 
 
 def latex(text: Any) -> str:
@@ -58,11 +59,13 @@ def latex(text: Any) -> str:
     """
 
     def token(match: re.Match[str]) -> str:
-        letter, index, power, character = match.groups()
+        letter, index, power, minus, character = match.groups()
         if letter:
             return rf"{SPECIAL[letter][:-1]}_{{\mathrm{{{index}}}}}$"
         if power:
             return f"$10^{{{power}}}$"
+        if minus:
+            return SPECIAL["−"]
         if character in SPECIAL:
             return SPECIAL[character]
         if ord(character) > 0x17F or (ord(character) < 32 and character not in "\n\t"):
@@ -70,6 +73,11 @@ def latex(text: Any) -> str:
         return character
 
     return TOKEN.sub(token, str(text))
+
+
+def tied(text: str) -> str:
+    """LaTeX in which no line ends before a number: `L2 1e-3` and `Table 4` stay whole."""
+    return re.sub(r" (?=(?:\$-\$)?\d)", "~", text)
 
 
 def fill(template: Path, context: dict[str, Any]) -> str:
@@ -88,7 +96,7 @@ def fill(template: Path, context: dict[str, Any]) -> str:
         undefined=jinja2.StrictUndefined,
         loader=jinja2.FileSystemLoader(template.parent),
     )
-    environment.filters.update(latex=latex, value=value, paper_number=paper_number, shown=shown, given=given)
+    environment.filters.update(latex=latex, value=value, paper_number=paper_number, shown=shown, given=given, tied=tied)
     try:
         return environment.get_template(template.name).render(context)
     except jinja2.TemplateNotFound:

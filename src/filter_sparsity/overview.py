@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Sequence
 from pathlib import Path
@@ -28,11 +29,15 @@ HEAD = {
     "params_pruned": "params\npruned",
     "pruned_test_error": "pruned\nerror",
 }
-ROW = 0.155  # inches
+ROW = 0.142  # inches
+HEADS, BLOCKS, GAP = 2.1, 1.0, 0.7  # rows: columns' heads, the line of blocks above them, and below a table
+SIZE = 8  # points: the report shows this at three quarters of it, where it shares a page
 LEFT, GRID = 1.62, WIDTH - 1.66  # inches: the rows' labels, and the cells
-MOST_LOSS = 4.0  # a loss that is shaded as 100 % is
+MOST_LOSS = 4.0  # a loss that is shaded as 100 % is; a greater one is shaded so, too
 DIFFERS = "#b5452c"
 FRAMES = {"differs": (DIFFERS, 1.3, "-"), "undecided": ("0.35", 0.7, ":")}  # colour, width and style of a line
+FRAMED = {"differs": "red frame: differs", "undecided": "dotted: undecided"}
+KEY = 0.45  # inches
 
 
 def overview(plan: Plan, cells: Path, out: Sequence[Path]) -> None:
@@ -55,52 +60,56 @@ def draw(plan: Plan, path: Path) -> Figure:
         str(name): list(own.groupby(["panel", "group", "row"], sort=False))
         for name, own in cells.groupby("table", sort=False)
     }
-    heights = [ROW * (len(rows) + 2.6) for rows in tables.values()]
-    height = sum(heights) + 0.5
+    above = {name: HEADS + (BLOCKS if rows[0][1]["block"].any() else 0) for name, rows in tables.items()}
+    height = KEY + ROW * sum(above[name] + len(rows) + GAP for name, rows in tables.items())
     drawn = Figure(figsize=(WIDTH, height))
     shades = sns.color_palette(STRENGTHS, as_cmap=True)
     columns = max(len(own) for rows in tables.values() for _, own in rows)
-    top = 0.42
-    for (name, rows), tall in zip(tables.items(), heights, strict=True):
-        box = (LEFT / WIDTH, 1 - (top + tall - 0.1) / height, GRID / WIDTH, ROW * len(rows) / height)
+    top = KEY
+    for name, rows in tables.items():
+        top += ROW * (above[name] + len(rows))
+        box = (LEFT / WIDTH, 1 - top / height, GRID / WIDTH, ROW * len(rows) / height)
         ax = drawn.add_axes(box)
         ax.set(xlim=(0, columns), ylim=(len(rows), 0))
         ax.set_axis_off()
         source = plan.tables[name]["source"].removeprefix("supplement, ")
         _table(ax, source, [own for _, own in rows], 0.05 - LEFT / (GRID / columns), shades)
-        top += tall
+        top += ROW * GAP
     _key(drawn, plan, cells, shades, height)
     return drawn
 
 
 def _table(ax: Axes, source: str, rows: list[pd.DataFrame], left: float, shades: Any) -> None:
     """A table's rows of cells; labels of its groups begin at `left`, in widths of a cell."""
-    ax.text(left, -1.05, source, fontsize=8.5, va="center")
-    for x, key in enumerate(zip(rows[0]["block"], rows[0]["metric"], rows[0]["layer"], strict=True)):
-        size = 5 if key[0] else 6
-        ax.text(x + 0.5, -0.25, _head(*key), ha="center", va="bottom", fontsize=size, linespacing=1.2)
+    ax.text(left, -1.05, source, fontsize=9, va="center")
+    columns = zip(rows[0]["block"], rows[0]["metric"], rows[0]["layer"], strict=True)
+    for x, (block, metric, layer) in enumerate(columns):
+        head = layer.capitalize() if layer and not block else _plain(HEAD[metric])
+        ax.text(x + 0.5, -0.25, head, ha="center", va="bottom", fontsize=SIZE, linespacing=1.1)
+    start = 0
+    for block, below in itertools.groupby(rows[0]["block"]):
+        end = start + len(list(below))
+        if block:
+            ax.text((start + end) / 2, -HEADS - 0.1, block, ha="center", va="bottom", fontsize=SIZE)
+            ax.plot([start + 0.06, end - 0.06], [-HEADS, -HEADS], color="0.5", linewidth=0.4, clip_on=False)
+        start = end
     last = None
     for y, own in enumerate(rows):
         group, row = str(own["group"].iloc[0]), str(own["row"].iloc[0])
         if group != last:
-            ax.text(left, y + 0.5, group, va="center", fontsize=6.5)
+            ax.text(left, y + 0.5, group, va="center", fontsize=SIZE)
             last = group
-        ax.text(-0.12, y + 0.5, _plain(row), ha="right", va="center", fontsize=6.5)
+        ax.text(-0.12, y + 0.5, _plain(row), ha="right", va="center", fontsize=SIZE)
         lines: list[Any] = own.to_dict("records")
         for x, line in enumerate(lines):
             _halves(ax, x, y, line, shades)
 
 
 def _plain(label: str) -> str:
-    """A row's label in letters that the figure's font has."""
+    """A label in letters that the figure's font has."""
     for letter, name in (("γ", "gamma"), ("β", "beta")):
-        label = label.replace(f"{letter}_init", rf"$\{name}_0$").replace(letter, rf"$\{name}$")
+        label = label.replace(f"{letter}_init", rf"$\{name}_{{\mathrm{{init}}}}$").replace(letter, rf"$\{name}$")
     return label.replace("−", "$-$").removeprefix("Baseline (").removesuffix(")")
-
-
-def _head(block: str, metric: str, layer: str) -> str:
-    name = layer.capitalize() if layer and not block else HEAD[metric].replace("γ", r"$\gamma$")
-    return f"{block}\n{name.replace(chr(10), ' ')}" if block else name
 
 
 def _halves(ax: Axes, x: int, y: int, line: dict[str, Any], shades: Any) -> None:
@@ -117,18 +126,20 @@ def _halves(ax: Axes, x: int, y: int, line: dict[str, Any], shades: Any) -> None
 
 def _key(drawn: Figure, plan: Plan, cells: pd.DataFrame, shades: Any, height: float) -> None:
     """What the shades and frames mean, and how many cells there are of each verdict."""
-    bar = drawn.add_axes((LEFT / WIDTH, 1 - 0.17 / height, 1.3 / WIDTH, 0.09 / height))
+    near, far, first, second = 0.05 / WIDTH, 1 - 0.04 / WIDTH, 1 - 0.09 / height, 1 - 0.27 / height
+    bar = drawn.add_axes((near, second - 0.05 / height, 1.0 / WIDTH, 0.1 / height))
     bar.imshow(np.linspace(0, 1, 64)[None], aspect="auto", cmap=shades)
-    bar.set(xticks=[0, 63], yticks=[])
-    bar.set_xticklabels(["0", f"100 %, or a loss of {MOST_LOSS:g}"], fontsize=6)
-    bar.tick_params(length=0, pad=1)
+    bar.set(xticks=[], yticks=[])
     for spine in bar.spines.values():
         spine.set_linewidth(0.3)
     counts = cells["verdict"].value_counts()
     said = ", ".join(f"{count} {verdict}" for verdict, count in counts.items())
-    near, far, first, second = 0.05 / WIDTH, 1 - 0.04 / WIDTH, 1 - 0.12 / height, 1 - 0.26 / height
-    drawn.text(near, first, "left ours, right the paper's:", fontsize=7, va="center")
-    told = f"scale {plan.scale}, {len(cells)} printed numbers: {said}"
-    drawn.text(far, first, told, fontsize=7, ha="right", va="center")
-    if "differs" in counts:
-        drawn.text(far, second, "framed: beyond tolerance", fontsize=6.5, ha="right", va="center", color=DIFFERS)
+    scale = f"shares and errors 0 to 100 %, losses 0 to {MOST_LOSS:g} or more; darker is larger"
+    frames = "; ".join(told for verdict, told in FRAMED.items() if verdict in counts)
+    for x, y, told, side in (
+        (near, first, "left ours, right the paper's; a dash: not measured", "left"),
+        (far, first, f"scale {plan.scale}, {len(cells)} printed numbers: {said}", "right"),
+        (1.12 / WIDTH, second, scale, "left"),
+        (far, second, frames, "right"),
+    ):
+        drawn.text(x, y, told, fontsize=SIZE, ha=side, va="center")

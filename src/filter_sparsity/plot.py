@@ -22,6 +22,7 @@ from matplotlib.ticker import EngFormatter, MaxNLocator
 
 from . import data, records
 from .assumptions import by_scale, read_compared
+from .claims import NAMES
 from .errors import UserError
 from .paths import of_data, of_run, whole
 from .plan import Plan
@@ -57,6 +58,8 @@ STYLE = {
 COLORS = {"adam": "#b5452c", "sgd": "#2b5c8a"}  # beside another sign in every panel: print may be gray
 OTHER = "0.3"  # colour of the other optimizers, and of legends that hold for all
 STRENGTHS = "mako_r"  # from light to dark, in gray too
+PALEST = 2  # of it are too faint for a line on white
+NOTE = "0.38"  # gray that a small letter can have
 LIGHT = "0.75"  # lines at 0
 PHASE: dict[str, Any] = {"color": "0.6", "linewidth": 0.6, "linestyle": (0, (4, 2))}  # where a phase ends
 LINE: dict[str, Any] = {"columnspacing": 1.4, "handlelength": 1.6, "handletextpad": 0.5}  # a legend in one line
@@ -74,6 +77,11 @@ def power(value: float) -> str:
 
 def _strength(value: float) -> str:
     return rf"$\lambda = {power(value)}$"
+
+
+def _graded(values: Sequence[float]) -> dict[float, Any]:
+    """A line's colour for each value, the greatest darkest."""
+    return dict(zip(values, sns.color_palette(STRENGTHS, len(values) + PALEST)[PALEST:], strict=True))
 
 
 def plot(
@@ -114,7 +122,7 @@ def draw(plan: Plan, name: str, runs: Path, simulation: Path | None, prepared: P
     drawn = {"affine": _affine, "universality": _universality}[figure["kind"]](plan, figure, runs)
     if not plan.at_papers:
         note = f"scale {plan.scale}: not the paper's setting"
-        drawn.text(0.995, 0.002, note, ha="right", va="bottom", fontsize=6.5, color="0.5")
+        drawn.text(0.995, 0.002, note, ha="right", va="bottom", fontsize=6.5, color=NOTE)
     return drawn
 
 
@@ -192,7 +200,7 @@ def _universality(plan: Plan, figure: dict[str, Any], runs: Path) -> Figure:
     """A histogram of the features' universality for each layer: the first curve filled, others as steps."""
     layers = plan.specs[figure["curves"][0]["spec"]].network.layers
     rows = math.ceil((len(layers) + 1) / 4)  # a cell more than layers, for the legend
-    drawn, axes = _canvas(0.3 + 1.45 * rows, rows, 4)
+    drawn, axes = _canvas(0.3 + 1.4 * rows, rows, 4)
     edges = np.linspace(0, 1, BINS + 1)
     for number, curve in enumerate(figure["curves"]):
         spec = plan.specs[curve["spec"]]
@@ -209,8 +217,10 @@ def _universality(plan: Plan, figure: dict[str, Any], runs: Path) -> Figure:
         ax.set_title(layer)
         ax.set_xlim(0, 1)
         ax.set_ylim(0, None)
-        ax.set_xticks([0, 0.5, 1], ["0", "0.5", "1"])
+        ax.set_xticks([0, 0.5, 1])
         ax.yaxis.set_major_locator(MaxNLocator(4, min_n_ticks=3, steps=[1, 2, 5, 10]))
+        for axis in (ax.xaxis, ax.yaxis):
+            axis.set_major_formatter("{x:g}")
     for ax in axes.flat[len(layers) :]:
         ax.set_axis_off()
     axes.flat[len(layers)].legend(*axes.flat[0].get_legend_handles_labels(), loc="center")
@@ -237,9 +247,8 @@ def _simulation(figure: dict[str, Any], path: Path) -> Figure:
     except (OSError, ValueError, KeyError) as error:
         raise UserError(f"{path} cannot be read ({error}): delete it and simulate again") from None
     rows = math.ceil(len(figure["panels"]) / 3)
-    drawn, axes = _canvas(0.6 + 1.55 * rows, rows, 3, sharex=True, sharey=True)
-    strengths = sorted(figure["strengths"])
-    colors = dict(zip(strengths, sns.color_palette(STRENGTHS, len(strengths)), strict=True))
+    drawn, axes = _canvas(0.6 + 1.4 * rows, rows, 3, sharex=True, sharey=True)
+    colors = _graded(sorted(figure["strengths"]))
     *changes, end = itertools.accumulate(phase["iterations"] for phase in figure["phases"])
     for ax, panel in zip(axes.flat, figure["panels"], strict=False):
         for strength, color in colors.items():
@@ -249,7 +258,7 @@ def _simulation(figure: dict[str, Any], path: Path) -> Figure:
             curve = frame.loc[[key]]
             ax.fill_between(curve["iteration"], curve["low"], curve["high"], color=color, alpha=0.25, linewidth=0)
             ax.plot(curve["iteration"], curve["median"], color=color, linewidth=1.1)
-        ax.set_title(f"{panel['label']}, {REGULARIZERS[panel['regularizer']]}")
+        ax.set_title(f"{NAMES.get(panel['optimizer'], panel['label'])}, {REGULARIZERS[panel['regularizer']]}")
         for change in changes:
             ax.axvline(change, **PHASE, zorder=0)
         ax.axhline(0, color=LIGHT, linewidth=0.6, zorder=0)
@@ -257,13 +266,13 @@ def _simulation(figure: dict[str, Any], path: Path) -> Figure:
     for ax in axes.flat[len(figure["panels"]) :]:
         ax.set_axis_off()
     handles = [
-        *(Line2D([], [], color=colors[v], linewidth=1.4, label=_strength(v)) for v in strengths),
+        *(Line2D([], [], color=colors[v], linewidth=1.4, label=_strength(v)) for v in colors),
         Patch(facecolor=OTHER, alpha=0.25, linewidth=0, label="5 to 95 %"),
-        Line2D([], [], **PHASE, label="gradients change"),
+        Line2D([], [], **PHASE, label="gradients fall"),
     ]
     drawn.legend(handles=handles, loc="outside upper center", ncols=len(handles), **LINE)
     drawn.supxlabel("iteration", fontsize=8)
-    drawn.supylabel("scalar", fontsize=8)
+    drawn.supylabel("value of the scalar", fontsize=8)
     return drawn
 
 
@@ -281,31 +290,33 @@ def draw_scales(frame: pd.DataFrame) -> Figure:
     keys = [str(key).removesuffix("_paper") for key in frame if str(key).endswith("_paper")]
     keys.remove("test_error")
     widths, steps = (sorted({size for rows in groups.values() for size in rows[key]}) for key in ("width", "steps"))
-    colors = dict(zip(widths, sns.color_palette(STRENGTHS, len(widths)), strict=True))
+    colors = _graded(widths)
     styles = dict(zip(steps, itertools.cycle((("-", "o"), ("-.", "s"), (":", "^"))), strict=False))
     drawn, axes = _canvas(2.2, 1, max(len(groups), 1), sharey=True)
     places = [*range(len(keys) - 1), len(keys) - 0.5]  # the total stands apart
     handles: dict[str, Any] = {}
     for ax, (label, rows) in zip(axes.flat, groups.items(), strict=False):
-        for row in rows.to_dict("records"):
+        apart = 0.13 * (np.arange(len(rows) + 1) - len(rows) / 2)  # so that equal totals do not hide one another
+        for row, aside in zip(rows.to_dict("records"), apart, strict=False):
             told = f"{short(row['width'])} of the width, {row['steps']:,} steps"
             line, marker = styles[row["steps"]]
-            style = {"color": colors[row["width"]], "linestyle": line, "marker": marker}
-            handles[told] = _profile(ax, places, [100 * row[key] for key in keys], **style)
+            style = {"color": colors[row["width"]], "linestyle": line, "marker": marker, "markersize": 3}
+            handles[told] = _profile(ax, places, aside, [100 * row[key] for key in keys], linewidth=1.1, **style)
         paper = [100 * rows.iloc[0][f"{key}_paper"] for key in keys]
-        handles["paper"] = _profile(ax, places, paper, color=OTHER, linestyle=(0, (2, 1)), marker="D")
+        style = {"color": "black", "marker": "D", "markersize": 4.5, "markerfacecolor": "white"}
+        handles["paper"] = _profile(ax, places, apart[-1], paper, linewidth=1.8, zorder=3, **style)
         ax.set_title(label)
-        ax.set_xticks(places, keys)
+        ax.set_xticks(places, [key.capitalize() for key in keys])
         ax.set_ylim(-2, 102)
     drawn.legend([*handles.values()], [*handles], loc="outside upper center", ncols=3, **LINE)
     axes[0, 0].set_ylabel("filters lost (%)")
     return drawn
 
 
-def _profile(ax: Axes, places: Sequence[float], percent: Sequence[float], **style: Any) -> Line2D:
-    """A line over the layers, and the total as a point of its own."""
-    (line,) = ax.plot(places[:-1], percent[:-1], linewidth=1.1, markersize=3, **style)
-    ax.plot(places[-1:], percent[-1:], markersize=3, **style)
+def _profile(ax: Axes, places: Sequence[float], aside: float, percent: Sequence[float], **style: Any) -> Line2D:
+    """A line over the layers, and the total as a point of its own, so far `aside` of its place."""
+    (line,) = ax.plot(places[:-1], percent[:-1], **style)
+    ax.plot([places[-1] + aside], percent[-1:], **style)
     return line
 
 
@@ -349,7 +360,7 @@ def _gallery(plan: Plan, figure: dict[str, Any], prepared: Path) -> Figure:
     if stands_for:
         family = figure["plain"].rpartition("_")[0]
         note = f"scale {plan.scale}: {family} in place of ObjectNet3D"
-        drawn.text(1, 0.004, note, ha="right", va="bottom", fontsize=6.5, color="0.5")
+        drawn.text(1, 0.004, note, ha="right", va="bottom", fontsize=6.5, color=NOTE)
     return drawn
 
 

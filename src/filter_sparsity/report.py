@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import json
 import math
+import re
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
@@ -15,13 +16,27 @@ import pandas as pd
 from . import paths, provenance, stored
 from .aggregate import read_records
 from .assumptions import read_compared
-from .claims import CONFIDENCE
+from .claims import CONFIDENCE, NAMES
 from .errors import UserError
 from .judge import told, undecidable
 from .latex import fill, number, spread
 from .plan import Plan
-from .typeset import changes
+from .typeset import changes, scale_in_short
 
+KNOWN = {
+    **NAMES,
+    "basicnet": "BasicNet",
+    "vgg11": "VGG-11",
+    "vgg16": "VGG-16",
+    "imagenet": "ImageNet",
+    "tiny imagenet": "Tiny-ImageNet",
+    "objectnet3d": "ObjectNet3D",
+    "figure3": "figure 3",
+    "gamma init": "γ_init",
+    "beta init": "β_init",
+    "gamma": "γ",
+    "beta": "β",
+}
 UNKNOWN = "one that was not kept"  # of records from before it was
 
 
@@ -50,9 +65,12 @@ def report(
         "networks": sum(len(plan.seeds_of(spec)) for spec in plan.specs),
         "specs": len(plan.specs),
         "tables": list(plan.tables),
-        "figures": {name: {"needs": [], **figure} for name, figure in plan.figures.items()},
+        "figures": {
+            name: {"needs": [], **figure, "caption": f"{figure['caption']} {scale_in_short(plan, name)}".rstrip()}
+            for name, figure in plan.figures.items()
+        },
         "facts": [
-            {"part": part, "lines": list(lines)}
+            {"part": as_known(part), "lines": [_told(line) for line in lines]}
             for part, lines in itertools.groupby(plan.facts, key=lambda f: f["part"])
         ],
         "notes": plan.notes,
@@ -78,6 +96,17 @@ def report(
         ],
     }
     return fill(template, context)
+
+
+def as_known(text: str) -> str:
+    """The names of settings as readers of the paper know them."""
+    return re.sub(rf"\b({'|'.join(KNOWN)})\b", lambda name: KNOWN[name[1]], text)
+
+
+def _told(fact: dict[str, Any]) -> dict[str, Any]:
+    """A line of the page of method; a value that is a word may be a name, too."""
+    value = as_known(fact["value"]) if isinstance(fact["value"], str) else fact["value"]
+    return {**fact, "name": as_known(fact["name"]), "value": value}
 
 
 def number_of_seeds(plan: Plan) -> str:

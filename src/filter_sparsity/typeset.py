@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import itertools
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ from .aggregate import COLUMNS, JUDGED, KEYS, LAYERED, columns
 from .claims import NAMES
 from .errors import UserError
 from .latex import fill, latex, number, spread
+from .paths import COMPOSED
 from .plan import Plan
 from .resolve import multiplier
 from .sparsity import conv_parameters
@@ -79,7 +81,7 @@ def table(plan: Plan, name: str, values: pd.DataFrame, template: Path) -> str:
         "name": name,
         "needs": [],
         "caption": f"{layout['caption']} {scale_in_short(plan, name)}",
-        "note": f"{over_seeds(values['n'])} {printed_by_paper(layout, values)}",
+        "note": f"{over_seeds(values['n'])} {printed_by_paper(layout, values)} {trained_with(plan, name)}".rstrip(),
         "grouped": grouped,
         "row_head": layout["row_head"],
         "width": first - 1 + len(wanted),
@@ -156,10 +158,13 @@ def over_seeds(counts: pd.Series) -> str:
 
 
 def scale_in_short(plan: Plan, name: str) -> str:
-    """The sentence under every table that is not at the published settings; empty at them."""
-    if not changes(plan):
+    """The sentence under a table or figure that shows networks or data at other than the published settings."""
+    shown = (plan.tables | plan.figures)[name]
+    names = [plan.specs[spec].dataset for spec in plan.selected(name)]
+    names += [shown[part] for part in COMPOSED if part in shown]
+    if not names or shown.get("needs") or not changes(plan):
         return ""
-    data = [plan.datasets[name] for name in dict.fromkeys(plan.specs[spec].dataset for spec in plan.selected(name))]
+    data = [plan.datasets[name] for name in dict.fromkeys(names)]
     used = (f"{d['name']} for {d['stands_for']}" if d["stands_for"] else d["name"] for d in data)
     return f"Scale {plan.scale} ({', '.join(used)}): not comparable with the paper's numbers."
 
@@ -179,17 +184,28 @@ def changes(plan: Plan) -> list[str]:
         said.append(f"Every convolution has {short(settings['width'])} of its published width.")
     if settings["steps"] is not None:
         said.append(f"A training has {settings['steps']:,} iterations; the phases of the schedule keep their shares.")
-    used = sorted({spec.optimizer for spec in plan.specs.values()})
     for key, what in (
         ("strength_multiplier", "Strengths of L2 and WD are those that label the rows, times {}."),
         ("rate_multiplier", "Base learning rates are the published ones, times {}."),
     ):
-        factors = {optimizer: multiplier(settings[key], optimizer) for optimizer in used}
-        others = sorted({*factors.values()} - {1})
-        each = [f"{short(f)} for {listed([NAMES.get(o, o) for o in used if factors[o] == f])}" for f in others]
-        if others:
-            said.append(what.format(short(others[0]) if {*factors.values()} == {*others[:1]} else "; ".join(each)))
+        times = _times(plan, key, plan.specs)
+        said += [what.format(times)] if times else []
     return said
+
+
+def trained_with(plan: Plan, name: str) -> str:
+    """The sentence under a table whose runs had other strengths than its rows say."""
+    times = _times(plan, "strength_multiplier", plan.selected(name))
+    return f"Rows name the printed strengths of L2 and WD; trained with these times {times}." if times else ""
+
+
+def _times(plan: Plan, key: str, specs: Iterable[str]) -> str:
+    """By which factor a setting of specs is multiplied, or by which for each optimizer; empty if by none."""
+    used = sorted({plan.specs[spec].optimizer for spec in specs})
+    factors = {optimizer: multiplier(plan.settings[key], optimizer) for optimizer in used}
+    others = sorted({*factors.values()} - {1})
+    each = [f"{short(f)} for {listed([NAMES.get(o, o) for o in used if factors[o] == f])}" for f in others]
+    return short(others[0]) if others and {*factors.values()} == {*others[:1]} else "; ".join(each)
 
 
 def listed(names: list[str]) -> str:

@@ -150,11 +150,14 @@ def test_the_figure_has_a_line_for_each_scale_and_for_the_paper(scales, tmp_path
     drawn = plot.draw_scales(scales)
     adam, sgd = drawn.axes
     assert [ax.get_title() for ax in drawn.axes] == ["Adam, L2: 1e-3 × 20, rate × 4", "SGD, L2: 1e-3 × 5"]
-    assert [tick.get_text() for tick in adam.get_xticklabels()] == [*PAPER]
+    assert [tick.get_text() for tick in adam.get_xticklabels()] == [layer.capitalize() for layer in PAPER]
     layers, totals = adam.lines[::2], adam.lines[1::2]  # a total is a point of its own
     lines = [[*one.get_ydata(), *other.get_ydata()] for one, other in zip(layers, totals, strict=True)]
     assert lines[-1] == pytest.approx([100 * share for share in PAPER.values()])
     assert lines[:-1] == [pytest.approx([row + 5 * place for place in range(8)]) for row in (0, 12, 13, 10, 11, 15)]
+    places = [one.get_xdata()[0] for one in totals]
+    assert len({*places}) == len(places)  # so that none hides another
+    assert 7.0 < min(places) < max(places) < 8.0
     assert len(sgd.lines) == 2 * 6
     (legend,) = drawn.legends
     told = [text.get_text() for text in legend.get_texts()]

@@ -76,6 +76,16 @@ def test_the_overview_has_a_cell_for_each(campaign, root, tmp_path):
     drawn = overview.draw(plan, tmp_path / "cells.csv")
     halves = [p for ax in drawn.axes for p in ax.patches if p.get_width() == pytest.approx(0.44)]
     assert len(halves) == 2 * 314 - 54
+    heads = [text.get_text() for text in drawn.axes[3].texts]
+    assert [heads.count(head) for head in ("CIFAR10", "CIFAR100", "by act.", r"by $\gamma$", "Total")] == [
+        1,
+        1,
+        2,
+        2,
+        0,
+    ]
+    key = [text.get_text() for text in drawn.texts]
+    assert "shares and errors 0 to 100 %, losses 0 to 4 or more; darker is larger" in key
     overview.overview(plan, tmp_path / "cells.csv", [tmp_path / "one.png", tmp_path / "two.png"])
     assert (tmp_path / "one.png").read_bytes() == (tmp_path / "two.png").read_bytes()
 

@@ -114,6 +114,9 @@ def test_figure2_counts_features_over_the_seeds(plan: Plan, runs: Path) -> None:
         assert values[0] == pytest.approx(2.5)
         assert values[-1] == pytest.approx(7.5)
         assert values.sum() == pytest.approx(10)  # y is ten times the fraction
+    drawn.draw_without_rendering()
+    assert [tick.get_text() for tick in drawn.axes[0].get_xticklabels()] == ["0", "0.5", "1"]
+    assert not any(tick.get_text().endswith(".0") for ax in drawn.axes[:7] for tick in ax.get_yticklabels())
     filled, line = drawn.axes[0].patches
     assert filled.get_fill()
     assert not line.get_fill()
@@ -122,10 +125,18 @@ def test_figure2_counts_features_over_the_seeds(plan: Plan, runs: Path) -> None:
     assert [text.get_text().split(":")[0] for text in legend.get_texts()] == ["Adam", "SGD"]
 
 
+def test_lines_stand_out_from_white() -> None:
+    """A contrast of 3 to 1, as WCAG 2 asks of graphics, even of the palest of five."""
+    for color in plot._graded([1, 2, 3, 4, 5]).values():
+        linear = [c / 12.92 if c <= 0.04045 else ((c + 0.055) / 1.055) ** 2.4 for c in color]
+        assert 1.05 / (np.dot([0.2126, 0.7152, 0.0722], linear) + 0.05) > 3
+
+
 def test_figure3_draws_every_curve(plan: Plan, simulation: Path) -> None:
     drawn = plot.draw(plan, "figure3", Path("nowhere"), simulation)
     assert len(panels(drawn)) == 9
     assert panels(drawn)["Adam, weight decay"] == 8
+    assert panels(drawn)["Adamax, L2"] == 6  # spelt as in the tables
     for number, ax in enumerate(drawn.axes, start=1):
         lines = [xy(line) for line in ax.lines]
         curves = [(x, y) for x, y in lines if len(x) > 2]

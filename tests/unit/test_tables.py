@@ -11,8 +11,9 @@ import pytest
 
 from filter_sparsity.aggregate import aggregate
 from filter_sparsity.errors import UserError
-from filter_sparsity.latex import given, latex, number, spread
-from filter_sparsity.typeset import changes, over_seeds, read_values, table
+from filter_sparsity.latex import given, latex, number, spread, tied
+from filter_sparsity.report import as_known
+from filter_sparsity.typeset import changes, over_seeds, read_values, scale_in_short, table, trained_with
 
 ROOT = Path(__file__).parents[2]
 PUBLISHED = ROOT / "report" / "references" / "paper"
@@ -58,11 +59,19 @@ def test_one_seed_has_no_spread():
         ("50 % & more_", r"50~\% \& more\_"),
         ("γ_init = 1, β", r"$\gamma_{\mathrm{init}}$ = 1, $\beta$"),
         ("|γ| < 10^{-3}", r"\textbar{}$\gamma$\textbar{} \textless{} $10^{-3}$"),
+        ("1e-3 of -180, 15 (-45) and 1 - λ", r"1e-3 of $-$180, 15 ($-$45) and 1 $-$ $\lambda$"),
         ("a\\b{c}~^#$", r"a\textbackslash{}b\{c\}\textasciitilde{}\textasciicircum{}\#\$"),
     ],
 )
 def test_special_characters_are_typeset(text, typeset):
     assert latex(text) == typeset
+
+
+def test_no_line_ends_between_a_strength_and_its_name():
+    assert tied(latex("C6: Adam L2 1e-4 β_init −0.1 − SGD")) == (
+        r"C6: Adam L2~1e-4 $\beta_{\mathrm{init}}$~$-$0.1 $-$ SGD"
+    )
+    assert tied("Section 2, last paragraph; Tables 1 and 4") == "Section~2, last paragraph; Tables~1 and~4"
 
 
 def test_a_character_without_a_glyph_is_refused_in_one_line():
@@ -117,10 +126,34 @@ def test_what_a_scale_changes_is_named_by_optimizer(paper_plan):
     """adam, sgd, rmsprop and their kin: one factor for all, or each its own."""
     one = replace(paper_plan, settings=paper_plan.settings | {"strength_multiplier": 11})
     assert changes(one) == ["Strengths of L2 and WD are those that label the rows, times 11."]
+    assert trained_with(one, "table1") == "Rows name the printed strengths of L2 and WD; trained with these times 11."
+    some = replace(paper_plan, settings=paper_plan.settings | {"strength_multiplier": {"adam": 20, "sgd": 5}})
+    assert trained_with(some, "table1").endswith("these times 5 for SGD; 20 for Adam.")
+    assert trained_with(paper_plan, "table1") == ""
     two = replace(
         paper_plan, settings=paper_plan.settings | {"rate_multiplier": {"adam": 4, "amsgrad": 4, "rmsprop": 3}}
     )
     assert changes(two) == ["Base learning rates are the published ones, times 3 for RMSProp; 4 for Adam and AMSGrad."]
+
+
+def test_tables_and_figures_say_alike_what_they_show(paper_plan):
+    """The published data at another width; a simulation is the same at every scale."""
+    small = replace(paper_plan, settings=paper_plan.settings | {"width": 0.5})
+    said = "Scale paper (cifar100): not comparable with the paper's numbers."
+    assert scale_in_short(small, "table2") == scale_in_short(small, "figure1") == said
+    empty = [scale_in_short(small, "figure3"), scale_in_short(small, "figure4"), scale_in_short(paper_plan, "figure1")]
+    assert empty == [""] * 3  # figure4 is not drawn here
+
+
+def test_the_page_of_method_calls_networks_and_settings_by_their_names():
+    assert as_known("hidden of vgg16") == "hidden of VGG-16"
+    assert [as_known(name) for name in ("basicnet", "tiny imagenet", "imagenet", "adam 1e-4", "beta init")] == [
+        "BasicNet",
+        "Tiny-ImageNet",
+        "ImageNet",
+        "Adam 1e-4",
+        "β_init",
+    ]
 
 
 @pytest.mark.parametrize(
