@@ -272,7 +272,7 @@ def _facts(experiments: dict[str, Any]) -> Iterator[dict[str, Any]]:
             yield line(f"renders of {family}", name, fact)
     for figure, facts in experiments["figures"].items():
         for i, phase in enumerate(facts.get("phases", []), start=1):
-            drawn = f"gradients of deviation {phase['deviation']:g} for {phase['iterations']} iterations"
+            drawn = f"gradients of standard deviation {phase['deviation']:g} for {phase['iterations']} iterations"
             yield line(figure, f"phase {i}", phase, drawn)
         for name, fact in facts.items():
             if isinstance(fact, dict) and "value" in fact:
