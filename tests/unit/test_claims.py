@@ -209,6 +209,15 @@ def test_claims_select_specs_and_add_none(paper_plan):
     } <= known  # else a claim compares what no table trains
 
 
+@pytest.mark.parametrize(
+    ("value", "measure", "said"),
+    [(0.0, "test_error", "0.0 points"), (-1e-5, "test_error", "0.0 points"), (-0.004, "test_loss", "0.00")]
+    + [(0.0712, "test_error", "+7.1 points"), (-0.5, "test_loss", "−0.50")],
+)
+def test_a_difference_that_is_rounded_to_nothing_has_no_sign(value, measure, said):
+    assert claims.number(value, measure, differs=True, signed=True) == said
+
+
 def test_an_interval_of_shares_ends_where_shares_do(narrow_plan):
     """Of 0.01 and 0.03 Student's t says 0.02 give or take 0.063."""
     values = pd.DataFrame([("a", "test_error", "", k, v) for k, v in ((0, 0.01), (1, 0.03))]).set_index([0, 1, 2, 3])[4]
