@@ -211,8 +211,13 @@ def test_claims_select_specs_and_add_none(paper_plan):
 
 @pytest.mark.parametrize(
     ("value", "measure", "said"),
-    [(0.0, "test_error", "0.0 points"), (-1e-5, "test_error", "0.0 points"), (-0.004, "test_loss", "0.00")]
-    + [(0.0712, "test_error", "+7.1 points"), (-0.5, "test_loss", "−0.50")],
+    [
+        (0.0, "test_error", "0.0 points"),
+        (-1e-5, "test_error", "0.0 points"),
+        (-0.004, "test_loss", "0.00"),
+        (0.0712, "test_error", "+7.1 points"),
+        (-0.5, "test_loss", "−0.50"),
+    ],
 )
 def test_a_difference_that_is_rounded_to_nothing_has_no_sign(value, measure, said):
     assert claims.number(value, measure, differs=True, signed=True) == said
