@@ -97,11 +97,11 @@ def _sides(test: dict[str, Any]) -> list[dict[str, Any]]:
 def _test(test: dict[str, Any], values: pd.Series, simulations: Path, plan: Plan) -> dict[str, Any]:
     region = next(r for r in REGIONS if r in test)
     if "simulated" in test:
-        found = pd.Series(dtype=float)
+        by_seed = pd.Series(dtype=float)
         effect, low, high, n = _simulated(test, simulations / f"{test['simulated']}.csv")
     else:
-        found = _by_seed(test, values)
-        effect, low, high, n = interval(found, one_feature(test, plan))
+        by_seed = _by_seed(test, values)
+        effect, low, high, n = interval(by_seed, one_feature(test, plan))
         if test["measure"] not in LOSSES:  # a share, or a difference of two: few seeds' interval may reach beyond
             low, high = np.clip((low, high), -1.0 if "minus" in test else 0.0, 1.0)
     verdict = "not measured" if n == 0 else "undecided" if n == 1 else decided(region, test[region], low, high)
@@ -124,7 +124,7 @@ def _test(test: dict[str, Any], values: pd.Series, simulations: Path, plan: Plan
         "verdict": verdict,
         "given": bool(test.get("given")),
         **{side: test.get(side, {}).get("spec", "") for side in ("of", "minus")},
-        "seeds": " ".join(map(str, found.index)),
+        "seeds": " ".join(map(str, by_seed.index)),
     }
 
 

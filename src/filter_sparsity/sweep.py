@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from . import paths, stored
-from .datasets import read_datasets
+from .datasets import Dataset, read_datasets
 from .errors import UserError
 from .paths import COMPOSED
 from .plan import Plan, spec_ids
@@ -34,14 +34,14 @@ def overlay(settings: dict[str, Any], path: Path) -> dict[str, Any]:
     """A configuration file above other settings, and below it the one that it extends. Raises UserError."""
     own = read_yaml(path) or {}
     if below := own.get("extends"):
-        settings = merge(settings, read_yaml(Path(below)))
+        settings = merge(settings, read_yaml(Path(below)) or {})
     return merge(settings, own)
 
 
 def build_plan(settings: dict[str, Any]) -> Plan:
     """Resolve everything. `settings` is the merged configuration. Raises UserError for anything impossible."""
     validate(settings, "config", "configuration")
-    if (below := settings.get("extends")) and read_yaml(Path(below)).get("extends"):
+    if (below := settings.get("extends")) and (read_yaml(Path(below)) or {}).get("extends"):
         raise UserError(f"{below} extends a file, too: only one may stand below a configuration file")
     # How long a call may take is no part of what it makes, and what was extended is in the settings already.
     settings = {k: v for k, v in settings.items() if k != "time_limit"} | {"extends": None}
@@ -53,14 +53,8 @@ def build_plan(settings: dict[str, Any]) -> Plan:
         known = ", ".join(experiments["seeds"])
         raise UserError(f"{path}: seeds: none are given for the scale {scale!r}: there are {known}")
     datasets = read_datasets(Path(settings["datasets"]))
-    for key in ("stand_ins", "mirrors", "by_hand"):
-        for name in settings.get(key) or []:
-            if name not in datasets:
-                known = ", ".join(datasets)
-                raise UserError(f"the configuration's {key}: {name!r} is not in {settings['datasets']}: {known}")
     root = Path(settings["data_root"] or paths.ORIGINAL)
-    if root.exists() and not root.is_dir():
-        raise UserError(f"the configuration's data_root: {root} is not a folder")
+    _data_as_said(settings, datasets, root)
     if settings.get("by_hand") is None:
         there = [name for name, d in datasets.items() if d.found(root) or paths.prepared(name).exists()]
         settings = {**settings, "by_hand": [name for name in there if datasets[name].obtain == "by hand"]}
@@ -93,6 +87,17 @@ def build_plan(settings: dict[str, Any]) -> Plan:
         claims=claims,
         runs=None if kept is None else stored.seeds(kept, resolver.specs),
     )
+
+
+def _data_as_said(settings: dict[str, Any], datasets: Mapping[str, Dataset], root: Path) -> None:
+    """Raise UserError where the configuration names data that there are not, or a place that holds none."""
+    for key in ("stand_ins", "mirrors", "by_hand"):
+        for name in settings.get(key) or []:
+            if name not in datasets:
+                known = ", ".join(datasets)
+                raise UserError(f"the configuration's {key}: {name!r} is not in {settings['datasets']}: {known}")
+    if root.exists() and not root.is_dir():
+        raise UserError(f"the configuration's data_root: {root} is not a folder")
 
 
 def build_plans(settings: dict[str, Any]) -> tuple[Plan, Plan | None, Plan | None]:
