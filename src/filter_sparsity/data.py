@@ -9,7 +9,7 @@ training images (in [0, 1]) and the content digest as metadata. Of a dataset tha
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +18,7 @@ from PIL import Image
 
 from . import tensors
 from .errors import UserError
-from .paths import renders_of
+from .paths import renders_of, shrunk_from
 from .sources import DOWNLOADS, INDEXED, SOURCES, Files, Source
 
 SPLITS = ("train", "test")
@@ -69,13 +69,35 @@ def prepare(name: str, root: Path, out: Path, digest: str = "", mirror: str = ""
     """
     if name in INDEXED:
         return write_index(name, INDEXED[name](root), out, digest)
-    if name not in SOURCES:
+    base, side = shrunk_from(name) or (name, None)
+    if base not in SOURCES:
         known = ", ".join([*SOURCES, *INDEXED])
         raise UserError(f"there is no source for the dataset {name!r}: there are {known}")
-    if name in DOWNLOADS:
-        DOWNLOADS[name](root, mirror)
-    source = SOURCES[name](root, rendered) if renders_of(name) else SOURCES[name](root)
-    return write(name, source, out, digest)
+    if base in DOWNLOADS:
+        DOWNLOADS[base](root, mirror)
+    source = SOURCES[base](root, rendered) if renders_of(base) else SOURCES[base](root)
+    return write(name, source if side is None else shrink(source, side), out, digest)
+
+
+def shrink(source: Source, side: int) -> Source:
+    """The same images with means over squares of pixels, rounded to the nearest level, half up.
+
+    Raises UserError for a side that does not divide the images'.
+    """
+
+    def smaller(images: np.ndarray) -> np.ndarray:
+        n, channels, before, _ = images.shape
+        factor, rest = divmod(before, side)
+        if rest or not factor:
+            raise UserError(f"images of side {before} cannot be averaged to side {side}: it does not divide theirs")
+        squares = images.reshape(n, channels, side, factor, side, factor)
+        return ((squares.sum((3, 5), np.uint32) * 2 + factor**2) // (2 * factor**2)).astype(np.uint8)
+
+    splits = {
+        split: (np.concatenate([smaller(images[i : i + CHUNK]) for i in range(0, len(images), CHUNK)]), labels)
+        for split, (images, labels) in ((split, getattr(source, split)) for split in SPLITS)
+    }
+    return replace(source, **splits)
 
 
 def write(name: str, source: Source, out: Path, expected: str = "") -> str:

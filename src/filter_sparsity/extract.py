@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import csv
-import io
 import json
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -18,6 +16,7 @@ from .data import Index, Prepared
 from .errors import UserError
 from .images import Images, opened
 from .models import ConvNet, build
+from .optim import decay_floor
 from .paths import write_text
 from .prune import remove
 from .spec import Spec
@@ -137,22 +136,27 @@ def extract_run(spec: Spec, seed: int, data: Prepared | Index, folder: Path, dev
         raise UserError(
             f"{folder} was trained on other data than those now prepared as {data.name}: delete it and train again"
         )
-    history = records.read_history(folder / "history.csv")
+    history, startup = (records.read_lines(folder / name) for name in ("history.csv", "silent.csv"))
     if origin.get("files_digest", "") not in ("", records.files_digest(folder)):  # runs of earlier versions have none
         raise UserError(f"{folder} does not hold what was trained, but something changed: delete it and train again")
     measured, features = measure(spec, model, data)
-    table = io.StringIO()
-    lines = csv.DictWriter(table, features[0], lineterminator="\n")
-    lines.writeheader()
-    lines.writerows({k: f"{v:.7g}" if isinstance(v, np.floating) else v for k, v in f.items()} for f in features)
+    lines = [{k: f"{v:.7g}" if isinstance(v, np.floating) else v for k, v in f.items()} for f in features]
     record = {
         "spec_id": spec.id,
         "seed": seed,
         "spec": spec.to_dict(),
         "provenance": {**origin, "measured_by": provenance.commit()},
-        "measured": {"train_loss": history[-1]["train_loss"], **measured},
+        "measured": {
+            "train_loss": history[-1]["train_loss"],
+            **measured,
+            **{
+                name: {layer: share for layer, share in line.items() if layer != "step"}
+                for name, line in (("silent_early", startup[0]), ("silent_late", startup[-1]))
+            },
+            "decay_floor": decay_floor(spec),
+        },
     }
-    write_text(folder / "features.csv", table.getvalue())
+    write_text(folder / "features.csv", records.as_csv(lines))
     write_text(folder / "record.json", records.sealed(record))
 
 

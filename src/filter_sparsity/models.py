@@ -61,13 +61,15 @@ class ConvNet(nn.Module):
         self.negative_slope = spec.negative_slope
         self.pool_after = frozenset(network.pool_after)
         self.average = network.pool == "average"
+        self.head_average = network.head_pool == "average"
         convs, norms = [], []
         for i, (filters, kernel) in enumerate(zip(network.filters, network.kernels, strict=True), start=1):
             convs.append(nn.Conv2d(channels, filters, kernel, padding=kernel // 2, bias=network.conv_bias))
             norms.append(nn.BatchNorm2d(filters))
             channels = filters
             side //= 2 if i in self.pool_after else 1
-        widths = [channels * side * side, *network.hidden, classes]
+        positions = 1 if self.head_average else side * side
+        widths = [channels * positions, *network.hidden, classes]
         head = [nn.Linear(inputs, outputs) for inputs, outputs in itertools.pairwise(widths)]
         self.convs = cast("Sequence[nn.Conv2d]", nn.ModuleList(convs))
         self.norms = cast("Sequence[nn.BatchNorm2d]", nn.ModuleList(norms))
@@ -85,30 +87,36 @@ class ConvNet(nn.Module):
             return x
         return F.avg_pool2d(x, 2) if self.average else F.max_pool2d(x, 2)
 
-    def classify(self, x: Tensor) -> Tensor:
-        """Logits from the last feature maps."""
-        x = x.flatten(1)
+    def classify(self, x: Tensor, seen: list[Tensor] | None = None) -> Tensor:
+        """Logits from the last feature maps. `seen` gets the hidden layers' activations (N, units)."""
+        x = x.mean((2, 3)) if self.head_average else x.flatten(1)
         for linear, norm in zip(self.head[:-1], self.head_norms, strict=True):
             x = F.relu(norm(linear(x)))
+            if seen is not None:
+                seen.append(x)
         return self.head[-1](x)
 
-    def forward(self, x: Tensor) -> Tensor:
+    def forward(self, x: Tensor, seen: list[Tensor] | None = None) -> Tensor:
+        """Logits. `seen` gets every layer's activations after its pooling, C1 first, then the hidden layers'."""
         for i, (conv, norm) in enumerate(zip(self.convs, self.norms, strict=True), start=1):
             x = norm(convolve(conv, x))
             # The maximum before a rising activation gives the same values and is cheaper by the pooled positions.
             x = self.pool(self.activation(x), i) if self.average else self.activation(self.pool(x, i))
-        return self.classify(x)
+            if seen is not None:
+                seen.append(x)
+        return self.classify(x, seen)
 
 
 def build(spec: Spec, channels: int, side: int, classes: int) -> ConvNet:
     """A network for images of `channels` x `side` x `side`, weights drawn from torch's global generator.
 
-    Weights are Xavier-initialised with the gain for ReLU (Section 2.1 of the main paper), biases 0; gamma and beta
-    start where the spec says (Section 4 and Table 3 of the supplement).
+    Weights are Xavier-initialised with the gain for ReLU (Section 2.1 of the main paper), biases 0, the head's only if
+    its `head_init` says so; gamma and beta start where the spec says (Section 4 and Table 3 of the supplement).
     """
     model = ConvNet(spec, channels, side, classes)
+    xavier = (nn.Conv2d, nn.Linear) if spec.network.head_init == "xavier" else (nn.Conv2d,)
     for module in model.modules():
-        if isinstance(module, nn.Conv2d | nn.Linear):
+        if isinstance(module, xavier):
             nn.init.xavier_uniform_(module.weight, gain=nn.init.calculate_gain("relu"))
             if module.bias is not None:
                 nn.init.zeros_(module.bias)

@@ -125,3 +125,24 @@ def decay(parameters: Iterable[Tensor], strength: float | Tensor) -> None:
     """Weight decay: theta <- (1 - strength) * theta."""
     for parameter in parameters:
         parameter.mul_(1 - strength)
+
+
+def decay_floor(spec: Spec) -> float:
+    """What is left of |gamma| at the end of a training in which it gets no gradient but its regularizer's.
+
+    Only decay that gets below the threshold of 1e-3 here can make a filter count as pruned in so many steps.
+    """
+    gamma = torch.nn.Parameter(torch.tensor([spec.gamma_init]))
+    regularized = spec.unregularized != "norms"
+    l2 = spec.strength if regularized and spec.regularizer == "l2" else 0.0
+    arguments = {k: tuple(v) if isinstance(v, list) else v for k, v in spec.hyperparameters.items()}
+    optimizer = make_optimizer(spec.algorithm, [gamma], l2=l2, lr=spec.rate, **arguments)
+    gamma.grad = torch.zeros_like(gamma)
+    for phase, steps in enumerate(spec.phase_steps):
+        factor = spec.rate_decay**phase
+        optimizer.param_groups[0]["lr"] = spec.rate * spec.gamma_rate_scale * factor
+        for _ in range(steps):
+            optimizer.step()
+            if regularized and spec.regularizer == "wd":
+                decay([gamma], spec.strength * factor)
+    return float(gamma.detach().abs())

@@ -16,7 +16,8 @@ REFERENCES = Path("report/references")
 PUBLISHED = REFERENCES / "paper"  # the paper's tables
 TOLERANCES = REFERENCES / "tolerances.yaml"
 
-TRAINED = ("weights.safetensors", "affine.safetensors", "history.csv", "provenance.json")  # what `train` leaves
+# What `train` leaves, the last one last.
+TRAINED = ("weights.safetensors", "affine.safetensors", "history.csv", "silent.csv", "provenance.json")
 
 COMPOSED = ("plain", "cluttered")  # <family>_<one of these> is a dataset composed of the family's renders
 
@@ -35,6 +36,12 @@ def renders_of(dataset: str) -> str | None:
     """The family of renders that a dataset is composed of, if it is."""
     family, _, kind = dataset.rpartition("_")
     return family if family and kind in COMPOSED else None
+
+
+def shrunk_from(dataset: str) -> tuple[str, int] | None:
+    """The dataset that `<dataset>_<side>` has the images of, averaged to that side in pixels, and the side."""
+    base, _, side = dataset.rpartition("_")
+    return (base, int(side)) if base and side.isdecimal() else None
 
 
 def rendered(family: str) -> Path:

@@ -51,7 +51,8 @@ class Plan:
         own = self.settings
         factors = [own["strength_multiplier"], own["rate_multiplier"]]
         each = [f for factor in factors for f in (factor.values() if isinstance(factor, dict) else [factor])]
-        return not own["stand_ins"] and own["steps"] is None and {own["width"], *each} == {1}
+        as_published = not own["stand_ins"] and own["image_side"] is None and own["steps"] is None
+        return as_published and {own["width"], *each} == {1}
 
     @property
     def home(self) -> str:

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import csv
 import hashlib
+import io
 import json
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -90,8 +92,17 @@ def files_digest(folder: Path) -> str:
     return sha.hexdigest()
 
 
-def read_history(path: Path) -> list[dict[str, float]]:
-    """The lines of history.csv, epoch by epoch."""
+def as_csv(lines: Sequence[Mapping[str, Any]]) -> str:
+    """Lines of equal keys as CSV, the keys first."""
+    table = io.StringIO()
+    writer = csv.DictWriter(table, lines[0], lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(lines)
+    return table.getvalue()
+
+
+def read_lines(path: Path) -> list[dict[str, float]]:
+    """The lines of history.csv, epoch by epoch, or of silent.csv: early, and at the end."""
     try:
         with path.open(newline="") as file:
             lines = [{k: float(v) for k, v in line.items()} for line in csv.DictReader(file)]

@@ -13,7 +13,18 @@ from .paths import renders_of
 from .spec import Network, Spec
 
 # What a row may say in place of what holds for all: its numbers are no longer the paper's.
-FACTS = ("unregularized", "pool_after", "pool", "hidden", "hidden_norm", "hyperparameters", "width", "steps")
+FACTS = (
+    "unregularized",
+    "pool_after",
+    "pool",
+    "hidden",
+    "hidden_norm",
+    "head_pool",
+    "head_init",
+    "hyperparameters",
+    "width",
+    "steps",
+)
 
 
 def multiplier(setting: float | dict[str, float], optimizer: str) -> float:
@@ -123,6 +134,9 @@ class Resolver:
     def dataset(self, published: str, where: str) -> Dataset:
         """What this scale has for a published dataset."""
         name = (self.settings["stand_ins"] or {}).get(published, published)
+        side = self.settings["image_side"]
+        if side and name in self.datasets and self.datasets[name].side != side:
+            name = f"{name}_{side}"
         if name not in self.datasets:
             known = ", ".join(self.datasets)
             raise UserError(f"{self.where}: {where}: {name!r} is not in {self.settings['datasets']}: {known}")
@@ -173,6 +187,8 @@ class Resolver:
             hidden=tuple(facts["hidden"]),
             pool=facts["pool"],
             hidden_norm=facts["hidden_norm"],
+            head_pool=facts["head_pool"],
+            head_init=facts["head_init"],
         )
 
     def _there(self, dataset: Dataset) -> bool:

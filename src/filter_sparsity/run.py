@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import io
 import json
 import sys
@@ -126,10 +125,6 @@ def _write(folder: Path, training: Training, data: Prepared | Index, settings: S
     spec = training.spec
     identity = {"run": f"{spec.id} seed {training.seed}"}  # one entry: safetensors writes several in random order
     state = {key: value.detach().cpu().contiguous() for key, value in training.model.state_dict().items()}
-    table = io.StringIO()
-    lines = csv.writer(table, lineterminator="\n")
-    lines.writerow(Epoch.__dataclass_fields__)
-    lines.writerows(vars(epoch).values() for epoch in training.history)
     origin = provenance.collect(settings.device) | {
         "spec_id": spec.id,
         "seed": training.seed,
@@ -139,10 +134,11 @@ def _write(folder: Path, training: Training, data: Prepared | Index, settings: S
         "precision": settings.precision,
         "wall_seconds": round(seconds, 2),
     }
-    weights, kept, losses, source = (folder / name for name in TRAINED)
+    weights, kept, losses, silent, source = (folder / name for name in TRAINED)
     write_bytes(weights, save(state, identity))
     write_bytes(kept, save(training.affine.tensors(spec.network.layers), identity))
-    write_text(losses, table.getvalue())
+    write_text(losses, records.as_csv([vars(epoch) for epoch in training.history]))
+    write_text(silent, records.as_csv(training.silent))
     origin["files_digest"] = records.files_digest(folder)
     write_text(source, json.dumps(origin, indent=1) + "\n")
 

@@ -17,6 +17,8 @@ RECIPE = 1
 
 REGULARIZERS = ("l2", "wd", "none")
 POOLS = ("maximum", "average")
+HEAD_POOLS = ("none", "average")
+HEAD_INITS = ("xavier", "torch")
 UNREGULARIZED = ("nothing", "head", "norms")
 NOT_NEGATIVE = ("strength", "rate", "gamma_rate_scale", "beta_rate_scale", "negative_slope", "rate_decay")
 
@@ -36,6 +38,8 @@ class Network:
     hidden: tuple[int, ...]  # widths of the fully connected layers before the classifier
     pool: str = "maximum"  # maximum | average
     hidden_norm: bool = False  # whether a BatchNorm follows each of those layers
+    head_pool: str = "none"  # average: the head sees each last feature's mean over its map; none: all its positions
+    head_init: str = "xavier"  # of the head's weights and biases: as the convolutions', or torch's own for nn.Linear
 
     def __post_init__(self) -> None:
         count = len(self.filters)
@@ -47,8 +51,11 @@ class Network:
             raise UserError(f"network {self.name}: kernels are {list(self.kernels)}: only odd ones keep the map's size")
         if not set(self.pool_after) <= set(range(1, count + 1)):
             raise UserError(f"network {self.name}: pool_after is {list(self.pool_after)}: the layers are 1 to {count}")
-        if self.pool not in POOLS:
-            raise UserError(f"network {self.name}: pool is {self.pool!r}: allowed are {', '.join(POOLS)}")
+        for key, allowed in (("pool", POOLS), ("head_pool", HEAD_POOLS), ("head_init", HEAD_INITS)):
+            if getattr(self, key) not in allowed:
+                raise UserError(
+                    f"network {self.name}: {key} is {getattr(self, key)!r}: allowed are {', '.join(allowed)}"
+                )
 
     @property
     def layers(self) -> tuple[str, ...]:

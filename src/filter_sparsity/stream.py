@@ -63,6 +63,11 @@ class Stream:
         for pixels, labels in self._load([(i, None) for i in range(len(self))], EVALUATION_BATCH):
             yield self.normalised(pixels.to(self.device, non_blocking=True)), labels.to(self.device, non_blocking=True)
 
+    def sample(self, count: int) -> Tensor:
+        """Some images, normalised and cropped to their centre: the same ones at every call, evenly over the split."""
+        (pixels, _), *_ = self._load([(i, None) for i in spread(len(self), count)], count)
+        return self.normalised(pixels.to(self.device))
+
     def normalised(self, pixels: Tensor) -> Tensor:
         images = (pixels.float() / 255 - self.mean) / self.deviation
         return images.contiguous(memory_format=torch.channels_last)
@@ -80,6 +85,11 @@ class Stream:
             yield from loader
         except UserError as error:  # from a worker it comes with the worker's traceback
             raise UserError(str(error).rpartition("UserError: ")[2].strip()) from None
+
+
+def spread(length: int, count: int) -> list[int]:
+    """`count` numbers below `length`, evenly from the first on; all of them if there are no more."""
+    return [i * length // count for i in range(count)] if count < length else list(range(length))
 
 
 class _Files(Dataset):

@@ -15,6 +15,7 @@ from torch.nn import functional as F
 
 from .data import Index, Prepared
 from .errors import UserError
+from .health import EARLY, SAMPLE, silent
 from .images import Images, opened
 from .models import ConvNet, build
 from .optim import Update
@@ -162,6 +163,8 @@ class Training:
         self.history: list[Epoch] = []
         self.affine = Affine()
         self.affine.keep(0, self.model)
+        self.early = max(1, round(EARLY * spec.steps))  # when start-up health is looked at, and once more at the end
+        self.silent: list[dict[str, float]] = []  # of `health.silent`: early, and at the end
 
     @property
     def epochs(self) -> int:
@@ -198,6 +201,8 @@ class Training:
             self.step += 1
             if self.step in self.keep_at:
                 self.affine.keep(self.step, self.model)
+            if self.step in (self.early, self.spec.steps):
+                self.silent.append({"step": self.step, **silent(self.model, self.images.sample(SAMPLE))})
             if i + 1 < last:
                 pause()
         test_loss, test_error = evaluate(self.model, self.tests)
@@ -220,7 +225,7 @@ class Training:
         }
         return (
             {key: value.detach().cpu().contiguous() for key, value in tensors.items()},
-            {"step": self.step, "history": [vars(epoch) for epoch in self.history]},
+            {"step": self.step, "history": [vars(epoch) for epoch in self.history], "silent": self.silent},
         )
 
     def restore(self, tensors: dict[str, Tensor], facts: dict[str, Any]) -> None:
@@ -230,6 +235,7 @@ class Training:
             return {key.removeprefix(f"{name}."): value for key, value in tensors.items() if key.startswith(f"{name}.")}
 
         self.step, self.history = facts["step"], [Epoch(**epoch) for epoch in facts["history"]]
+        self.silent = facts["silent"]
         self.model.load_state_dict(part("model"))
         self.update.restore(part("optimizer"))
         self.affine = Affine.of(part("affine"), self.spec.network.layers)

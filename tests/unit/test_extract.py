@@ -203,7 +203,7 @@ def test_a_record_holds_what_was_measured(trained, data):
     record = records.read(folder / "record.json", spec.id, 1)
     model = load(spec, 1, folder / "weights.safetensors", data, CPU)
     measured, features = measure(spec, model, data)
-    history = records.read_history(folder / "history.csv")
+    history = records.read_lines(folder / "history.csv")
     assert record["measured"] == {"train_loss": history[-1]["train_loss"], **measured}
     assert measured["test_error"] == history[-1]["test_error"]
     assert measured["test_loss"] == pytest.approx(history[-1]["test_loss"], rel=1e-6)

@@ -111,7 +111,7 @@ def test_the_origin_of_another_run_is_refused(tmp_path):
 def test_histories_are_read_as_numbers(tmp_path):
     path = tmp_path / "history.csv"
     path.write_text("epoch,train_loss\n1,0.5\n2,2.5e-1\n")
-    assert records.read_history(path) == [{"epoch": 1, "train_loss": 0.5}, {"epoch": 2, "train_loss": 0.25}]
+    assert records.read_lines(path) == [{"epoch": 1, "train_loss": 0.5}, {"epoch": 2, "train_loss": 0.25}]
 
 
 @pytest.mark.parametrize("content", ["", "epoch,train_loss\n", "epoch,train_loss\n1\n", "epoch\nmany\n", None])
@@ -119,7 +119,7 @@ def test_a_damaged_history_is_refused(tmp_path, content):
     path = tmp_path / "history.csv"
     if content is not None:
         path.write_text(content)
-    assert refused(lambda: records.read_history(path)).startswith(str(path))
+    assert refused(lambda: records.read_lines(path)).startswith(str(path))
 
 
 @pytest.mark.parametrize("read", [records.read_affine, records.read_features])

@@ -28,7 +28,7 @@ def test_a_run_leaves_its_weights_histories_and_origin(make_spec, data, tmp_path
     model, history, affine = train(spec, 2, data, CPU, history_points=3)
     for key, value in load_file(folder / "weights.safetensors").items():
         assert torch.equal(value, model.state_dict()[key])
-    lines = records.read_history(folder / "history.csv")
+    lines = records.read_lines(folder / "history.csv")
     assert lines == [{k: float(v) for k, v in vars(epoch).items()} for epoch in history]
     kept = records.read_affine(folder / "affine.safetensors")
     for key, value in affine.tensors(spec.network.layers).items():
