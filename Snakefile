@@ -55,7 +55,7 @@ if PLAN is not STORED:
 include: "workflow/rules/tables.smk"
 include: "workflow/rules/figures.smk"
 include: "workflow/rules/judge.smk"
-include: "workflow/rules/assumptions.smk"
+include: "workflow/rules/sensitivity.smk"
 include: "workflow/rules/report.smk"
 include: "workflow/rules/page.smk"
 include: "workflow/rules/check.smk"

@@ -159,21 +159,21 @@ def overview(args: argparse.Namespace) -> None:
 
 
 def report(args: argparse.Namespace) -> None:
-    from .report import assumptions, report, verdict
+    from .report import sensitivity, report, verdict
 
     verdicts = []
     for home in args.verdict or []:
         picture = os.path.relpath(home / "figures" / "overview.pdf", args.out.parent)
         verdicts.append(verdict(Plan.from_json(home / "plan.json"), home / "verdict", picture))
     assumed = None
-    if home := args.assumptions:
+    if home := args.sensitivity:
         picture = os.path.relpath(home / "figures" / "scales.pdf", args.out.parent)
-        assumed = assumptions(Plan.from_json(home / "plan.json"), home / "assumptions.csv", picture)
+        assumed = sensitivity(Plan.from_json(home / "plan.json"), home / "sensitivity.csv", picture)
     write_text(args.out, report(Plan.from_json(args.plan), args.runs, args.template, verdicts, assumed))
 
 
-def assumptions(args: argparse.Namespace) -> None:
-    from .assumptions import compare
+def sensitivity(args: argparse.Namespace) -> None:
+    from .sensitivity import compare
 
     _write_csv(args.out, compare(Plan.from_json(args.plan), args.table, args.reference, args.published))
 
@@ -181,13 +181,13 @@ def assumptions(args: argparse.Namespace) -> None:
 def scales(args: argparse.Namespace) -> None:
     from .plot import plot_scales
 
-    plot_scales(args.assumptions, args.out)
+    plot_scales(args.sensitivity, args.out)
 
 
 def readme(args: argparse.Namespace) -> None:
     from .judge import into_readme
 
-    into_readme(args.verdict, args.overview, args.assumptions, args.readme, args.picture)
+    into_readme(args.verdict, args.overview, args.sensitivity, args.readme, args.picture)
 
 
 def compile(args: argparse.Namespace) -> None:
@@ -367,20 +367,20 @@ def parser() -> argparse.ArgumentParser:
     p = verb(report, "Typeset the report around its tables and figures as LaTeX.")
     needs(p, "--plan", "--runs", "--template")
     p.add_argument("--verdict", type=Path, action="append", help="results of a scale whose verdict is shown, in order")
-    p.add_argument("--assumptions", type=Path, help="results of the stored runs that vary assumed facts")
+    p.add_argument("--sensitivity", type=Path, help="results of the stored runs that vary assumed facts")
     needs(p, "--out")
 
-    p = verb(assumptions, "Say of assumed facts that were varied how near each comes to the paper's sparsities.")
+    p = verb(sensitivity, "Say of assumed facts that were varied how near each comes to the paper's sparsities.")
     needs(p, "--plan", "--table", "--reference", "--published", "--out")
 
     p = verb(scales, "Draw what width and steps change, among the facts that were varied.")
-    needs(p, "--assumptions", help="what `assumptions` wrote")
+    needs(p, "--sensitivity", help="what `sensitivity` wrote")
     needs(p, "--out", nargs="+", help="files; their endings say the formats")
 
     p = verb(readme, "Write the verdict of stored records into the README.")
     needs(p, "--verdict", help="verdict.json")
     needs(p, "--overview", help="the picture of all cells")
-    p.add_argument("--assumptions", type=Path, help="what `assumptions` wrote")
+    p.add_argument("--sensitivity", type=Path, help="what `sensitivity` wrote")
     p.add_argument("--readme", type=Path, default=Path("README.md"))
     p.add_argument("--picture", type=Path, default=Path("docs/overview.png"))
 

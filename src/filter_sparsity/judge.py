@@ -11,7 +11,7 @@ from typing import Any
 import pandas as pd
 
 from .aggregate import aggregate
-from .assumptions import by_scale, read_compared
+from .sensitivity import by_scale, read_compared
 from .errors import UserError
 from .paths import whole, write_text
 from .plan import Plan
@@ -114,7 +114,7 @@ START, END = "<!-- verdict: written by `snakemake readme` -->", "<!-- end of ver
 def for_readme(found: dict[str, Any], picture: str, varied: pd.DataFrame | None = None) -> str:
     """The verdict of stored records as the README's first screen shows it, between its two markers.
 
-    `varied` is what `assumptions.compare` gives.
+    `varied` is what `sensitivity.compare` gives.
     """
     if not found["runs"]:
         said = f"**The verdict**: no runs of real images (scale `{found['scale']}`) are stored yet."

@@ -91,9 +91,9 @@ def verdict(scale: str, name: str) -> Path:
     return RESULTS / scale / "verdict" / name
 
 
-def assumptions(scale: str) -> Path:
+def sensitivity(scale: str) -> Path:
     """How near each varied fact comes to the paper."""
-    return RESULTS / scale / "assumptions.csv"
+    return RESULTS / scale / "sensitivity.csv"
 
 
 def reference(scale: str, ending: str = "csv") -> Path:

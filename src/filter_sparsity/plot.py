@@ -21,7 +21,7 @@ from matplotlib.patches import Patch
 from matplotlib.ticker import EngFormatter, MaxNLocator
 
 from . import data, records
-from .assumptions import by_scale, read_compared
+from .sensitivity import by_scale, read_compared
 from .claims import NAMES
 from .errors import UserError
 from .paths import of_data, of_run, whole
@@ -280,7 +280,7 @@ def _simulation(figure: dict[str, Any], path: Path) -> Figure:
 
 
 def plot_scales(compared: Path, out: Sequence[Path]) -> None:
-    """Draw what width and steps change, from what `assumptions.compare` gave, into each of `out` (.pdf, .png)."""
+    """Draw what width and steps change, from what `sensitivity.compare` gave, into each of `out` (.pdf, .png)."""
     save(lambda: draw_scales(read_compared(compared)), out)
 
 

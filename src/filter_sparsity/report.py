@@ -15,7 +15,7 @@ import pandas as pd
 
 from . import paths, provenance, stored
 from .aggregate import read_records
-from .assumptions import read_compared
+from .sensitivity import read_compared
 from .claims import CONFIDENCE, NAMES
 from .errors import UserError
 from .judge import told, undecidable
@@ -59,7 +59,7 @@ def report(
         "scale": plan.scale,
         "stored": plan.runs is not None,
         "verdicts": list(verdicts),
-        "assumptions": assumed,
+        "sensitivity": assumed,
         "changes": changes(plan),
         "seeds": number_of_seeds(plan),
         "networks": sum(len(plan.seeds_of(spec)) for spec in plan.specs),
@@ -169,7 +169,7 @@ def sentence(found: dict[str, Any]) -> str:
     )
 
 
-def assumptions(plan: Plan, compared: Path, picture: str) -> dict[str, Any]:
+def sensitivity(plan: Plan, compared: Path, picture: str) -> dict[str, Any]:
     """What the report says of assumed facts that were varied: each group's rows, nearest to the paper first."""
     frame = read_compared(compared)
     told = [str(name).removesuffix("_paper") for name in frame if str(name).endswith("_paper")]
@@ -213,7 +213,7 @@ def _points(change: float) -> str:
 
 
 def _assumed(line: dict[Any, Any], layers: list[str]) -> dict[str, Any]:
-    """A row of the page, from a line of `assumptions.compare`; what it lacks stays empty."""
+    """A row of the page, from a line of `sensitivity.compare`; what it lacks stays empty."""
 
     def cell(key: str, metric: str) -> str:
         return number(line[key], metric) if key in line else ""

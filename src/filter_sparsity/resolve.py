@@ -134,9 +134,8 @@ class Resolver:
     def dataset(self, published: str, where: str) -> Dataset:
         """What this scale has for a published dataset."""
         name = (self.settings["stand_ins"] or {}).get(published, published)
-        side = self.settings["image_side"]
-        if side and name in self.datasets and self.datasets[name].side != side:
-            name = f"{name}_{side}"
+        shrunk = f"{name}_{self.settings['image_side']}"
+        name = shrunk if shrunk in self.datasets else name
         if name not in self.datasets:
             known = ", ".join(self.datasets)
             raise UserError(f"{self.where}: {where}: {name!r} is not in {self.settings['datasets']}: {known}")

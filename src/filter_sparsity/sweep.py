@@ -116,7 +116,7 @@ def build_plans(settings: dict[str, Any]) -> tuple[Plan, Plan | None, Plan | Non
     for name, table in plan.tables.items():
         if table["reference"] and not (paths.PUBLISHED / table["reference"]).exists():
             raise UserError(f"tables.{name}.reference: there is no {paths.PUBLISHED / table['reference']}")
-    return plan, other("verdict"), other("assumptions", records="stored")
+    return plan, other("verdict"), other("sensitivity", records="stored")
 
 
 def _table(resolver: Resolver, name: str, table: dict[str, Any]) -> dict[str, Any]:

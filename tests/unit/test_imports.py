@@ -26,7 +26,7 @@ TORCH_FREE = (
     "claims",
     "judge",
     "keys",
-    "assumptions",
+    "sensitivity",
     "check",
     "latex",
     "typeset",

@@ -144,7 +144,7 @@ def test_a_damaged_index_is_one_line(tmp_path):
         stored.index(tmp_path / "x.json")
 
 
-@pytest.mark.parametrize("scale", ["quick", "reduced", "assumptions"])
+@pytest.mark.parametrize("scale", ["quick", "reduced", "sensitivity"])
 def test_what_is_stored_here_is_of_commits_and_not_of_changes_to_them(root, scale):
     kept = stored.index(root / paths.reference(scale, "json"))
     commits = [kept["environments"][run["environment"]]["commit"] for run in kept["runs"].values()]

@@ -62,10 +62,10 @@ def test_a_campaign_has_every_run(project):
 
 
 def test_assumed_facts_are_varied_at_their_own_scale_only(project):
-    planned = jobs(project.snakemake("-n", "campaign", "--configfile", "config/assumptions.yaml"))
+    planned = jobs(project.snakemake("-n", "campaign", "--configfile", "config/sensitivity.yaml"))
     assert planned["train"] == planned["extract"] == (17 + 15) * 3
     planned = jobs(project.snakemake("-n", "report", "--configfile", "config/stored.yaml"))
-    assert planned["assumptions_compared"] == 1
+    assert planned["compare_sensitivity"] == 1
     assert planned["plan"] == 2
     assert "train" not in planned
 
@@ -112,7 +112,7 @@ def test_tables_and_figures_need_no_latex(project):
     ("arguments", "said"),
     [
         (["--config", "width=-1"], "width: -1 is less than or equal to the minimum of 0"),
-        (["--config", "widht=1"], "unknown key 'widht'; allowed are assumptions, by_hand, campaign, data_root"),
+        (["--config", "widht=1"], "unknown key 'widht'; allowed are sensitivity, by_hand, campaign, data_root"),
         (["--config", "device=tpu"], "device: 'tpu' is not one of cpu, cuda, auto"),
         (["--config", "scale=huge"], "seeds: none are given for the scale 'huge'"),
         (["--config", "experiments=nowhere.yaml"], "cannot read nowhere.yaml: No such file or directory"),

@@ -17,7 +17,7 @@ from snakemake.cli import parse_args
 from test_plan import jobs
 
 from filter_sparsity import claims, cli, judge, keys, paths, stored
-from filter_sparsity.assumptions import compare
+from filter_sparsity.sensitivity import compare
 from filter_sparsity.sweep import build_plan, build_plans, merge
 from filter_sparsity.validation import read_yaml
 

@@ -9,8 +9,8 @@ rule typeset_report:
         plan=paths.plan(SCALE),
         template="report/report.tex.j2",
         verdicts=[paths.verdict(home, "verdict.json") for home in SHOWN],
-        page="report/assumptions.tex.j2",
-        varied=[paths.assumptions(VARIED.home)] if VARIED else [],
+        page="report/sensitivity.tex.j2",
+        varied=[paths.sensitivity(VARIED.home)] if VARIED else [],
     output:
         paths.report(SCALE, "tex"),
     log:
@@ -19,7 +19,7 @@ rule typeset_report:
     params:
         runs=paths.runs(SCALE),
         verdicts=" ".join(f"--verdict {paths.RESULTS / home}" for home in SHOWN),
-        varied=f"--assumptions {paths.RESULTS / VARIED.home}" if VARIED else "",
+        varied=f"--sensitivity {paths.RESULTS / VARIED.home}" if VARIED else "",
     message:
         "typeset the report"
     shell:
@@ -63,12 +63,12 @@ if STORED:
         input:
             verdict=paths.verdict(STORED.home, "verdict.json"),
             overview=paths.figure(STORED.home, "overview", "png"),
-            varied=[paths.assumptions(VARIED.home)] if VARIED else [],
+            varied=[paths.sensitivity(VARIED.home)] if VARIED else [],
         log:
             paths.log(STORED.home, "readme"),
         localrule: True
         params:
-            varied=f"--assumptions {paths.assumptions(VARIED.home)}" if VARIED else "",
+            varied=f"--sensitivity {paths.sensitivity(VARIED.home)}" if VARIED else "",
         message:
             "write the verdict into README.md"
         shell:

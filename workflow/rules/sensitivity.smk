@@ -3,15 +3,15 @@
 
 if VARIED:
 
-    rule assumptions_compared:
+    rule compare_sensitivity:
         input:
             paths.PUBLISHED.glob("*.csv"),
             [paths.reference(VARIED.scale)] if stored_index(VARIED) else [],
             plan=paths.plan(VARIED.home),
         output:
-            paths.assumptions(VARIED.home),
+            paths.sensitivity(VARIED.home),
         log:
-            paths.log(VARIED.home, "assumptions"),
+            paths.log(VARIED.home, "sensitivity"),
         params:
             table=next(iter(VARIED.tables)),
             reference=paths.reference(VARIED.scale),
@@ -19,12 +19,12 @@ if VARIED:
         message:
             "compare assumed facts that were varied"
         shell:
-            "filter-sparsity assumptions --plan {input.plan:q} --table {params.table} --reference {params.reference:q}"
+            "filter-sparsity sensitivity --plan {input.plan:q} --table {params.table} --reference {params.reference:q}"
             " --published {params.published:q} --out {output:q} > {log:q} 2>&1"
 
     rule scales:
         input:
-            paths.assumptions(VARIED.home),
+            paths.sensitivity(VARIED.home),
         output:
             [paths.figure(VARIED.home, "scales", ending) for ending in ("pdf", "png")],
         log:
@@ -33,4 +33,4 @@ if VARIED:
         message:
             "draw what width and steps change"
         shell:
-            "filter-sparsity scales --assumptions {input:q} --out {output:q} > {log:q} 2>&1"
+            "filter-sparsity scales --sensitivity {input:q} --out {output:q} > {log:q} 2>&1"

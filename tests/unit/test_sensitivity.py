@@ -7,11 +7,11 @@ from dataclasses import asdict, replace
 import pytest
 
 from filter_sparsity import plot
-from filter_sparsity.assumptions import by_scale, compare, read_compared
+from filter_sparsity.sensitivity import by_scale, compare, read_compared
 from filter_sparsity.errors import UserError
 from filter_sparsity.judge import at_other_scales
 from filter_sparsity.latex import fill
-from filter_sparsity.report import assumptions
+from filter_sparsity.report import sensitivity
 from filter_sparsity.sparsity import conv_parameters
 from filter_sparsity.sweep import build_plan, merge
 from filter_sparsity.validation import read_yaml
@@ -32,14 +32,14 @@ OFF = {
 
 @pytest.fixture(scope="module")
 def plan(root):
-    settings = merge(read_yaml(root / "config/config.yaml"), read_yaml(root / "config/assumptions.yaml"))
+    settings = merge(read_yaml(root / "config/config.yaml"), read_yaml(root / "config/sensitivity.yaml"))
     return build_plan(settings | {key: str(root / settings[key]) for key in ("experiments", "datasets")})
 
 
 @pytest.fixture(scope="module")
 def compared(plan, root, tmp_path_factory):
     """The comparison of hand-made runs, in its file."""
-    folder = tmp_path_factory.mktemp("assumptions")
+    folder = tmp_path_factory.mktemp("sensitivity")
     specs, lines = [*plan.specs], ["spec_id,seed,metric,layer,value"]
     for row, off in OFF.items():
         for seed, by in zip(SEEDS, off, strict=False):
@@ -49,7 +49,7 @@ def compared(plan, root, tmp_path_factory):
             lines.append(f"{specs[row]},{seed},test_error,,{0.131 + by!r}")
     (folder / "runs.csv").write_text("\n".join(lines) + "\n")
     there = replace(plan, runs={spec: [*SEEDS[: len(OFF.get(row, ()))]] for row, spec in enumerate(specs)})
-    frame = compare(there, "assumptions", folder / "runs.csv", root / "report/references/paper")
+    frame = compare(there, "sensitivity", folder / "runs.csv", root / "report/references/paper")
     frame.to_csv(folder / "compared.csv", index=False)
     return frame, folder / "compared.csv"
 
@@ -63,7 +63,7 @@ def differing(one, other):
 def test_each_row_varies_one_fact_of_the_first_or_as_many_as_it_says(plan):
     facts = [{f"network.{name}"} for name in ("pool_after", "pool_after", "hidden", "pool", "hidden_norm")]
     facts += [{"unregularized"}, {"unregularized"}]
-    adam, sgd = plan.tables["assumptions"]["panels"][0]["groups"]
+    adam, sgd = plan.tables["sensitivity"]["panels"][0]["groups"]
     scale = [{"network.filters"}, {"network.filters"}, {"phase_steps"}, {"phase_steps"}]
     both = [{"network.hidden_norm", "phase_steps"}, {"network.filters", "phase_steps"}]
     more = [*scale, *both, {"network.hidden_norm", "network.filters", "phase_steps"}]
@@ -71,7 +71,7 @@ def test_each_row_varies_one_fact_of_the_first_or_as_many_as_it_says(plan):
     for group, varied in ((adam, facts + adam_only + more), (sgd, facts + more)):
         first, *others = (plan.specs[row["specs"][""]] for row in group["rows"])
         assert [differing(first, spec) for spec in others] == varied
-    assert (plan.seeds, [*plan.tables], plan.figures, plan.claims) == ([0, 1, 2], ["assumptions"], {}, [])
+    assert (plan.seeds, [*plan.tables], plan.figures, plan.claims) == ([0, 1, 2], ["sensitivity"], {}, [])
 
 
 def test_every_row_keeps_the_printed_number_of_parameters(plan, root):
@@ -86,7 +86,7 @@ def test_every_row_keeps_the_printed_number_of_parameters(plan, root):
 
 
 def test_other_scales_do_not_have_the_table(paper_plan):
-    assert "assumptions" not in paper_plan.tables
+    assert "sensitivity" not in paper_plan.tables
 
 
 def test_distances_and_changes_by_hand(compared):
@@ -106,7 +106,7 @@ def test_distances_and_changes_by_hand(compared):
 
 
 def test_the_page_shows_rows_nearest_first_and_what_explains_best(plan, compared, root):
-    page = fill(root / "report/assumptions.tex.j2", {"assumptions": assumptions(plan, compared[1], "scales.pdf")})
+    page = fill(root / "report/sensitivity.tex.j2", {"sensitivity": sensitivity(plan, compared[1], "scales.pdf")})
     lines = " ".join(page.split())
     assert "From 13 runs" in lines
     assert "about 0 of the 3 that are tested" in lines
@@ -186,10 +186,10 @@ def test_another_table_is_no_comparison(tmp_path):
 
 
 def test_without_records_the_page_says_so(plan, root, tmp_path):
-    nothing = compare(plan, "assumptions", tmp_path / "none.csv", root / "report/references/paper")
+    nothing = compare(plan, "sensitivity", tmp_path / "none.csv", root / "report/references/paper")
     nothing.to_csv(tmp_path / "compared.csv", index=False)
-    told = assumptions(plan, tmp_path / "compared.csv", "scales.pdf")
+    told = sensitivity(plan, tmp_path / "compared.csv", "scales.pdf")
     assert told["runs"] == 0
-    page = fill(root / "report/assumptions.tex.j2", {"assumptions": told})
+    page = fill(root / "report/sensitivity.tex.j2", {"sensitivity": told})
     assert "are stored yet" in page
     assert r"\toprule" not in page
