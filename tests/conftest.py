@@ -127,6 +127,8 @@ def plain():
             if i in spec.network.pool_after:
                 modules.append(nn.AvgPool2d(2) if spec.network.pool == "average" else nn.MaxPool2d(2))
             channels = filters
+        if spec.network.head_pool == "average":
+            modules.append(nn.AdaptiveAvgPool2d(1))
         modules.append(nn.Flatten())
         for i, linear in enumerate(model.head):
             modules.append(nn.Linear(linear.in_features, linear.out_features))

@@ -159,16 +159,17 @@ def overview(args: argparse.Namespace) -> None:
 
 
 def report(args: argparse.Namespace) -> None:
-    from .report import sensitivity, report, verdict
+    from .report import report, sensitivity, verdict
 
     verdicts = []
     for home in args.verdict or []:
-        picture = os.path.relpath(home / "figures" / "overview.pdf", args.out.parent)
-        verdicts.append(verdict(Plan.from_json(home / "plan.json"), home / "verdict", picture))
+        pictures = {
+            name: os.path.relpath(home / "figures" / f"{name}.pdf", args.out.parent) for name in ("layers", "overview")
+        }
+        verdicts.append(verdict(Plan.from_json(home / "plan.json"), home / "verdict", pictures))
     assumed = None
     if home := args.sensitivity:
-        picture = os.path.relpath(home / "figures" / "scales.pdf", args.out.parent)
-        assumed = sensitivity(Plan.from_json(home / "plan.json"), home / "sensitivity.csv", picture)
+        assumed = sensitivity(Plan.from_json(home / "plan.json"), home / "sensitivity.csv")
     write_text(args.out, report(Plan.from_json(args.plan), args.runs, args.template, verdicts, assumed))
 
 
@@ -178,16 +179,16 @@ def sensitivity(args: argparse.Namespace) -> None:
     _write_csv(args.out, compare(Plan.from_json(args.plan), args.table, args.reference, args.published))
 
 
-def scales(args: argparse.Namespace) -> None:
-    from .plot import plot_scales
+def layers(args: argparse.Namespace) -> None:
+    from .plot import plot_layers
 
-    plot_scales(args.sensitivity, args.out)
+    plot_layers(args.cells, args.out)
 
 
 def readme(args: argparse.Namespace) -> None:
     from .judge import into_readme
 
-    into_readme(args.verdict, args.overview, args.sensitivity, args.readme, args.picture)
+    into_readme(args.verdict, [args.layers, args.overview], args.readme, args.pictures)
 
 
 def compile(args: argparse.Namespace) -> None:
@@ -373,16 +374,16 @@ def parser() -> argparse.ArgumentParser:
     p = verb(sensitivity, "Say of assumed facts that were varied how near each comes to the paper's sparsities.")
     needs(p, "--plan", "--table", "--reference", "--published", "--out")
 
-    p = verb(scales, "Draw what width and steps change, among the facts that were varied.")
-    needs(p, "--sensitivity", help="what `sensitivity` wrote")
+    p = verb(layers, "Draw what each layer loses in Table 1, ours and the paper's.")
+    needs(p, "--cells", help="what `judge` wrote")
     needs(p, "--out", nargs="+", help="files; their endings say the formats")
 
     p = verb(readme, "Write the verdict of stored records into the README.")
     needs(p, "--verdict", help="verdict.json")
+    needs(p, "--layers", help="the picture of Table 1's layers")
     needs(p, "--overview", help="the picture of all cells")
-    p.add_argument("--sensitivity", type=Path, help="what `sensitivity` wrote")
     p.add_argument("--readme", type=Path, default=Path("README.md"))
-    p.add_argument("--picture", type=Path, default=Path("docs/overview.png"))
+    p.add_argument("--pictures", type=Path, default=Path("docs"), help="folder that they are copied to")
 
     p = verb(compile, "Make a PDF of a LaTeX file.")
     p.add_argument("tex", type=Path)

@@ -93,11 +93,10 @@ def shrink(source: Source, side: int) -> Source:
         squares = images.reshape(n, channels, side, factor, side, factor)
         return ((squares.sum((3, 5), np.uint32) * 2 + factor**2) // (2 * factor**2)).astype(np.uint8)
 
-    splits = {
-        split: (np.concatenate([smaller(images[i : i + CHUNK]) for i in range(0, len(images), CHUNK)]), labels)
-        for split, (images, labels) in ((split, getattr(source, split)) for split in SPLITS)
-    }
-    return replace(source, **splits)
+    def part(images: np.ndarray, labels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        return np.concatenate([smaller(images[i : i + CHUNK]) for i in range(0, len(images), CHUNK)]), labels
+
+    return replace(source, train=part(*source.train), test=part(*source.test))
 
 
 def write(name: str, source: Source, out: Path, expected: str = "") -> str:

@@ -8,10 +8,10 @@ import torch
 from torch import Tensor
 
 from .models import ConvNet
+from .spec import HIDDEN
 
 SAMPLE = 250  # training images on which a unit that gives no positive response is called silent
 EARLY = 0.01  # of the steps: by then no decay has taken a layer's features to 0
-HIDDEN = "hidden"  # the units of all hidden layers of the head, as a layer's name
 
 
 @torch.no_grad()

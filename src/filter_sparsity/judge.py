@@ -5,13 +5,13 @@ from __future__ import annotations
 import json
 import re
 import shutil
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 
 from .aggregate import aggregate
-from .sensitivity import by_scale, read_compared
 from .errors import UserError
 from .paths import whole, write_text
 from .plan import Plan
@@ -89,32 +89,13 @@ def _scale(found: dict[str, Any]) -> str:
     return width + steps
 
 
-VARIED = "[facts that are varied](docs/campaign.md#facts-that-are-varied)"
-
-
-def at_other_scales(varied: pd.DataFrame | None) -> str:
-    """A sentence on how sparse networks are whose width and steps alone were varied, if there are any."""
-    groups = {} if varied is None else by_scale(varied)
-    if not groups:
-        return ""
-    rows = pd.concat(groups.values())
-    widths, steps = (" to ".join(_ends(rows[key], ",")) for key in ("width", "steps"))
-    lost = (f"“{label}” loses {' to '.join(_ends(100 * own['total'], '.0f'))} %" for label, own in groups.items())
-    said = " of its filters, ".join(lost)
-    return f" With stronger L2, at {widths} of the width and in {steps} steps, {said}: {VARIED}."
-
-
-def _ends(values: pd.Series, form: str) -> list[str]:
-    return [format(end, form) for end in (values.min(), values.max())]
-
-
 START, END = "<!-- verdict: written by `snakemake readme` -->", "<!-- end of verdict -->"
 
 
-def for_readme(found: dict[str, Any], picture: str, varied: pd.DataFrame | None = None) -> str:
+def for_readme(found: dict[str, Any], layers: str, overview: str) -> str:
     """The verdict of stored records as the README's first screen shows it, between its two markers.
 
-    `varied` is what `sensitivity.compare` gives.
+    `layers` and `overview` are the pictures' addresses.
     """
     if not found["runs"]:
         said = f"**The verdict**: no runs of real images (scale `{found['scale']}`) are stored yet."
@@ -128,7 +109,7 @@ def for_readme(found: dict[str, Any], picture: str, varied: pd.DataFrame | None 
         caution = (
             "Networks are smaller here than the paper's, and trained for fewer steps: a claim that they refute does "
             f"not hold at this scale, which says little of the paper's own.{undecidable(claims)}"
-            f"{at_other_scales(varied)}\n\n"
+            "\n\n"
             if smaller
             else ""
         )
@@ -139,13 +120,17 @@ def for_readme(found: dict[str, Any], picture: str, varied: pd.DataFrame | None 
             f"- of {simulated['made']} **claims about a simulated scalar** (Figure 3, which needs no network) "
             f"{told(simulated)};\n"
             f"- of {cells['printed']} **printed numbers** {measured} measured{agree}.\n\n{caution}"
-            f"![All printed numbers: ours in the left half of each cell, the paper's in the right]({picture})"
+            f"![Table 1, layer by layer: ours and the paper's]({layers})\n\n"
+            f"![All printed numbers: ours in the left half of each cell, the paper's in the right]({overview})"
         )
     return f"{START}\n{said}\n{END}"
 
 
-def into_readme(verdict: Path, overview: Path, varied: Path | None, readme: Path, picture: Path) -> None:
-    """Replace what stands between the README's markers, and copy the picture. Raises UserError without markers."""
+def into_readme(verdict: Path, pictures: Sequence[Path], readme: Path, folder: Path) -> None:
+    """Replace what stands between the README's markers, and copy the pictures, layers and overview, to `folder`.
+
+    Raises UserError without markers.
+    """
     try:
         found = json.loads(verdict.read_text())
     except (OSError, ValueError) as error:
@@ -154,9 +139,8 @@ def into_readme(verdict: Path, overview: Path, varied: Path | None, readme: Path
     between = re.compile(f"{re.escape(START)}.*?{re.escape(END)}", re.DOTALL)
     if not between.search(text):
         raise UserError(f"{readme} has no place for the verdict: put the lines {START} and {END} into it")
-    if found["runs"]:
-        with whole(picture) as beside:
-            shutil.copyfile(overview, beside)
-    rows = read_compared(varied) if varied else None
-    block = for_readme(found, picture.relative_to(readme.parent).as_posix(), rows)
+    for picture in pictures if found["runs"] else ():
+        with whole(folder / picture.name) as beside:
+            shutil.copyfile(picture, beside)
+    block = for_readme(found, *((folder / picture.name).relative_to(readme.parent).as_posix() for picture in pictures))
     write_text(readme, between.sub(lambda _: block, text))

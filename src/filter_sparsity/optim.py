@@ -135,7 +135,7 @@ def decay_floor(spec: Spec) -> float:
     gamma = torch.nn.Parameter(torch.tensor([spec.gamma_init]))
     regularized = spec.unregularized != "norms"
     l2 = spec.strength if regularized and spec.regularizer == "l2" else 0.0
-    arguments = {k: tuple(v) if isinstance(v, list) else v for k, v in spec.hyperparameters.items()}
+    arguments: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in spec.hyperparameters.items()}
     optimizer = make_optimizer(spec.algorithm, [gamma], l2=l2, lr=spec.rate, **arguments)
     gamma.grad = torch.zeros_like(gamma)
     for phase, steps in enumerate(spec.phase_steps):

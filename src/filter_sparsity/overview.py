@@ -16,9 +16,8 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 
 from .aggregate import LOSSES
-from .errors import UserError
 from .plan import Plan
-from .plot import STRENGTHS, WIDTH, save
+from .plot import STRENGTHS, WIDTH, read_cells, save
 
 HEAD = {
     "train_loss": "train\nloss",
@@ -47,15 +46,7 @@ def overview(plan: Plan, cells: Path, out: Sequence[Path]) -> None:
 
 def draw(plan: Plan, path: Path) -> Figure:
     """A cell for every number: its left half is shaded by ours, its right half by the paper's."""
-    try:
-        cells = pd.read_csv(
-            path,
-            dtype=dict.fromkeys(("panel", "group", "row", "block"), str),
-            keep_default_na=False,
-            na_values=dict.fromkeys(("mean", "paper"), ""),
-        )
-    except (OSError, ValueError) as error:
-        raise UserError(f"{path} cannot be read ({error}): delete it and judge again") from None
+    cells = read_cells(path)
     tables = {
         str(name): list(own.groupby(["panel", "group", "row"], sort=False))
         for name, own in cells.groupby("table", sort=False)

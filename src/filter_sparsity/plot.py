@@ -21,12 +21,11 @@ from matplotlib.patches import Patch
 from matplotlib.ticker import EngFormatter, MaxNLocator
 
 from . import data, records
-from .sensitivity import by_scale, read_compared
 from .claims import NAMES
 from .errors import UserError
 from .paths import of_data, of_run, whole
 from .plan import Plan
-from .spec import Spec, short
+from .spec import Spec
 
 logging.getLogger("fontTools").setLevel(logging.ERROR)  # it finds the date of cmr10 odd, in every file
 
@@ -276,39 +275,49 @@ def _simulation(figure: dict[str, Any], path: Path) -> Figure:
     return drawn
 
 
-# Of the page of varied facts: no figure of the supplement's
+# Of the verdict: no figure of the supplement's
 
 
-def plot_scales(compared: Path, out: Sequence[Path]) -> None:
-    """Draw what width and steps change, from what `sensitivity.compare` gave, into each of `out` (.pdf, .png)."""
-    save(lambda: draw_scales(read_compared(compared)), out)
+def plot_layers(cells: Path, out: Sequence[Path]) -> None:
+    """Draw what each layer loses in Table 1, from the cells that `judge` wrote, into each of `out` (.pdf, .png)."""
+    save(lambda: draw_layers(read_cells(cells)), out)
 
 
-def draw_scales(frame: pd.DataFrame) -> Figure:
-    """Filters lost in each layer and in all: a panel per group, a line per scale, and the paper's."""
-    groups = by_scale(frame)
-    keys = [str(key).removesuffix("_paper") for key in frame if str(key).endswith("_paper")]
-    keys.remove("test_error")
-    widths, steps = (sorted({size for rows in groups.values() for size in rows[key]}) for key in ("width", "steps"))
-    colors = _graded(widths)
-    styles = dict(zip(steps, itertools.cycle((("-", "o"), ("-.", "s"), (":", "^"))), strict=False))
-    drawn, axes = _canvas(2.2, 1, max(len(groups), 1), sharey=True)
+def read_cells(path: Path) -> pd.DataFrame:
+    """What `judge` wrote of every printed number. Raises UserError."""
+    text = dict.fromkeys(("panel", "group", "row", "block"), str)
+    try:
+        return pd.read_csv(
+            path, dtype=text, keep_default_na=False, na_values=dict.fromkeys(("mean", "sd", "paper"), "")
+        )
+    except (OSError, ValueError) as error:
+        raise UserError(f"{path} cannot be read ({error}): delete it and judge again") from None
+
+
+def draw_layers(cells: pd.DataFrame) -> Figure:
+    """Filters lost in each layer and in all, Adam's beside SGD's: a colour for each L2, ours and the paper's."""
+    shares = cells[(cells["table"] == "table1") & (cells["metric"] == "sparsity_by_gamma")]
+    shares = shares[shares["row"].str.startswith("L2")]
+    groups = {str(label): own for label, own in shares.groupby("group", sort=False)}
+    keys = [*dict.fromkeys(shares["layer"])]
     places = [*range(len(keys) - 1), len(keys) - 0.5]  # the total stands apart
-    handles: dict[str, Any] = {}
-    for ax, (label, rows) in zip(axes.flat, groups.items(), strict=False):
-        apart = 0.13 * (np.arange(len(rows) + 1) - len(rows) / 2)  # so that equal totals do not hide one another
-        for row, aside in zip(rows.to_dict("records"), apart, strict=False):
-            told = f"{short(row['width'])} of the width, {row['steps']:,} steps"
-            line, marker = styles[row["steps"]]
-            style = {"color": colors[row["width"]], "linestyle": line, "marker": marker, "markersize": 3}
-            handles[told] = _profile(ax, places, aside, [100 * row[key] for key in keys], linewidth=1.1, **style)
-        paper = [100 * rows.iloc[0][f"{key}_paper"] for key in keys]
-        style = {"color": "black", "marker": "D", "markersize": 4.5, "markerfacecolor": "white"}
-        handles["paper"] = _profile(ax, places, apart[-1], paper, linewidth=1.8, zorder=3, **style)
+    drawn, axes = _canvas(2.2, 1, max(len(groups), 1), sharey=True)
+    for ax, (label, own) in zip(axes.flat, groups.items(), strict=False):
+        rows = {str(row): lines for row, lines in own.groupby("row", sort=False)}
+        apart = 0.13 * (np.arange(2 * len(rows)) - len(rows) + 0.5)  # so that equal totals do not hide one another
+        colors = (COLORS[label.lower()], "0.45")
+        for number, (row, lines) in enumerate(rows.items()):
+            n = int(lines["n"].max())
+            paper, ours = ([100 * value for value in lines[key]] for key in ("paper", "mean"))
+            style = {"color": colors[number % 2], "marker": "o", "markersize": 3.5, "linewidth": 1.2}
+            theirs = {"fillstyle": "none", "linestyle": ":", "label": f"{row}, the paper"}
+            _profile(ax, places, apart[2 * number], paper, **style, **theirs)
+            if n:
+                _profile(ax, places, apart[2 * number + 1], ours, **style, label=f"{row}, ours (n = {n})")
         ax.set_title(label)
         ax.set_xticks(places, [key.capitalize() for key in keys])
-        ax.set_ylim(-2, 102)
-    drawn.legend([*handles.values()], [*handles], loc="outside upper center", ncols=3, **LINE)
+        ax.set_ylim(-3, 103)
+        ax.legend(loc="best", fontsize=7, handlelength=2.2)
     axes[0, 0].set_ylabel("filters lost (%)")
     return drawn
 
@@ -316,7 +325,7 @@ def draw_scales(frame: pd.DataFrame) -> Figure:
 def _profile(ax: Axes, places: Sequence[float], aside: float, percent: Sequence[float], **style: Any) -> Line2D:
     """A line over the layers, and the total as a point of its own, so far `aside` of its place."""
     (line,) = ax.plot(places[:-1], percent[:-1], **style)
-    ax.plot([places[-1] + aside], percent[-1:], **style)
+    ax.plot([places[-1] + aside], percent[-1:], **{**style, "label": "_total"})
     return line
 
 

@@ -15,12 +15,12 @@ import pandas as pd
 
 from . import paths, provenance, stored
 from .aggregate import read_records
-from .sensitivity import read_compared
 from .claims import CONFIDENCE, NAMES
 from .errors import UserError
 from .judge import told, undecidable
 from .latex import fill, number, spread
 from .plan import Plan
+from .sensitivity import read_compared
 from .typeset import changes, scale_in_short
 
 KNOWN = {
@@ -139,8 +139,8 @@ def tally(values: Any) -> list[str]:
     return [f"{value} ({count} runs)" if len(counts) > 1 else value for value, count in counts.most_common()]
 
 
-def verdict(plan: Plan, folder: Path, picture: str) -> dict[str, Any]:
-    """What the report says of a verdict: counts, and each claim with its tests."""
+def verdict(plan: Plan, folder: Path, pictures: dict[str, str]) -> dict[str, Any]:
+    """What the report says of a verdict: counts, each claim with its tests, and its `pictures`, layers and overview."""
     try:
         found = json.loads((folder / "verdict.json").read_text())
         empty = dict.fromkeys(("effect", "low", "high"), "")
@@ -148,7 +148,7 @@ def verdict(plan: Plan, folder: Path, picture: str) -> dict[str, Any]:
     except (OSError, ValueError) as error:
         raise UserError(f"{folder} holds no verdict ({error}): judge again") from None
     claims = [{**own.iloc[0].to_dict(), "tests": own.to_dict("records")} for _, own in tests.groupby("id", sort=False)]
-    return {**found, "claims_told": claims, "picture": picture, "changes": changes(plan), "sentence": sentence(found)}
+    return {**found, "claims_told": claims, "pictures": pictures, "changes": changes(plan), "sentence": sentence(found)}
 
 
 def sentence(found: dict[str, Any]) -> str:
@@ -169,28 +169,29 @@ def sentence(found: dict[str, Any]) -> str:
     )
 
 
-def sensitivity(plan: Plan, compared: Path, picture: str) -> dict[str, Any]:
+def sensitivity(plan: Plan, compared: Path) -> dict[str, Any]:
     """What the report says of assumed facts that were varied: each group's rows, nearest to the paper first."""
     frame = read_compared(compared)
     told = [str(name).removesuffix("_paper") for name in frame if str(name).endswith("_paper")]
-    layers = [name for name in told if name != "test_error"]
+    layers = [name for name in told if name not in ("test_error", "contrast")]
     groups = []
     for label, own in frame.groupby("group", sort=False):
         first = own.iloc[0]
-        none: dict[Any, Any] = {"row": "no sparsity at all", "n": "", "distance": first["even"]}
-        none |= dict.fromkeys(layers, 0.0)
+        none: dict[Any, Any] = {"row": "no sparsity at all", "n": "", "distance": first["even"], "contrast": 0.0}
+        none |= {"contrast_off": abs(first["contrast_paper"])} | dict.fromkeys(layers, 0.0)
         measured = [line for line in own.to_dict("records") if line["n"]]
-        rows = sorted([*measured, none], key=lambda line: line["distance"])
+        rows = sorted([*measured, none], key=lambda line: line["contrast_off"])
         groups.append(
             {
                 "label": label,
                 "rows": [_assumed(line, layers) for line in rows],
                 "paper": [number(first[f"{layer}_paper"], "sparsity_by_gamma") for layer in layers],
                 "paper_error": number(first["test_error_paper"], "test_error"),
+                "paper_contrast": _points(first["contrast_paper"]),
                 "sentence": suspect(own),
             }
         )
-    tested = int(frame["distance_low"].notna().sum())
+    tested = int(frame["contrast_off_low"].notna().sum())
     return {
         "scale": plan.scale,
         "changes": changes(plan),
@@ -199,13 +200,9 @@ def sensitivity(plan: Plan, compared: Path, picture: str) -> dict[str, Any]:
         "by_chance": round(tested * (1 - CONFIDENCE)),
         "layers": layers,
         "groups": groups,
-        "picture": picture,
         **commits(stored.index(paths.reference(plan.scale, "json"))),
         "caption": " ".join(table["caption"] for table in plan.tables.values()),
     }
-
-
-ROOM = r"\phantom{\spread{0.0}}"  # of a deviation, where there is none
 
 
 def _points(change: float) -> str:
@@ -218,7 +215,7 @@ def _assumed(line: dict[Any, Any], layers: list[str]) -> dict[str, Any]:
     def cell(key: str, metric: str) -> str:
         return number(line[key], metric) if key in line else ""
 
-    by, low, high = (line.get(f"distance_{part}", math.nan) for part in ("change", "low", "high"))
+    by, low, high = (line.get(f"contrast_off_{part}", math.nan) for part in ("change", "low", "high"))
     changed = "" if pd.isna(by) else _points(by)
     return {
         "label": line["row"],
@@ -229,27 +226,33 @@ def _assumed(line: dict[Any, Any], layers: list[str]) -> dict[str, Any]:
         ],
         "error": cell("test_error", "test_error"),
         "n": line["n"],
-        "distance": cell("distance", "test_error") + (spread(line.get("distance_sd", math.nan), "test_error") or ROOM),
+        "contrast": _points(line["contrast"]) + spread(line.get("contrast_sd", math.nan), "test_error"),
         "nearer": changed if pd.isna(low) else f"{changed} ({_points(low)} to {_points(high)})",
-        "verdict": "" if pd.isna(line.get("verdict")) else line["verdict"],
+        "verdict": "" if pd.isna(line.get("contrast_verdict")) else line["contrast_verdict"],
+        "silent_contrast": _points(line["silent_contrast"]) if "silent_contrast" in line else "",
+        "silent_hidden": cell("silent_hidden", "sparsity_by_gamma"),
+        "silent_start": cell("silent_start", "sparsity_by_gamma"),
+        "distance": cell("distance", "test_error"),
+        "distance_verdict": "" if pd.isna(line.get("verdict")) else line["verdict"],
     }
 
 
 def suspect(rows: pd.DataFrame) -> str:
-    """Which change comes nearest to the paper's pattern, as far as the numbers of a group carry."""
+    """Which change comes nearest to the paper's contrast, as far as the numbers of a group carry."""
     base = rows.iloc[0].to_dict()
     if not base["n"]:
         return "Not measured as configured: there is nothing to compare the others with."
-    best = rows[rows["n"] > 0].sort_values("distance", kind="stable").iloc[0].to_dict()
+    best = rows[rows["n"] > 0].sort_values("contrast_off", kind="stable").iloc[0].to_dict()
     if best["row"] == base["row"]:
-        said = "No change brings the pattern nearer than it is as configured."
+        said = "No change brings the contrast nearer than it is as configured."
     else:
         said = (
-            f"Nearest is “{best['row']}”: {100 * best['distance']:.1f} points from the paper's pattern, against "
-            f"{100 * base['distance']:.1f} as configured"
+            f"Nearest is “{best['row']}”: {100 * best['contrast_off']:.1f} points from the paper's contrast, against "
+            f"{100 * base['contrast_off']:.1f} as configured"
         )
-        said += "." if best["verdict"] == "closer" else "; over so few seeds that is undecided."
-    if best["distance"] >= best["even"]:
-        said += f" But a network without any sparsity would be nearer: {100 * best['even']:.1f}."
+        said += "." if best["contrast_verdict"] == "closer" else "; over so few seeds that is undecided."
+    none = abs(best["contrast_paper"])
+    if best["contrast_off"] >= none:
+        said += f" But a network without any sparsity would be nearer: {100 * none:.1f}."
     missing = [f"“{row}”" for row in rows[rows["n"] == 0]["row"]]
     return said + (f" Not run: {', '.join(missing)}." if missing else "")

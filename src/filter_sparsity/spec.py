@@ -19,6 +19,7 @@ REGULARIZERS = ("l2", "wd", "none")
 POOLS = ("maximum", "average")
 HEAD_POOLS = ("none", "average")
 HEAD_INITS = ("xavier", "torch")
+HIDDEN = "hidden"  # the units of all hidden layers of the head, where a metric has them beside the layers
 UNREGULARIZED = ("nothing", "head", "norms")
 NOT_NEGATIVE = ("strength", "rate", "gamma_rate_scale", "beta_rate_scale", "negative_slope", "rate_decay")
 

@@ -11,7 +11,7 @@ from filter_sparsity.sources import Source
 
 ROOT = Path(__file__).parents[2]
 DATASETS = read_datasets(ROOT / "config/datasets.tsv")
-SHIPPED = [name for name, dataset in DATASETS.items() if "http" not in dataset.source and not renders_of(name)]
+SHIPPED = [name for name, line in DATASETS.items() if line.obtain == "ships" and not renders_of(name)]
 UNUSED = Path("unused")
 
 
@@ -86,6 +86,32 @@ def test_what_is_read_is_what_was_written(source, tmp_path):
         images, labels = prepared.images[split], prepared.labels[split]
         assert (images.dtype, labels.dtype) == (np.uint8, np.int64)
         assert pairs(images, labels) == pairs(*getattr(source, split))
+
+
+def test_a_shrunk_image_has_the_means_of_squares(source):
+    """Half a level is rounded up; the labels and their order stay."""
+    images = np.array([[[[0, 1, 10, 10], [1, 0, 10, 13], [7, 7, 255, 255], [7, 8, 255, 254]]]], np.uint8)
+    small = data.shrink(Source(("a",), (images, np.zeros(1, int)), (images, np.zeros(1, int))), 2)
+    assert small.train[0].tolist() == [[[[1, 11], [7, 255]]]]
+    twos = data.shrink(source, 2)
+    exact = source.train[0].reshape(30, 2, 2, 2, 2, 2).astype(float).mean((3, 5))
+    assert np.abs(twos.train[0] - exact).max() <= 0.5
+    assert (twos.train[1] == source.train[1]).all()
+    with pytest.raises(UserError, match="of side 4 cannot be averaged to side 3"):
+        data.shrink(source, 3)
+
+
+def test_a_name_with_a_side_is_the_shrunk_data(tmp_path):
+    digest = data.prepare("digits_8", UNUSED, tmp_path / "a")
+    data.write("digits_8", data.shrink(sources.SOURCES["digits"](UNUSED), 8), tmp_path / "b")
+    small = data.read(tmp_path / "a")
+    assert (small.name, small.side, small.digest) == ("digits_8", 8, digest)
+    assert (tmp_path / "a").read_bytes() == (tmp_path / "b").read_bytes()
+    # digits are scikit-learn's scans with each pixel four times: averaging gives them back
+    assert (
+        np.sort(small.images["test"].ravel())
+        == np.sort(sources.SOURCES["digits"](UNUSED).test[0][:, :, ::2, ::2].ravel())
+    ).all()
 
 
 def pairs(images, labels):

@@ -32,8 +32,11 @@ def test_basicnet_has_the_printed_number_of_convolutional_parameters(paper_plan)
     model = build(next(iter(paper_plan.specs.values())), channels=3, side=32, classes=10)
     assert parameters(model.convs) == 4_649_664  # header of Table 1
     assert [norm.num_features for norm in model.norms] == [64, 128, 128, 256, 256, 512, 512]
-    # four poolings leave 2x2 maps of 512 features
-    assert parameters(model.head) == (2048 * 256 + 256) + (256 * 10 + 10)
+    # the head sees the mean of each of C7's 512 features, whatever the side of the images
+    assert parameters(model.head) == (512 * 256 + 256) + (256 * 10 + 10)
+    assert parameters(model.head_norms) == 2 * 256
+    larger = build(next(iter(paper_plan.specs.values())), channels=3, side=64, classes=10)
+    assert parameters([larger]) == parameters([model])
 
 
 @pytest.mark.parametrize("name", ["vgg16", "vgg11"])
@@ -68,7 +71,7 @@ def test_vgg_computes_what_torchvisions_features_compute(paper_networks):
 
 
 @pytest.mark.parametrize("negative_slope", [0, 0.01, 0.1])
-@pytest.mark.parametrize("facts", [{}, {"pool": "average"}, {"hidden_norm": True}])
+@pytest.mark.parametrize("facts", [{}, {"pool": "average"}, {"hidden_norm": True}, {"head_pool": "average"}])
 @pytest.mark.parametrize("training", [False, True])
 def test_the_order_is_convolution_norm_activation_pooling(
     make_spec, make_model, plain, negative_slope, facts, training
@@ -117,6 +120,23 @@ def test_weights_are_xavier_uniform_with_the_gain_for_relu(make_spec):
         assert 0.98 * bound < largest <= bound
         assert layer.weight.std().item() == pytest.approx(bound / math.sqrt(3), rel=0.06)
         assert torch.count_nonzero(layer.bias) == 0
+
+
+def test_a_head_of_torchs_own_initialisation(make_spec):
+    """torch's nn.Linear: weights and biases uniform on +-1 / sqrt(fan in); the convolutions stay Xavier's."""
+    network = dataclasses.replace(make_spec().network, filters=(40, 50, 60), hidden=(70,))
+    built = {}
+    for init in ("xavier", "torch"):
+        torch.manual_seed(0)
+        built[init] = build(make_spec(network=dataclasses.replace(network, head_init=init)), 3, 8, 10)
+    for layer in built["torch"].head:
+        bound = 1 / math.sqrt(layer.in_features)
+        assert 0.9 * bound < layer.weight.abs().max().item() <= bound
+        assert 0 < layer.bias.abs().max().item() <= bound
+    for layer in built["torch"].convs:
+        area = layer.kernel_size[0] ** 2
+        bound = math.sqrt(12 / (area * (layer.in_channels + layer.out_channels)))
+        assert 0.98 * bound < layer.weight.abs().max().item() <= bound
 
 
 def test_the_seed_decides_the_weights(make_spec):

@@ -13,7 +13,8 @@ BASICNET = Network("basicnet", (3, 4, 4, 6, 6, 8, 8), (5, 3, 3, 3, 3, 3, 3), (1,
 VGG11 = Network("vgg11", (3, 4, 5, 5, 6, 6, 7, 7), (3,) * 8, (1, 2, 4, 6, 8), True, (7,))
 VGG16 = Network("vgg16", (3, 3, 4, 4, 5, 5, 5, 6, 6, 6, 7, 7, 7), (3,) * 13, (2, 4, 7, 10, 13), True, (6, 5))
 VARIED = dataclasses.replace(BASICNET, name="varied", pool="average", hidden_norm=True)
-NETWORKS = {network.name: network for network in (BASICNET, VGG11, VGG16, VARIED)}
+MEANS = dataclasses.replace(BASICNET, name="means", pool_after=(1, 3, 5), head_pool="average", hidden_norm=True)
+NETWORKS = {network.name: network for network in (BASICNET, VGG11, VGG16, VARIED, MEANS)}
 PATTERNS = {  # which filters of which layers (from 0) are dead; "all" of a layer's, -1 the last layer
     "none": {},
     "first filter of the first layer": {0: [0]},
@@ -138,9 +139,10 @@ def test_folding_is_exact_inside_a_padded_map(make_spec, make_model):
     assert not torch.allclose(ours, wanted, atol=1e-2)  # the border differs, as the docstring says
 
 
-def test_folding_into_the_head_is_exact(make_spec, make_model):
-    model = make_model(make_spec(network=BASICNET), channels=3, side=32)
-    dead = dead_filters(BASICNET, {-1: [0, 5, 7]})
+@pytest.mark.parametrize("network", [BASICNET, MEANS], ids=["positions", "means"])
+def test_folding_into_the_head_is_exact(make_spec, make_model, network):
+    model = make_model(make_spec(network=network), channels=3, side=32)
+    dead = dead_filters(network, {-1: [0, 5, 7]})
     constant_features(model, dead, 1.3)
     x = images(3, 32)
     with torch.no_grad():

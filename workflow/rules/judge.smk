@@ -42,9 +42,24 @@ rule overview:
         "filter-sparsity overview --plan {input.plan:q} --cells {input.cells:q} --out {output:q} > {log:q} 2>&1"
 
 
+rule layers:
+    input:
+        paths.verdict("{home}", "cells.csv"),
+    output:
+        paths.figure("{home}", "layers", "pdf"),
+        on_page(paths.figure("{home}", "layers", "png"), "Verdict", what="Table 1, layer by layer", scale="{home}"),
+    log:
+        paths.log("{home}", "layers"),
+    localrule: True
+    message:
+        "layers of {wildcards.home}: what each loses in Table 1"
+    shell:
+        "filter-sparsity layers --cells {input:q} --out {output:q} > {log:q} 2>&1"
+
+
 rule verdict:
     "All printed numbers and claims judged, and the numbers in one picture."
     input:
         rules.judge.output[0].format(home=SCALE),
-        [paths.figure(SCALE, "overview", ending) for ending in ("pdf", "png")],
+        [paths.figure(SCALE, name, ending) for name in ("layers", "overview") for ending in ("pdf", "png")],
         behind(),

@@ -31,8 +31,7 @@ rule compile_report:
     input:
         rules.tables.input.shown,
         [paths.figure(SCALE, name, "pdf") for name in PLAN.drawn],
-        [paths.figure(home, "overview", "pdf") for home in SHOWN],
-        [paths.figure(VARIED.home, "scales", "pdf")] if VARIED else [],
+        [paths.figure(home, name, "pdf") for home in SHOWN for name in ("layers", "overview")],
         tex=paths.report(SCALE, "tex"),
         style="report/supplement.sty",
     output:
@@ -62,15 +61,13 @@ if STORED:
         "Write the verdict of the stored records into the README."
         input:
             verdict=paths.verdict(STORED.home, "verdict.json"),
+            layers=paths.figure(STORED.home, "layers", "png"),
             overview=paths.figure(STORED.home, "overview", "png"),
-            varied=[paths.sensitivity(VARIED.home)] if VARIED else [],
         log:
             paths.log(STORED.home, "readme"),
         localrule: True
-        params:
-            varied=f"--sensitivity {paths.sensitivity(VARIED.home)}" if VARIED else "",
         message:
             "write the verdict into README.md"
         shell:
-            "filter-sparsity readme --verdict {input.verdict:q} --overview {input.overview:q} {params.varied}"
+            "filter-sparsity readme --verdict {input.verdict:q} --layers {input.layers:q} --overview {input.overview:q}"
             " > {log:q} 2>&1"

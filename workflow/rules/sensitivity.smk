@@ -21,16 +21,3 @@ if VARIED:
         shell:
             "filter-sparsity sensitivity --plan {input.plan:q} --table {params.table} --reference {params.reference:q}"
             " --published {params.published:q} --out {output:q} > {log:q} 2>&1"
-
-    rule scales:
-        input:
-            paths.sensitivity(VARIED.home),
-        output:
-            [paths.figure(VARIED.home, "scales", ending) for ending in ("pdf", "png")],
-        log:
-            paths.log(VARIED.home, "scales"),
-        localrule: True
-        message:
-            "draw what width and steps change"
-        shell:
-            "filter-sparsity scales --sensitivity {input:q} --out {output:q} > {log:q} 2>&1"
