@@ -5,7 +5,7 @@ from pathlib import Path
 
 from snakemake.utils import min_version
 
-from filter_sparsity import lock, paths
+from filter_sparsity import lock, paths, stored
 from filter_sparsity.errors import UserError
 from filter_sparsity.sweep import build_plans
 
@@ -48,7 +48,10 @@ include: "workflow/rules/restore.smk"  # of stored runs, if there are any
 if PLAN is not STORED:
 
     include: "workflow/rules/train.smk"
-    include: "workflow/rules/extract.smk"
+
+    if not config["pack_seeds"]:
+
+        include: "workflow/rules/extract.smk"
     include: "workflow/rules/campaign.smk"
 
 

@@ -98,6 +98,8 @@ def train(args: argparse.Namespace) -> None:
         train_run(spec, seed, data, of_run(args.runs, spec.id, seed), of_run(snapshots, spec.id, seed), settings)
         for seed in args.seed
     ]
+    if args.measure:
+        extract(args)
     for each in kept:  # not before: Snakemake deletes the results of every seed if one fails
         each.clear()
 
@@ -111,6 +113,7 @@ def _when_to_stop(end: float) -> Callable[[], str]:
 
 
 def extract(args: argparse.Namespace) -> None:
+    """Measure what was trained, in a process of its own or in the one that trained it."""
     device = _device(args.device, args.threads)
     from .data import read
     from .extract import extract_run, summary
@@ -337,6 +340,7 @@ def parser() -> argparse.ArgumentParser:
     of_runs(p)
     p.add_argument("--history-points", type=int, default=100, help="how often gammas and betas are kept")
     p.add_argument("--precision", choices=["float32", "bfloat16"], default="float32", help="of forward and backward")
+    p.add_argument("--measure", action="store_true", help="and measure the runs, as `extract` does")
     p.add_argument("--snapshots", type=Path, help="folder of unfinished trainings; `snapshots` beside the runs")
     p.add_argument("--snapshot-seconds", type=float, default=60, help="least time between snapshots")
     p.add_argument("--time-limit", type=float, help="seconds after which to stop at a snapshot, with exit code 75")

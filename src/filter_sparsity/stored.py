@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from .errors import UserError
-from .paths import of_run, write_bytes, write_text
+from .paths import of_run, reference, write_bytes, write_text
 
 if TYPE_CHECKING:
     import numpy as np
@@ -43,6 +43,12 @@ def index(path: Path) -> dict[str, Any]:
 def seeds(kept: dict[str, Any], specs: Iterable[str]) -> dict[str, list[int]]:
     """The stored seeds of each of some specs."""
     return {spec_id: sorted(seed for name, seed in kept["runs"] if name == spec_id) for spec_id in specs}
+
+
+def absent(plan: Plan) -> list[tuple[str, int]]:
+    """Spec id and seed of the plan's runs that are not among the stored ones of its scale."""
+    there = seeds(index(reference(plan.scale, "json")), plan.specs)
+    return [(spec_id, seed) for spec_id in plan.specs for seed in plan.seeds_of(spec_id) if seed not in there[spec_id]]
 
 
 def simulated(figure: Mapping[str, Any]) -> dict[str, Any]:

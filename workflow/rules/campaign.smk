@@ -1,10 +1,11 @@
-# A campaign: every record of a scale, in an order in which each stop leaves the most. It is started again and again, with
-# limits on time, until it is done: `snakemake --cores 2 campaign --keep-going --configfile config/reduced.yaml`.
+# A campaign: the records of a scale that are not stored yet, in an order in which each stop leaves the most. It is started
+# again and again, on one machine or another, until all are stored:
+# `snakemake --cores 2 campaign --keep-going --configfile config/reduced.yaml`.
 
 
 rule campaign:
-    "Every record of the scale, the first ones first."
+    "Every record of the scale that is not stored yet, the first ones first."
     input:
-        every_run("record.json"),
-        behind(),
+        [paths.run(SCALE, *run) / file for run in stored.absent(PLAN) for file in (paths.TRAINED[-1], "record.json")],
+        paths.plan(SCALE),
         [paths.simulation(SCALE, name) for name in PLAN.simulations],

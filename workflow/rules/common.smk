@@ -35,6 +35,11 @@ def record_on_page(home, spec, seed):
     return on_page(paths.run(home, spec, seed) / "record.json", "Records", spec=spec, seed=str(seed), scale=home)
 
 
+def measured():
+    """What measuring makes of a run, or of all seeds' runs."""
+    return [*(record_on_page(SCALE, "{spec}", seed) for seed in SEEDS), *of_run(["features.csv"])]
+
+
 def told(plan, datasets):
     """Which data at which scale, for a caption."""
     used = [plan.datasets[name] for name in dict.fromkeys(datasets)]

@@ -1,4 +1,4 @@
-# Measuring: from a trained run to its record.
+# Measuring: from a trained run to its record. Where one job has all seeds of a spec, `train` does that, too.
 
 
 rule extract:
@@ -6,8 +6,7 @@ rule extract:
         of_run(paths.TRAINED),
         data=data_of,
     output:
-        [record_on_page(SCALE, "{spec}", seed) for seed in SEEDS],
-        of_run(["features.csv"]),
+        measured(),
     log:
         of_run(["extract.log"])[0],
     priority: turn  # a run that is trained is measured before another is trained

@@ -11,6 +11,7 @@ rule train:
         data=data_of,
     output:
         of_run(paths.TRAINED),
+        measured() if config["pack_seeds"] else [],
     log:
         of_run(["train.log"]),
     priority: turn
@@ -30,3 +31,4 @@ rule train:
         "filter-sparsity train --spec {params.spec:q} --seed {params.seeds} --data {input.data:q}"
         " --runs {params.runs:q} --device {params.device} --threads {threads}"
         " --precision {params.precision} --history-points {params.history_points} --stop-at {resources.stop_at}"
+        + (" --measure" if config["pack_seeds"] else "")
