@@ -14,13 +14,14 @@ from . import records
 from .errors import UserError
 from .paths import of_run
 from .plan import Plan
+from .soundness import FAULTS, faults
 from .validation import read_yaml
 
 LAYERED = ("sparsity_by_gamma", "sparsity_by_activation")  # metrics with a value per layer and a total
 LOSSES = ("train_loss", "test_loss")  # printed as they are; everything else is printed in percent
 KEYS = ("panel", "group", "row", "block", "metric", "layer")  # of a cell within its table
 JUDGED = ("half_unit", "difference", "tolerance", "reason", "verdict")
-COLUMNS = (*KEYS, "spec_id", "n", "mean", "sd", "paper", *JUDGED)
+COLUMNS = (*KEYS, "spec_id", *FAULTS, "n", "mean", "sd", "paper", *JUDGED)
 
 
 def read_records(plan: Plan, spec_ids: Iterable[str], runs: Path) -> list[dict[str, Any]]:
@@ -42,12 +43,14 @@ def columns(table: dict[str, Any]) -> list[tuple[str, str]]:
 def aggregate(plan: Plan, name: str, runs: Path, published: Path, tolerances: Path) -> pd.DataFrame:
     """A line for every cell of a table: n, mean and deviation over seeds, the paper's value, and the verdict on both.
 
-    Shares and errors are fractions, the paper's too. An empty `paper` is a cell that the paper does not print; n is 0,
+    Shares and errors are fractions, the paper's too. `silent` and `unlearned` are the faults of the cell's spec in
+    words, empty if it has none (`soundness.faults`). An empty `paper` is a cell that the paper does not print; n is 0,
     and the mean empty, where no run is there.
     """
-    table = plan.table(name)
+    table, rules = plan.table(name), read_yaml(tolerances)
     lines = records.tidy(read_records(plan, plan.selected(name), runs))
     values = {(v["spec_id"], v["metric"], v["layer"]): v for v in records.over_seeds(lines).to_dict("records")}
+    unsound = faults(lines, plan, rules["health"])
     paper = read_published(published / table["reference"]) if table["reference"] else []
     cells = []
     for panel in table["panels"]:
@@ -68,6 +71,7 @@ def aggregate(plan: Plan, name: str, runs: Path, published: Path, tolerances: Pa
                                 "metric": metric,
                                 "layer": layer,
                                 "spec_id": spec_id,
+                                **{fault: unsound.get(spec_id, {}).get(fault, "") for fault in FAULTS},
                                 "n": int(value["n"]),
                                 "mean": value["mean"],
                                 "sd": value["sd"],
@@ -76,7 +80,7 @@ def aggregate(plan: Plan, name: str, runs: Path, published: Path, tolerances: Pa
                             }
                         )
     frame = pd.DataFrame(cells, columns=list(COLUMNS[: -len(JUDGED) + 1]))
-    return judge(frame, read_yaml(tolerances)["paper"], plan.at_papers)
+    return judge(frame, rules["paper"], plan.at_papers)
 
 
 def judge(cells: pd.DataFrame, rules: dict[str, Any], at_papers: bool) -> pd.DataFrame:

@@ -5,7 +5,8 @@ specs, seed by seed; or a scalar at the end of a simulation. It says where the q
 `within` or `beyond` a distance from 0. The quantity is known as an interval: the mean over the seeds, give or take what
 Student's t says of 90 % confidence, and never less than one feature more or less makes of a share of them. So each
 side is tested at 5 %, and equivalence by two one-sided tests. The test is confirmed if the whole interval lies there,
-refuted if none of it does, and undecided else; one seed decides nothing. A test may be `given`: unless it is confirmed,
+refuted if none of it does, and undecided else; one seed decides nothing, nor do runs that did not start up, did not
+learn, or had too few steps to lose a filter by decay: `reason` says so. A test may be `given`: unless it is confirmed,
 the claim is undecided.
 """
 
@@ -21,7 +22,10 @@ import pandas as pd
 from . import records
 from .aggregate import LOSSES, read_records
 from .plan import Plan
+from .soundness import faults, told
+from .sparsity import GAMMA_THRESHOLD
 from .spec import short
+from .validation import read_yaml
 
 CONFIDENCE = 0.9
 REGIONS = ("at_least", "at_most", "within", "beyond")
@@ -39,6 +43,7 @@ COLUMNS = (
     "high",
     "n",
     "verdict",
+    "reason",
     "claim_verdict",
     "of",
     "minus",
@@ -66,9 +71,10 @@ COUNTED = ("sparsity_by_gamma", "sparsity_by_activation", "gamma_positive", "bet
 DATASETS = {"cifar10": "CIFAR-10", "cifar100": "CIFAR-100", "digit_pairs": "digit pairs"}
 
 
-def judge(plan: Plan, runs: Path, simulations: Path) -> pd.DataFrame:
+def judge(plan: Plan, runs: Path, simulations: Path, tolerances: Path) -> pd.DataFrame:
     """A line for every test of every claim: its quantity, the effect and its interval, n, and the verdicts.
 
+    `reason` says why runs that were measured cannot decide a test; it is empty where they can, or where more seeds may.
     `of`, `minus` and `seeds` say of which runs the quantity is, by spec id; a simulation has none. `basis` is what
     decides it: `networks`, or a `simulation`, which is the same at every scale.
     """
@@ -76,14 +82,12 @@ def judge(plan: Plan, runs: Path, simulations: Path) -> pd.DataFrame:
         side["spec"] for claim in plan.claims for test in claim["tests"] for side in _sides(test) if "spec" in side
     }
     there = [spec for spec in plan.specs if spec in wanted]
-    values = (
-        records.tidy(read_records(plan, there, runs))
-        .set_index(["spec_id", "metric", "layer", "seed"])["value"]
-        .sort_index()
-    )
+    measured = records.tidy(read_records(plan, there, runs))
+    unsound = faults(measured, plan, read_yaml(tolerances)["health"])
+    values = measured.set_index(["spec_id", "metric", "layer", "seed"])["value"].sort_index()
     lines = []
     for claim in plan.claims:
-        tests = [_test(test, values, simulations, plan) for test in claim["tests"]]
+        tests = [_test(test, values, unsound, simulations, plan) for test in claim["tests"]]
         verdict = together([(test["verdict"], test["given"]) for test in tests])
         own = {key: claim[key] for key in ("id", "statement", "place")}
         lines += [{**own, **test, "claim_verdict": verdict} for test in tests]
@@ -94,8 +98,11 @@ def _sides(test: dict[str, Any]) -> list[dict[str, Any]]:
     return [test[side] for side in ("of", "minus") if side in test]
 
 
-def _test(test: dict[str, Any], values: pd.Series, simulations: Path, plan: Plan) -> dict[str, Any]:
-    region = next(r for r in REGIONS if r in test)
+def _test(
+    test: dict[str, Any], values: pd.Series, unsound: dict[str, dict[str, str]], simulations: Path, plan: Plan
+) -> dict[str, Any]:
+    region, differs = next(r for r in REGIONS if r in test), "minus" in test
+    doubts = slow = ""
     if "simulated" in test:
         by_seed = pd.Series(dtype=float)
         effect, low, high, n = _simulated(test, simulations / f"{test['simulated']}.csv")
@@ -103,11 +110,13 @@ def _test(test: dict[str, Any], values: pd.Series, simulations: Path, plan: Plan
         by_seed = _by_seed(test, values)
         effect, low, high, n = interval(by_seed, one_feature(test, plan))
         if test["measure"] not in LOSSES:  # a share, or a difference of two: few seeds' interval may reach beyond
-            low, high = np.clip((low, high), -1.0 if "minus" in test else 0.0, 1.0)
-    verdict = "not measured" if n == 0 else "undecided" if n == 1 else decided(region, test[region], low, high)
-    differs = "minus" in test
-    told = {"at_least": "≥", "at_most": "≤", "within": "within ±", "beyond": "beyond ±"}[region]
-    wanted = f"{told} {number(test[region], test['measure'], differs, signed=False)}"
+            low, high = np.clip((low, high), -1.0 if differs else 0.0, 1.0)
+        doubts, slow = _faulty(test, unsound, plan), _too_slow(test, values, plan)
+    # Where decay is too slow, more filters may be lost in more steps: a share is a lower bound, a difference no bound.
+    ends = (-math.inf if differs else low, math.inf) if slow else (low, high)
+    verdict = "not measured" if n == 0 else "undecided" if n == 1 or doubts else decided(region, test[region], *ends)
+    sign = {"at_least": "≥", "at_most": "≤", "within": "within ±", "beyond": "beyond ±"}[region]
+    wanted = f"{sign} {number(test[region], test['measure'], differs, signed=False)}"
     wanted = f"given {wanted}" if test.get("given") else wanted
     said = number(effect, test["measure"], differs, signed=differs)
     if not math.isnan(low):
@@ -122,6 +131,7 @@ def _test(test: dict[str, Any], values: pd.Series, simulations: Path, plan: Plan
         "high": high,
         "n": n,
         "verdict": verdict,
+        "reason": "; ".join(filter(None, (doubts, slow))) if verdict == "undecided" else "",
         "given": bool(test.get("given")),
         **{side: test.get(side, {}).get("spec", "") for side in ("of", "minus")},
         "seeds": " ".join(map(str, by_seed.index)),
@@ -130,13 +140,35 @@ def _test(test: dict[str, Any], values: pd.Series, simulations: Path, plan: Plan
 
 def _by_seed(test: dict[str, Any], values: pd.Series) -> pd.Series:
     """The quantity of each seed that all sides have."""
-    sides = []
-    for side in _sides(test):
-        try:
-            sides.append(values.xs((side["spec"], test["measure"], test["layer"])))
-        except KeyError:
-            sides.append(pd.Series(dtype=float))
+    sides = [_measured(values, side["spec"], test["measure"], test["layer"]) for side in _sides(test)]
     return sides[0] if len(sides) == 1 else (sides[0] - sides[1]).dropna()
+
+
+def _measured(values: pd.Series, *key: str) -> pd.Series:
+    """Of each seed that has it, the measurement of a spec, by metric and layer."""
+    try:
+        return values.xs(key)
+    except KeyError:
+        return pd.Series(dtype=float)
+
+
+def _faulty(test: dict[str, Any], unsound: dict[str, dict[str, str]], plan: Plan) -> str:
+    """Which sides of a test have runs that did not start up or did not learn, and how it shows; empty if none."""
+    sides = zip(_sides(test), _labels(test, plan)[1], strict=True)
+    return "; ".join(f"{name}: {told(unsound[side['spec']])}" for side, name in sides if side["spec"] in unsound)
+
+
+def _too_slow(test: dict[str, Any], values: pd.Series, plan: Plan) -> str:
+    """Which sides of a test of filters lost could lose none by decay, and how far that goes; empty if all could."""
+    if test["measure"] != "sparsity_by_gamma":
+        return ""
+    said = []
+    for side, name in zip(_sides(test), _labels(test, plan)[1], strict=True):
+        floor = _measured(values, side["spec"], "decay_floor", "").max()
+        if floor > GAMMA_THRESHOLD:
+            least = short(float(f"{floor:.1g}"))
+            said.append(f"{name}: decay alone cannot take a scale below {least} in so few steps")
+    return "; ".join(said)
 
 
 def one_feature(test: dict[str, Any], plan: Plan) -> float:
@@ -212,16 +244,21 @@ def quantity(test: dict[str, Any], plan: Plan) -> str:
 
     The data are those that the scale trains on, which may stand in for the published ones.
     """
+    common, labels = _labels(test, plan)
+    where = f" of {test['layer']}" if test["layer"] not in ("", "total") else ""
+    measure = MEASURES.get(test["measure"], test["measure"].replace("_", " "))
+    return f"{DATASETS.get(common, common)}{', ' if common else ''}{measure}{where}: {' − '.join(labels)}"
+
+
+def _labels(test: dict[str, Any], plan: Plan) -> tuple[str, list[str]]:
+    """The data that the sides of a test share, empty if they do not, and each side's settings as its label."""
     settings = [
         side["settings"] | ({"dataset": plan.specs[side["spec"]].dataset} if side.get("spec") in plan.specs else {})
         for side in _sides(test)
     ]
     data = {own.get("dataset", "") for own in settings}
     common = data.pop() if len(data) == 1 else ""
-    where = f" of {test['layer']}" if test["layer"] not in ("", "total") else ""
-    measure = MEASURES.get(test["measure"], test["measure"].replace("_", " "))
-    sides = " − ".join(label({**own, "dataset": "" if common else own.get("dataset", "")}) for own in settings)
-    return f"{DATASETS.get(common, common)}{', ' if common else ''}{measure}{where}: {sides}"
+    return common, [label({**own, "dataset": "" if common else own.get("dataset", "")}) for own in settings]
 
 
 def label(settings: dict[str, Any]) -> str:

@@ -206,7 +206,7 @@ def judge(args: argparse.Namespace) -> None:
 
     plan = Plan.from_json(args.plan)
     cells = judge(plan, args.runs, args.published, args.tolerances)
-    told = claims.judge(plan, args.runs, args.simulations)
+    told = claims.judge(plan, args.runs, args.simulations, args.tolerances)
     for_cells, for_claims, for_counts = args.out
     _write_csv(for_cells, cells)
     _write_csv(for_claims, told)

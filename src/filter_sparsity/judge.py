@@ -36,10 +36,12 @@ def summary(plan: Plan, cells: pd.DataFrame, claims: pd.DataFrame) -> dict[str, 
     """How many cells and claims have which verdict, at which scale, and from how many runs.
 
     `claims` are those about networks; those that a simulation decides, at every scale alike, are counted apart. Of
-    `lacking` what they presuppose is not there, so that no further run decides them.
+    `lacking` what they presuppose is not there, so that no further run decides them; `unfit` are undecided ones with
+    runs that cannot decide them.
     """
     runs = [len(plan.seeds_of(spec)) for spec in plan.specs]
     lacking = claims["given"] & (claims["verdict"] == "refuted")
+    unfit = (claims["reason"] != "") & (claims["claim_verdict"] == "undecided")
 
     def counted(basis: str) -> dict[str, int]:
         own = claims[claims["basis"] == basis].drop_duplicates("id")
@@ -55,7 +57,11 @@ def summary(plan: Plan, cells: pd.DataFrame, claims: pd.DataFrame) -> dict[str, 
         "specs": len(runs),
         "seeds": [min((n for n in runs if n), default=0), max(runs, default=0)],
         "cells": {"printed": len(cells), **count(cells["verdict"], VERDICTS)},
-        "claims": {**counted("networks"), "lacking": claims[lacking]["id"].nunique()},
+        "claims": {
+            **counted("networks"),
+            "lacking": claims[lacking]["id"].nunique(),
+            "unfit": claims[unfit]["id"].nunique(),
+        },
         "simulated_claims": counted("simulation"),
     }
 
@@ -75,11 +81,12 @@ def told(claims: dict[str, int]) -> str:
 
 
 def undecidable(claims: dict[str, int]) -> str:
-    """A sentence on claims that no further run decides, if there are any."""
-    count = claims["lacking"]
-    if not count:
-        return ""
-    return f" {count} of the undecided presuppose sparsity where there is none here."
+    """A sentence each on the two kinds of claims that no further seed decides, if there are any."""
+    said = {
+        "lacking": "presuppose sparsity where there is none here",
+        "unfit": "rest on runs that cannot decide them: silent from the start, not learned, or too short for decay",
+    }
+    return "".join(f" {claims[kind]} of the undecided {what}." for kind, what in said.items() if claims[kind])
 
 
 def _scale(found: dict[str, Any]) -> str:
@@ -108,18 +115,19 @@ def for_readme(found: dict[str, Any], layers: str, overview: str) -> str:
         agree = ", and not comparable with the paper's" if smaller else f": {cells['agrees']} agree"
         caution = (
             "Networks are smaller here than the paper's, and trained for fewer steps: a claim that they refute does "
-            f"not hold at this scale, which says little of the paper's own.{undecidable(claims)}"
-            "\n\n"
+            "not hold at this scale, which says little of the paper's own."
             if smaller
             else ""
         )
+        remarks = f"{caution}{undecidable(claims)}".lstrip()
+        remarks += "\n\n" if remarks else ""
         said = (
             f"**The verdict** at scale `{found['scale']}` (real CIFAR images{_scale(found)}; {found['runs']} runs of "
             f"{found['specs_with_runs']} specs, n = {seeds}):\n\n"
             f"- of {claims['made']} **claims about networks** {told(claims)};\n"
             f"- of {simulated['made']} **claims about a simulated scalar** (Figure 3, which needs no network) "
             f"{told(simulated)};\n"
-            f"- of {cells['printed']} **printed numbers** {measured} measured{agree}.\n\n{caution}"
+            f"- of {cells['printed']} **printed numbers** {measured} measured{agree}.\n\n{remarks}"
             f"![Table 1, layer by layer: ours and the paper's]({layers})\n\n"
             f"![All printed numbers: ours in the left half of each cell, the paper's in the right]({overview})"
         )

@@ -44,6 +44,8 @@ SPECIAL = {
     "≤": r"$\leq$",
     "−": r"$-$",
     "…": r"\dots{}",
+    "†": r"\textsuperscript{\dag}",
+    "‡": r"\textsuperscript{\ddag}",
     "–": "--",
     "“": "``",
     "”": "''",

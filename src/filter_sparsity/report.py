@@ -147,7 +147,10 @@ def verdict(plan: Plan, folder: Path, pictures: dict[str, str]) -> dict[str, Any
         tests = pd.read_csv(folder / "claims.csv", keep_default_na=False, na_values=empty)
     except (OSError, ValueError) as error:
         raise UserError(f"{folder} holds no verdict ({error}): judge again") from None
-    claims = [{**own.iloc[0].to_dict(), "tests": own.to_dict("records")} for _, own in tests.groupby("id", sort=False)]
+    claims = [
+        {**own.iloc[0].to_dict(), "tests": own.to_dict("records"), "reasons": [*filter(None, own["reason"].unique())]}
+        for _, own in tests.groupby("id", sort=False)
+    ]
     return {**found, "claims_told": claims, "pictures": pictures, "changes": changes(plan), "sentence": sentence(found)}
 
 

@@ -17,6 +17,7 @@ from .latex import fill, latex, number, spread
 from .paths import COMPOSED
 from .plan import Plan
 from .resolve import multiplier
+from .soundness import FAULTS
 from .sparsity import conv_parameters
 from .spec import Spec, short
 
@@ -29,6 +30,10 @@ HEADS = {
     "params_pruned": "% Param\nPruned",
     "pruned_test_error": "Pruned\nTest Err.",
 }
+MARKS = {  # of rows whose spec has a fault, and the sentence that a table has of them
+    "silent": ("†", "Share of features silent at 1 % of the steps, before regularization can explain it"),
+    "unlearned": ("‡", "Did not learn"),
+}
 SPANS = {
     "sparsity_by_gamma": "% Sparsity by γ, or % Filters Pruned",
     "sparsity_by_activation": "% Sparsity by Activation",
@@ -37,7 +42,7 @@ SPANS = {
 
 def read_values(path: Path) -> pd.DataFrame:
     """The numbers of a table, as `aggregate` wrote them."""
-    labels = dict.fromkeys((*KEYS, "spec_id", "reason", "verdict"), str)  # 1e-02 is a label
+    labels = dict.fromkeys((*KEYS, "spec_id", *FAULTS, "reason", "verdict"), str)  # 1e-02 is a label
     try:
         empty = dict.fromkeys(("mean", "sd", "paper", *JUDGED[:3]), "")
         frame = pd.read_csv(path, dtype=labels, keep_default_na=False, na_values=empty)
@@ -63,7 +68,8 @@ def table(plan: Plan, name: str, values: pd.DataFrame, template: Path) -> str:
             raise UserError(f"{name}: the values lack cells of the row {labels[-1]!r}: aggregate it again")
         own = [cells[key] for key in keys]
         printed = any(pd.notna(cell["paper"]) for cell in own)
-        return {"label": labels[-1], "printed": printed, "cells": [_cell(cell) for cell in own]}
+        marks = "".join(mark for fault, (mark, _) in MARKS.items() if any(cell[fault] for cell in own))
+        return {"label": labels[-1] + marks, "printed": printed, "cells": [_cell(cell) for cell in own]}
 
     panels = copy.deepcopy(layout["panels"])
     for panel in panels:
@@ -82,6 +88,7 @@ def table(plan: Plan, name: str, values: pd.DataFrame, template: Path) -> str:
         "needs": [],
         "caption": f"{layout['caption']} {scale_in_short(plan, name)}",
         "note": f"{over_seeds(values['n'])} {printed_by_paper(layout, values)} {trained_with(plan, name)}".rstrip(),
+        "faults": faulty(values),
         "grouped": grouped,
         "row_head": layout["row_head"],
         "width": first - 1 + len(wanted),
@@ -99,6 +106,19 @@ def _cell(cell: dict[Any, Any]) -> dict[str, str]:
     if verdict in ("agrees", "differs"):
         ours = rf"\{verdict}{{{ours}}}"  # in the look of its verdict
     return {"ours": ours, "spread": spread(cell["sd"], metric), "paper": number(cell["paper"], metric)}
+
+
+def faulty(values: pd.DataFrame) -> list[str]:
+    """A sentence for each kind of fault that rows of a table have: which rows, and how it shows."""
+    said = []
+    for fault, (mark, what) in MARKS.items():
+        own = values[values[fault] != ""].drop_duplicates(["panel", "group", "row", "block"])
+        rows = [
+            f"{' '.join(filter(None, (cell['group'], cell['row'], cell['block'])))} ({cell[fault]})"
+            for cell in own.to_dict("records")
+        ]
+        said += [f"{mark} {what}: {'; '.join(rows)}. No claim is decided by such a row."] if rows else []
+    return said
 
 
 def printed_by_paper(layout: dict[str, Any], values: pd.DataFrame) -> str:

@@ -11,6 +11,7 @@ import pytest
 
 from filter_sparsity import claims
 from filter_sparsity.errors import UserError
+from filter_sparsity.paths import TOLERANCES
 from filter_sparsity.spec import Network
 from filter_sparsity.sweep import build_plan
 from filter_sparsity.validation import read_yaml
@@ -26,9 +27,9 @@ NOT_PRINTED = {
 }
 
 
-def test_the_papers_own_numbers_confirm_what_it_says_of_them(campaign, tmp_path):
+def test_the_papers_own_numbers_confirm_what_it_says_of_them(campaign, root, tmp_path):
     plan, runs = campaign
-    told = claims.judge(plan, runs, tmp_path).drop_duplicates("id").set_index("id")["claim_verdict"]
+    told = claims.judge(plan, runs, tmp_path, root / TOLERANCES).drop_duplicates("id").set_index("id")["claim_verdict"]
     simulated = {name for name in told.index if name.startswith("low_gradients")}
     assert {*told[told == "not measured"].index} == NOT_PRINTED | simulated
     assert {*told[told == "confirmed"].index} == {*told.index} - NOT_PRINTED - simulated
@@ -103,7 +104,7 @@ def test_seeds_are_paired_and_one_decides_nothing(narrow_plan):
     def test_of(minus):
         sides = {"of": {"spec": "a", "settings": SGD}, "minus": {"spec": minus, "settings": SGD}}
         test = {"measure": "test_error", "layer": "", "at_least": 0.05, **sides}
-        return claims._test(test, values, Path(), narrow_plan)
+        return claims._test(test, values, {}, Path(), narrow_plan)
 
     assert (test_of("b")["n"], test_of("b")["effect"]) == (2, pytest.approx(0.2))
     assert [test_of("b")[key] for key in ("of", "minus", "seeds")] == ["a", "b", "0 2"]
@@ -126,7 +127,7 @@ def test_no_share_of_features_is_known_better_than_by_one(narrow_plan, layer, mi
     values = pd.DataFrame(lines).set_index([0, 1, 2, 3])[4]
     test = {"measure": "sparsity_by_gamma", "layer": layer, "at_least": 0.1, "of": {"spec": "a", "settings": SGD}}
     test |= {"minus": {"spec": "b", "settings": SGD}} if minus else {}
-    found = claims._test(test, values, Path(), narrow_plan)
+    found = claims._test(test, values, {}, Path(), narrow_plan)
     assert found["high"] == pytest.approx(min(1, sum(shares) / len(shares) + half), abs=1e-5)
 
 
@@ -139,7 +140,7 @@ def test_records_older_than_a_measure_do_not_count(narrow_plan):
     def found(spec):
         side = {"spec": spec, "settings": SGD}
         test = {"measure": "universality_living", "layer": "C6", "at_least": 0.7, "of": side}
-        return claims._test(test, values, Path(), narrow_plan)
+        return claims._test(test, values, {}, Path(), narrow_plan)
 
     assert (found("a")["n"], found("a")["effect"], found("a")["verdict"]) == (2, 0.75, "confirmed")
     assert (found("b")["n"], found("b")["verdict"]) == (0, "not measured")
@@ -153,7 +154,7 @@ def test_a_simulated_claim_is_about_the_end_of_its_curves(narrow_plan, tmp_path)
     side = {"regularizer": "l2", "strength": 1e-4, "settings": {"optimizer": "x"}}
     test = {"simulated": "figure3", "measure": "scalar", "layer": "", "at_least": 0.5, "repeats": 20}
     test |= {"of": side | {"panel": "SGD"}, "minus": side | {"panel": "Adam"}}
-    found = claims._test(test, pd.Series(), tmp_path, narrow_plan)
+    found = claims._test(test, pd.Series(), {}, tmp_path, narrow_plan)
     assert found["basis"] == "simulation"
     assert (found["effect"], found["low"], found["high"]) == pytest.approx((0.9, 0.7, 1.05))
     assert (found["n"], found["verdict"]) == (20, "confirmed")
@@ -227,7 +228,7 @@ def test_an_interval_of_shares_ends_where_shares_do(narrow_plan):
     """Of 0.01 and 0.03 Student's t says 0.02 give or take 0.063."""
     values = pd.DataFrame([("a", "test_error", "", k, v) for k, v in ((0, 0.01), (1, 0.03))]).set_index([0, 1, 2, 3])[4]
     test = {"measure": "test_error", "layer": "", "at_most": 0.05, "of": {"spec": "a", "settings": SGD}}
-    found = claims._test(test, values, Path(), narrow_plan)
+    found = claims._test(test, values, {}, Path(), narrow_plan)
     assert (found["low"], found["high"]) == pytest.approx((0, 0.02 + 0.01 * 6.3138), abs=1e-4)
     assert found["verdict"] == "undecided"
 

@@ -11,6 +11,7 @@ from filter_sparsity import provenance, records, sparsity
 from filter_sparsity.errors import UserError
 from filter_sparsity.extract import activations, extract_run, load, measure, responses, summary
 from filter_sparsity.images import Images
+from filter_sparsity.optim import decay_floor
 from filter_sparsity.run import Settings, train_run
 
 CPU = torch.device("cpu")
@@ -204,7 +205,14 @@ def test_a_record_holds_what_was_measured(trained, data):
     model = load(spec, 1, folder / "weights.safetensors", data, CPU)
     measured, features = measure(spec, model, data)
     history = records.read_lines(folder / "history.csv")
-    assert record["measured"] == {"train_loss": history[-1]["train_loss"], **measured}
+    early, late = records.read_lines(folder / "silent.csv")
+    assert record["measured"] == {
+        "train_loss": history[-1]["train_loss"],
+        **measured,
+        "silent_early": {layer: early[layer] for layer in ("C1", "C2", "C3", "hidden")},
+        "silent_late": {layer: late[layer] for layer in ("C1", "C2", "C3", "hidden")},
+        "decay_floor": decay_floor(spec),
+    }
     assert measured["test_error"] == history[-1]["test_error"]
     assert measured["test_loss"] == pytest.approx(history[-1]["test_loss"], rel=1e-6)
     assert record["spec"] == spec.to_dict()

@@ -31,6 +31,7 @@ TORCH_FREE = (
     "latex",
     "typeset",
     "report",
+    "soundness",
     "sparsity",
     "sources",
     "render",

@@ -8,7 +8,7 @@ import torch
 
 from filter_sparsity.errors import UserError
 from filter_sparsity.models import build
-from filter_sparsity.optim import Update, decay, make_optimizer
+from filter_sparsity.optim import Update, decay, decay_floor, make_optimizer
 from filter_sparsity.validation import read_yaml
 
 
@@ -254,6 +254,39 @@ def test_decay_of_a_scalar():
     decay(scalars, 0.25)
     assert scalars[0].tolist() == [0.75, -1.5]
     assert scalars[1].item() == 0
+
+
+SGD = {"optimizer": "sgd", "algorithm": "SGD", "hyperparameters": {}, "rate": 0.1}
+
+
+def test_the_decay_floor_of_sgd_in_closed_form(make_spec):
+    """L2 without momentum takes 1 - lr * lambda of gamma in a step, and a tenth of the rate in the second phase."""
+    spec = make_spec(**SGD, strength=0.02, gamma_init=0.5, phase_steps=(300, 70))
+    assert decay_floor(spec) == pytest.approx(0.5 * (1 - 2e-3) ** 300 * (1 - 2e-4) ** 70, rel=1e-5)
+    slow = make_spec(**SGD, strength=0.02, gamma_rate_scale=0.1, phase_steps=(300,))
+    assert decay_floor(slow) == pytest.approx((1 - 2e-4) ** 300, rel=1e-5)
+
+
+@pytest.mark.parametrize("of", [{}, SGD])
+def test_the_decay_floor_of_weight_decay_in_closed_form(make_spec, of):
+    """Whatever the optimizer: it gets no gradient. Here 250 and 75 of 325 parts of 40,000 steps (Adam: 0.04)."""
+    spec = make_spec(**of, regularizer="wd", strength=1e-4, phase_steps=(30769, 9231))
+    assert decay_floor(spec) == pytest.approx((1 - 1e-4) ** 30769 * (1 - 1e-5) ** 9231, rel=2e-3)
+    assert decay_floor(spec) == pytest.approx(0.042, abs=5e-4)
+
+
+def test_adam_with_l2_needs_a_step_per_rate(make_spec):
+    """Adam moves gamma by at most its rate of 1e-3 a step, however weak L2 is: over 1,000 steps from 1 to 0."""
+    for strength in (1e-4, 1e-3):
+        floors = [decay_floor(make_spec(strength=strength, phase_steps=(steps,))) for steps in (100, 1000, 4000)]
+        assert floors[0] == pytest.approx(0.9, abs=0.01)
+        assert floors[1] > 1e-3 > floors[2]
+
+
+@pytest.mark.parametrize(("regularizer", "unregularized"), [("none", "nothing"), ("l2", "norms"), ("wd", "norms")])
+def test_what_is_not_regularized_stays(make_spec, regularizer, unregularized):
+    spec = make_spec(regularizer=regularizer, unregularized=unregularized, gamma_init=-0.5)
+    assert decay_floor(spec) == 0.5
 
 
 PROGRAM = """
