@@ -108,9 +108,10 @@ def test_the_readme_says_what_was_found(tmp_path: Path):
     readme = tmp_path / "README.md"
     readme.write_text(f"before\n{judge.START}\nwhat was found before\n{judge.END}\nafter\n")
     (tmp_path / "verdict.json").write_text(judge.as_json(FOUND))
-    (tmp_path / "overview.png").write_bytes(b"picture")
-    picture = tmp_path / "docs" / "overview.png"
-    judge.into_readme(tmp_path / "verdict.json", tmp_path / "overview.png", None, readme, picture)
+    pictures = [tmp_path / "layers.png", tmp_path / "overview.png"]
+    for picture in pictures:
+        picture.write_text(picture.name)
+    judge.into_readme(tmp_path / "verdict.json", pictures, readme, tmp_path / "docs")
     text = readme.read_text()
     assert "real CIFAR images, 0.125 of the width, 40,000 steps; 6 runs of 2 specs, n = 3" in text
     assert "of 19 **claims about networks** 2 confirmed, 4 undecided, 13 not measured" in text
@@ -122,17 +123,19 @@ def test_the_readme_says_what_was_found(tmp_path: Path):
     assert "was found before" not in text
     assert text.startswith("before\n")
     assert text.endswith("after\n")
-    assert picture.read_bytes() == b"picture"
+    for picture in pictures:
+        assert (tmp_path / "docs" / picture.name).read_text() == picture.name
+        assert f"](docs/{picture.name})" in text
 
 
 def test_a_file_that_is_no_verdict_is_one_line(tmp_path):
     (tmp_path / "verdict.json").write_text("scale: quick")
     with pytest.raises(UserError, match=r"holds no verdict .*: judge again"):
-        judge.into_readme(tmp_path / "verdict.json", tmp_path / "x", None, tmp_path / "README.md", tmp_path / "y")
+        judge.into_readme(tmp_path / "verdict.json", [tmp_path / "x"], tmp_path / "README.md", tmp_path / "y")
 
 
 def test_a_readme_without_a_place_for_it_is_refused(tmp_path):
     (tmp_path / "README.md").write_text("nothing\n")
     (tmp_path / "verdict.json").write_text(judge.as_json(FOUND))
     with pytest.raises(UserError, match="no place for the verdict"):
-        judge.into_readme(tmp_path / "verdict.json", tmp_path / "x", None, tmp_path / "README.md", tmp_path / "y")
+        judge.into_readme(tmp_path / "verdict.json", [tmp_path / "x"], tmp_path / "README.md", tmp_path / "y")
