@@ -9,7 +9,7 @@ LAYERS = ["C1", "C2", "total"]
 
 
 def cells(rows):
-    """Cells as `judge` writes them: of (group, row, n), ours is a hundredth of the layer's place, the paper's twice that."""
+    """Cells as `judge` writes them, of (group, row, n): ours is a hundredth of the layer's place, the paper's two."""
     lines = [
         {
             "table": "table1",
