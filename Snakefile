@@ -5,9 +5,11 @@ from pathlib import Path
 
 from snakemake.utils import min_version
 
-from filter_sparsity import lock, paths, stored
+from filter_sparsity import paths
 from filter_sparsity.errors import UserError
-from filter_sparsity.sweep import build_plans
+from filter_sparsity.planning import workflow_lock
+from filter_sparsity.planning.build import build_plans
+from filter_sparsity.records import archive
 
 min_version("9.1")
 gc.set_threshold(1_000_000)  # looking for garbage among a plan's millions of live objects was a fifth of planning
@@ -23,7 +25,7 @@ if config.get("extends"):
 
 
 try:
-    if workflow.is_main_process and lock.take(sys.argv):
+    if workflow.is_main_process and workflow_lock.take(sys.argv):
         print("an earlier call was killed here: the lock that it left is dropped", file=sys.stderr)
     PLAN, OTHER, VARIED = build_plans(config)
 except UserError as error:

@@ -28,7 +28,7 @@ import psutil
 from PIL import Image
 from simplejpeg import decode_jpeg
 
-from filter_sparsity.work import cores
+from filter_sparsity.progress import cores
 
 sys.path.append(str(Path(__file__).parents[1] / "tests" / "unit"))
 CLASSES, PER_CLASS, TEST = 200, 500, 10_000  # of Tiny-ImageNet
@@ -71,7 +71,7 @@ def watched(work: Callable, *arguments) -> tuple[float, float]:
 
 def memory(peak: float, prepared: Path) -> dict[str, float]:
     """Against the larger split of what was prepared and 1 GB: the aim is 1 at most."""
-    from filter_sparsity import data
+    from filter_sparsity.data import prepared as data
 
     split = data.read(prepared).images["train"].nbytes
     return {"peak_bytes": round(peak), "split_bytes": split, "ratio_to_split_and_1_GB": peak / (split + 1e9)}
@@ -141,8 +141,8 @@ def prepare(name: str, root: Path, out: Path) -> None:
 
 def write(images: int, out: Path) -> None:
     """Only the last step, of images that are in memory."""
-    from filter_sparsity import data
-    from filter_sparsity.sources import Source
+    from filter_sparsity.data import prepared as data
+    from filter_sparsity.data.sources.base import Source
 
     splits = (
         (np.random.default_rng(0).integers(0, 256, (n, 3, 64, 64), dtype=np.uint8), np.arange(n) % CLASSES)
@@ -153,7 +153,7 @@ def write(images: int, out: Path) -> None:
 
 def decoding() -> dict:
     """Against the bare decoders: as many images as Tiny-ImageNet has, each five times among them."""
-    from filter_sparsity.sources.images import decode
+    from filter_sparsity.data.sources.images import decode
 
     with tempfile.TemporaryDirectory() as scratch:
         root = Path(scratch)
@@ -207,8 +207,8 @@ def tiny_imagenet() -> dict:
 
 
 def load_and_write(path: Path, own: dict, out: Path) -> None:
-    from filter_sparsity import data
-    from filter_sparsity.sources import cifar
+    from filter_sparsity.data import prepared as data
+    from filter_sparsity.data.sources import cifar
 
     data.write("cifar10", cifar.load("cifar10", path.parent, type("Own", (cifar.official("cifar10"),), own)), out)
 
@@ -216,8 +216,9 @@ def load_and_write(path: Path, own: dict, out: Path) -> None:
 def cifar(tree: Path | None) -> dict:
     from test_cifar import make_archive
 
-    from filter_sparsity import data
-    from filter_sparsity.sources import Source, cifar
+    from filter_sparsity.data import prepared as data
+    from filter_sparsity.data.sources import cifar
+    from filter_sparsity.data.sources.base import Source
 
     found: dict = {}
     with tempfile.TemporaryDirectory() as scratch:

@@ -39,7 +39,7 @@ def spec_of(plan: Any, table: str, group: str, row: str) -> str:
 def fast(spec: Any, seed: int, data: Any, precision: str) -> tuple[Any, float]:
     import torch
 
-    from filter_sparsity.train import Training
+    from filter_sparsity.training.loop import Training
 
     training = Training(spec, seed, data, torch.device("cpu"), 1, precision)
     training.run()
@@ -50,7 +50,7 @@ def plain(spec: Any, seed: int, data: Any, precision: str) -> tuple[Any, float]:
     import torch
     from torch.nn import functional as F
 
-    from filter_sparsity.models import build
+    from filter_sparsity.training.models import build
 
     torch.manual_seed(seed)
     model = build(spec, data.channels, data.side, len(data.classes)).to(memory_format=torch.contiguous_format)
@@ -86,8 +86,8 @@ def one(job: tuple[str, str, int, str, str]) -> dict[str, float]:
     """Train one way and measure."""
     import torch
 
-    from filter_sparsity.data import read
-    from filter_sparsity.extract import measure
+    from filter_sparsity.data.prepared import read
+    from filter_sparsity.measuring.extract import measure
     from filter_sparsity.spec import Spec
 
     way, text, seed, path, precision = job
@@ -111,16 +111,17 @@ def main() -> None:
     import torch
     from scipy import stats
 
-    from filter_sparsity import data, provenance
-    from filter_sparsity.sweep import build_plan
-    from filter_sparsity.validation import read_yaml
+    from filter_sparsity import provenance
+    from filter_sparsity.data import prepared
+    from filter_sparsity.planning.build import build_plan
+    from filter_sparsity.planning.validation import read_yaml
 
     os.chdir(ROOT)
     plan = build_plan(read_yaml(Path("config/config.yaml")))
     found = []
     with tempfile.TemporaryDirectory() as folder, multiprocessing.get_context("spawn").Pool() as pool:
         digits = Path(folder) / "digits.safetensors"
-        data.prepare("digits", Path(folder), digits)
+        prepared.prepare("digits", Path(folder), digits)
         for place in SPECS:
             spec = plan.specs[spec_of(plan, *place)]
             text = json.dumps(spec.to_dict())

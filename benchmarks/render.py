@@ -16,9 +16,10 @@ from pathlib import Path
 
 import numpy as np
 
-from filter_sparsity import render, shapes, work
-from filter_sparsity.sweep import build_plan, merge
-from filter_sparsity.validation import read_yaml
+from filter_sparsity import progress
+from filter_sparsity.data.renders import render, shapes
+from filter_sparsity.planning.build import build_plan, merge
+from filter_sparsity.planning.validation import read_yaml
 
 OUT = Path(__file__).with_suffix(".json")
 CASES = {  # images of a class and classes, at the family's own side and samples
@@ -66,7 +67,7 @@ def main() -> None:
         "shapes": build_plan(quick),
         "objectnet3d": build_plan(merge(merge(quick, read_yaml(Path("config/paper.yaml"))), by_hand)),
     }
-    machine = {"python": platform.python_version(), "mitsuba": render.mitsuba().__version__, "cores": work.cores()}
+    machine = {"python": platform.python_version(), "mitsuba": render.mitsuba().__version__, "cores": progress.cores()}
     results = json.loads(OUT.read_text())["results"] if sys.argv[1:] else {}
     for case in sys.argv[1:] or CASES:
         family, images, classes = CASES[case]

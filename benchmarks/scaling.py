@@ -28,11 +28,12 @@ from typing import Any
 
 import yaml
 
-from filter_sparsity import paths, records
+from filter_sparsity import paths
 from filter_sparsity.plan import Plan
+from filter_sparsity.planning.build import build_plan, merge
+from filter_sparsity.planning.validation import read_yaml
 from filter_sparsity.provenance import processor
-from filter_sparsity.sweep import build_plan, merge
-from filter_sparsity.validation import read_yaml
+from filter_sparsity.records.record import sealed
 
 ROOT = Path(__file__).parents[1]
 PYTHON = [sys.executable]
@@ -83,7 +84,7 @@ def fill(plan: Plan) -> int:
             measured = {key: chance.random() for key in (*single, "pruned_test_error_folded")}
             measured |= {key: {layer: chance.random() for layer in layers} for key in layered}
             record = {"spec_id": spec_id, "seed": seed, "spec": spec.to_dict(), "measured": measured}
-            write(folder / "record.json", records.sealed({**record, "provenance": {**origin, "seed": seed}}), 120)
+            write(folder / "record.json", sealed({**record, "provenance": {**origin, "seed": seed}}), 120)
             write(folder / "features.csv", "layer,filter,gamma,beta,largest_activation,universality\n", 120)
             count += 1
     return count

@@ -33,9 +33,9 @@ def setting(width: float) -> tuple[Any, Any]:
     """BasicNet with Adam and L2 as published but for its width, and data of CIFAR-10's shape."""
     import numpy as np
 
-    from filter_sparsity.data import Prepared
-    from filter_sparsity.sweep import build_plan, merge
-    from filter_sparsity.validation import read_yaml
+    from filter_sparsity.data.prepared import Prepared
+    from filter_sparsity.planning.build import build_plan, merge
+    from filter_sparsity.planning.validation import read_yaml
 
     settings = merge(read_yaml(ROOT / "config/config.yaml"), read_yaml(ROOT / "config/paper.yaml"))
     settings |= {key: str(ROOT / settings[key]) for key in ("experiments", "datasets")} | {"width": width}
@@ -53,7 +53,7 @@ def engine(width: float, device: str, precision: str) -> Iterator[None]:
     """A step at each `next`."""
     import torch
 
-    from filter_sparsity.train import Training
+    from filter_sparsity.training.loop import Training
 
     spec, data = setting(width)
     training = Training(spec, 0, data, torch.device(device), 1, precision)
@@ -85,7 +85,7 @@ def plain(width: float, device: str, workers: int) -> Iterator[None]:
     import torch
     from torch.nn import functional as F
 
-    from filter_sparsity.vision import torchvision
+    from filter_sparsity.data.torchvision_cpu import torchvision
 
     torchvision()
     from torchvision import transforms
@@ -196,7 +196,7 @@ def flop(width: float) -> int:
     from torch.nn import functional as F
     from torch.utils.flop_counter import FlopCounterMode
 
-    from filter_sparsity.models import build
+    from filter_sparsity.training.models import build
 
     spec, _ = setting(width)
     model = build(spec, 3, 32, 10)
@@ -208,9 +208,9 @@ def flop(width: float) -> int:
 def snapshot_seconds(width: float, folder: Path) -> float:
     import torch
 
-    from filter_sparsity.run import Keeper
-    from filter_sparsity.snapshot import Snapshots
-    from filter_sparsity.train import Training
+    from filter_sparsity.training.checkpoint import Snapshots
+    from filter_sparsity.training.loop import Training
+    from filter_sparsity.training.run import Keeper
 
     spec, data = setting(width)
     training = Training(spec, 0, data, torch.device("cpu"), 100)

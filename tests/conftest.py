@@ -12,13 +12,13 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")  # tiny networks: threads only cos
 import numpy as np
 import pytest
 
-from filter_sparsity import data as prepared
-from filter_sparsity import records
+from filter_sparsity.data import prepared
+from filter_sparsity.data.sources.base import Source
 from filter_sparsity.paths import of_run
-from filter_sparsity.sources import Source
+from filter_sparsity.planning.build import build_plan, merge
+from filter_sparsity.planning.validation import read_yaml
+from filter_sparsity.records.record import sealed
 from filter_sparsity.spec import Network, Spec
-from filter_sparsity.sweep import build_plan, merge
-from filter_sparsity.validation import read_yaml
 
 ROOT = Path(__file__).parents[1]
 TINY = Network(name="tiny", filters=(4, 6, 5), kernels=(5, 3, 3), pool_after=(1, 3), conv_bias=False, hidden=(8,))
@@ -147,7 +147,7 @@ def make_model():
     """A network as after a training: random weights, gammas, betas and running statistics."""
     import torch
 
-    from filter_sparsity.models import build
+    from filter_sparsity.training.models import build
 
     def make(spec, channels, side, classes=3, seed=0):
         torch.manual_seed(seed)
@@ -221,5 +221,5 @@ def campaign(tmp_path_factory, paper_plan):
             folder = of_run(runs, spec_id, seed)
             folder.mkdir(parents=True)
             record = {"spec_id": spec_id, "seed": seed, "measured": measured}
-            (folder / "record.json").write_text(records.sealed(record))
+            (folder / "record.json").write_text(sealed(record))
     return paper_plan, runs

@@ -30,7 +30,7 @@ PLAIN = ("--table", "--figure", "--spec", "--settings")  # options that take no 
 
 
 def plan(args: argparse.Namespace) -> None:
-    from .sweep import build_plan, merge, overlay
+    from .planning.build import build_plan, merge, overlay
 
     settings: dict = {}
     for path in args.config or []:
@@ -41,15 +41,15 @@ def plan(args: argparse.Namespace) -> None:
 
 
 def datasets(args: argparse.Namespace) -> None:
-    from .datasets import listing
+    from .data.manifest import listing
 
     print("\n".join(listing(args.table, args.root, args.prepared)))
 
 
 def render(args: argparse.Namespace) -> None:
-    from .compose import MODELS
-    from .render import Settings, render, write
-    from .work import cores
+    from .data.renders.compose import MODELS
+    from .data.renders.render import Settings, render, write
+    from .progress import cores
 
     settings = Settings.from_dict(_settings(args))
     if args.family not in MODELS:
@@ -59,7 +59,7 @@ def render(args: argparse.Namespace) -> None:
 
 
 def prepare(args: argparse.Namespace) -> None:
-    from .data import prepare
+    from .data.prepared import prepare
 
     digest = prepare(args.dataset, args.root, args.out, args.digest, args.mirror, args.rendered)
     print(f"{args.dataset}: content digest {digest}")
@@ -86,8 +86,8 @@ def _device(name: str, threads: int) -> torch.device:
 
 def train(args: argparse.Namespace) -> None:
     device = _device(args.device, args.threads)
-    from .data import read
-    from .run import Settings, train_run
+    from .data.prepared import read
+    from .training.run import Settings, train_run
 
     spec = _spec(args)
     data = read(args.data)
@@ -115,8 +115,8 @@ def _when_to_stop(end: float) -> Callable[[], str]:
 def extract(args: argparse.Namespace) -> None:
     """Measure what was trained, in a process of its own or in the one that trained it."""
     device = _device(args.device, args.threads)
-    from .data import read
-    from .extract import extract_run, summary
+    from .data.prepared import read
+    from .measuring.extract import extract_run, summary
 
     spec = _spec(args)
     data = read(args.data)
@@ -127,21 +127,21 @@ def extract(args: argparse.Namespace) -> None:
 
 
 def aggregate(args: argparse.Namespace) -> None:
-    from .aggregate import aggregate
+    from .verdict.aggregate import aggregate
 
     plan = Plan.from_json(args.plan)
     _write_csv(args.out, aggregate(plan, args.table, args.runs, args.published, args.tolerances))
 
 
 def typeset(args: argparse.Namespace) -> None:
-    from .typeset import read_values, table
+    from .typesetting.tables import read_values, table
 
     plan = Plan.from_json(args.plan)
     write_text(args.out, table(plan, args.table, read_values(args.values), args.template))
 
 
 def simulate(args: argparse.Namespace) -> None:
-    from .simulate import simulate, write
+    from .measuring.simulate import simulate, write
 
     figure = Plan.from_json(args.plan).figure(args.figure)
     if figure["kind"] != "simulation":
@@ -150,19 +150,19 @@ def simulate(args: argparse.Namespace) -> None:
 
 
 def plot(args: argparse.Namespace) -> None:
-    from .plot import plot
+    from .typesetting.figures import plot
 
     plot(Plan.from_json(args.plan), args.figure, args.runs, args.simulation, args.out, args.data)
 
 
 def overview(args: argparse.Namespace) -> None:
-    from .overview import overview
+    from .typesetting.overview import overview
 
     overview(Plan.from_json(args.plan), args.cells, args.out)
 
 
 def report(args: argparse.Namespace) -> None:
-    from .report import report, sensitivity, verdict
+    from .typesetting.report import report, sensitivity, verdict
 
     verdicts = []
     for home in args.verdict or []:
@@ -177,32 +177,32 @@ def report(args: argparse.Namespace) -> None:
 
 
 def sensitivity(args: argparse.Namespace) -> None:
-    from .sensitivity import compare
+    from .verdict.sensitivity import compare
 
     _write_csv(args.out, compare(Plan.from_json(args.plan), args.table, args.reference, args.published))
 
 
 def layers(args: argparse.Namespace) -> None:
-    from .plot import plot_layers
+    from .typesetting.figures import plot_layers
 
     plot_layers(args.cells, args.out)
 
 
 def readme(args: argparse.Namespace) -> None:
-    from .judge import into_readme
+    from .verdict.cells import into_readme
 
     into_readme(args.verdict, [args.layers, args.overview], args.readme, args.pictures)
 
 
 def compile(args: argparse.Namespace) -> None:
-    from .latex import compile_pdf
+    from .typesetting.latex import compile_pdf
 
     compile_pdf(args.tex, args.style, args.out, args.inside)
 
 
 def judge(args: argparse.Namespace) -> None:
-    from . import claims
-    from .judge import as_json, judge, summary
+    from .verdict import claims
+    from .verdict.cells import as_json, judge, summary
 
     plan = Plan.from_json(args.plan)
     cells = judge(plan, args.runs, args.published, args.tolerances)
@@ -214,7 +214,7 @@ def judge(args: argparse.Namespace) -> None:
 
 
 def compare(args: argparse.Namespace) -> None:
-    from .check import as_json, compare
+    from .verdict.regression import as_json, compare
 
     plan = Plan.from_json(args.plan)
     frame = compare(plan, args.runs, args.reference, args.tolerances)
@@ -224,7 +224,7 @@ def compare(args: argparse.Namespace) -> None:
 
 
 def check(args: argparse.Namespace) -> None:
-    from .check import judge
+    from .verdict.regression import judge
 
     text, good = judge(args.comparison)
     print(text)
@@ -233,20 +233,20 @@ def check(args: argparse.Namespace) -> None:
 
 
 def store(args: argparse.Namespace) -> None:
-    from .stored import store
+    from .records.archive import store
 
     added, count = store(Plan.from_json(args.plan), args.runs, args.simulations, args.out, args.note)
     print(f"{args.out}: {added} runs added or replaced, {count} in all")
 
 
 def restore(args: argparse.Namespace) -> None:
-    from .stored import restore
+    from .records.archive import restore
 
     print(f"{restore(Plan.from_json(args.plan), args.reference, args.runs, args.simulations)} runs restored")
 
 
 def survey(args: argparse.Namespace) -> None:
-    from .survey import STATES, survey, table
+    from .records.audit import STATES, survey, table
 
     plan = Plan.from_json(args.plan) if args.plan else None
     runs, conflicts = survey(args.runs, plan)
@@ -260,7 +260,7 @@ def survey(args: argparse.Namespace) -> None:
 
 
 def keys(args: argparse.Namespace) -> None:
-    from .keys import page
+    from .planning.reference import page
 
     write_text(args.out, page())
 

@@ -10,14 +10,17 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from serve import Site, serving
-from test_cifar import make_archive, random_source
-from test_imagenet import archives
 
-from filter_sparsity import cli, data, render, shapes
-from filter_sparsity.sources import Files, cifar
-from filter_sparsity.sources.download import download
-from filter_sparsity.sources.imagenet import imagenet
+from filter_sparsity import cli
+from filter_sparsity.data import prepared
+from filter_sparsity.data.renders import render, shapes
+from filter_sparsity.data.sources import cifar
+from filter_sparsity.data.sources.base import Files
+from filter_sparsity.data.sources.download import download
+from filter_sparsity.data.sources.imagenet import imagenet
+from helpers.cifar_archive import make_archive, random_source
+from helpers.imagenet_archives import archives
+from helpers.serve import Site, serving
 
 ROOM = 8192  # bytes
 WHY = ("No space left on device", "File too large")
@@ -81,7 +84,7 @@ def test_an_index(disk, tmp_path):
         (tmp_path / name).touch()
     split = (names, np.zeros(60, np.int64))
     with refused(disk):
-        data.write_index("x", Files(tmp_path, 8, ("a",), (0.5,), (0.5,), split, split), disk[0] / "a")
+        prepared.write_index("x", Files(tmp_path, 8, ("a",), (0.5,), (0.5,), split, split), disk[0] / "a")
     assert not any(disk[0].iterdir())
 
 

@@ -6,7 +6,8 @@ import shutil
 from pathlib import Path
 
 import pytest
-from projects import Project, copy
+
+from helpers.projects import Project, copy
 
 
 @pytest.fixture

@@ -9,14 +9,7 @@ import pytest
 
 from filter_sparsity.paths import reference
 from filter_sparsity.plan import Plan
-
-
-def jobs(done) -> dict[str, int]:
-    """The job counts that a dry run prints."""
-    assert done.returncode == 0, done.stderr
-    table = re.search(r"job +count\n-+ +-+\n(.*?)\n\n", done.stdout + done.stderr, re.DOTALL)
-    lines = table[1].splitlines() if table else []
-    return {name: int(count) for name, count in (line.split() for line in lines)}
+from helpers.snakemake_output import jobs
 
 
 @pytest.mark.parametrize("target", [["report"], []], ids=["by name", "none named"])

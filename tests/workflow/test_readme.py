@@ -12,13 +12,17 @@ from pathlib import Path
 
 import pytest
 import yaml
-from projects import ROOT
 from snakemake.cli import parse_args
-from test_plan import jobs
 
-from filter_sparsity import claims, cli, judge, keys, paths, stored
-from filter_sparsity.sweep import build_plan, build_plans, merge
-from filter_sparsity.validation import read_yaml
+from filter_sparsity import cli, paths
+from filter_sparsity.planning import reference
+from filter_sparsity.planning.build import build_plan, build_plans, merge
+from filter_sparsity.planning.validation import read_yaml
+from filter_sparsity.records import archive
+from filter_sparsity.verdict import claims
+from filter_sparsity.verdict.cells import for_readme, judge, summary
+from helpers.projects import ROOT
+from helpers.snakemake_output import jobs
 
 README = (ROOT / "README.md").read_text()
 PAGES = {path.relative_to(ROOT).as_posix(): path.read_text() for path in sorted((ROOT / "docs").glob("*.md"))}
@@ -171,7 +175,7 @@ def test_the_examples_of_seeds_a_figure_a_claim_and_a_scale_do_what_they_say(pro
 
 def test_the_reference_is_that_of_the_schemas():
     """To mend it: `filter-sparsity keys`."""
-    assert PAGES["docs/reference.md"] == keys.page()
+    assert PAGES["docs/reference.md"] == reference.page()
     for key in read_yaml(ROOT / "config/config.yaml"):
         assert f"`{key}`" in PAGES["docs/reference.md"]
 
@@ -219,7 +223,7 @@ def test_the_verdict_is_that_of_the_stored_records(tmp_path, monkeypatch):
     monkeypatch.chdir(ROOT)
     _, plan, _ = build_plans(read_yaml(ROOT / "config" / "config.yaml"))
     runs, simulations = tmp_path / "runs", tmp_path / "simulations"
-    stored.restore(plan, paths.reference(plan.scale), runs, simulations)
-    cells = judge.judge(plan, runs, paths.PUBLISHED, paths.TOLERANCES)
-    found = judge.summary(plan, cells, claims.judge(plan, runs, simulations, paths.TOLERANCES))
-    assert judge.for_readme(found, "docs/layers.png", "docs/overview.png") in README
+    archive.restore(plan, paths.reference(plan.scale), runs, simulations)
+    cells = judge(plan, runs, paths.PUBLISHED, paths.TOLERANCES)
+    found = summary(plan, cells, claims.judge(plan, runs, simulations, paths.TOLERANCES))
+    assert for_readme(found, "docs/layers.png", "docs/overview.png") in README

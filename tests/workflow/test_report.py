@@ -15,9 +15,9 @@ import pandas as pd
 import pytest
 from playwright.sync_api import sync_playwright
 from pypdf import PdfReader
-from test_plan import jobs
 
-from filter_sparsity import records
+from filter_sparsity.records.record import sealed
+from helpers.snakemake_output import jobs, refused
 
 pytestmark = pytest.mark.latex
 
@@ -32,7 +32,7 @@ def change_record(project, change) -> None:
     record = json.loads(path.read_text())
     del record["digest"]
     change(record["measured"])
-    path.write_text(records.sealed(record))
+    path.write_text(sealed(record))
 
 
 def test_the_pdf_holds_the_numbers_of_the_tables(finished):
@@ -241,16 +241,6 @@ def test_check_with_only_foreign_references_is_not_good(again):
     assert again.tiny("store_reference").returncode == 0
     reference.write_text(re.sub(r"-(\w{6}),", r"-\g<1>0,", reference.read_text()))
     assert again.tiny("check").returncode != 0
-
-
-def refused(done, *words: str) -> None:
-    """One line that says what is wrong, no traceback."""
-    assert done.returncode != 0
-    assert "Traceback" not in done.stderr
-    errors = {line for line in done.stderr.splitlines() if line.startswith("error: ")}
-    assert len(errors) == 1, done.stderr[-2000:]
-    for word in words:
-        assert word in next(iter(errors))
 
 
 def test_a_hand_edited_record_is_refused(again):

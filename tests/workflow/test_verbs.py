@@ -5,13 +5,14 @@ from __future__ import annotations
 import resource
 
 import pytest
-from test_report import refused
+
+from helpers.snakemake_output import refused
 
 
 @pytest.fixture(scope="module")
 def planned(tmp_path_factory):
     """A project with a plan and prepared data, and the id of one of its specs."""
-    from projects import copy
+    from helpers.projects import copy
 
     project = copy(tmp_path_factory.mktemp("verbs"))
     made = project.verb(

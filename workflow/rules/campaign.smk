@@ -6,6 +6,6 @@
 rule campaign:
     "Every record of the scale that is not stored yet, the first ones first."
     input:
-        [paths.run(SCALE, *run) / file for run in stored.absent(PLAN) for file in (paths.TRAINED[-1], "record.json")],
+        [paths.run(SCALE, *run) / file for run in archive.absent(PLAN) for file in (paths.TRAINED[-1], "record.json")],
         paths.plan(SCALE),
         [paths.simulation(SCALE, name) for name in PLAN.simulations],

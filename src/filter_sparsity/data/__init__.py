@@ -1,0 +1,1 @@
+"""From original data to prepared data."""

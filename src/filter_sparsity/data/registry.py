@@ -1,0 +1,43 @@
+"""Where the images of each dataset come from: one function per source, from the folder of original data to `Source`."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+from ..paths import COMPOSED
+from .sources import cifar, tiny_imagenet
+from .sources.base import Files, Source
+from .sources.digits import digit_pairs, digits
+from .sources.imagenet import imagenet
+
+__all__ = ["DOWNLOADS", "INDEXED", "SOURCES", "Files", "Source"]
+
+
+def _composed(name: str) -> Callable[[Path, Path | None], Source]:
+    def load(root: Path, rendered: Path | None = None) -> Source:
+        """Stored renders over their backgrounds."""
+        from .renders.compose import load
+
+        return load(name, root, rendered)
+
+    return load
+
+
+SOURCES: dict[str, Callable[..., Source]] = {
+    "digits": digits,
+    "digit_pairs": digit_pairs,
+    "cifar10": cifar.cifar10,
+    "cifar100": cifar.cifar100,
+    "tiny_imagenet": tiny_imagenet.tiny_imagenet,
+    **{f"{family}_{kind}": _composed(f"{family}_{kind}") for family in ("shapes", "objectnet3d") for kind in COMPOSED},
+}
+
+# Datasets that are never whole in memory: what is prepared is an index of their files.
+INDEXED: dict[str, Callable[[Path], Files]] = {"imagenet": imagenet}
+
+# Original data that this project may fetch by itself: folder and mirror (or "") -> nothing, if they are there.
+DOWNLOADS: dict[str, Callable[[Path, str], None]] = {
+    "cifar10": cifar.fetch_cifar10,
+    "cifar100": cifar.fetch_cifar100,
+}

@@ -1,0 +1,1 @@
+"""From 3D models to rendered datasets."""

@@ -1,0 +1,85 @@
+"""From foregrounds to the plain and the cluttered dataset: the same renders over a constant, or over crops. Torch-free.
+
+All arithmetic is in integers, so that bytes are exact. Where an object fills a pixel (alpha 255), both datasets have
+its own colour.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+
+from ...errors import UserError
+from ...paths import renders_of
+from ..sources.base import Source
+from . import objectnet3d, shapes
+from .render import SPLITS, Foregrounds, Models, Settings, generator, read
+
+MODELS: dict[str, Callable[[Path, tuple[str, ...]], Models]] = {
+    "shapes": shapes.models,
+    "objectnet3d": objectnet3d.models,
+}
+PICTURES: dict[str, Callable[[Path, int], dict[str, list[np.ndarray]]]] = {
+    "shapes": shapes.pictures,
+    "objectnet3d": objectnet3d.pictures,
+}
+
+
+def over(foreground: np.ndarray, background: np.ndarray) -> np.ndarray:
+    """Straight RGBA uint8 (..., 4) over a background uint8 that broadcasts to (..., 3); to the nearest level."""
+    colour, alpha = foreground[..., :3].astype(np.uint32), foreground[..., 3:].astype(np.uint32)
+    return ((alpha * colour + (255 - alpha) * background.astype(np.uint32) + 127) // 255).astype(np.uint8)
+
+
+def crop(picture: np.ndarray, side: int, reduction: tuple[int, int], draw: np.random.Generator) -> np.ndarray:
+    """A random square of a gray picture, uint8 (side, side): each pixel is the mean of k x k of the picture's.
+
+    k is uniform between the two of `reduction`, or as much as the picture allows, which must be `side` high and wide.
+    """
+    most = min(picture.shape) // side
+    k = int(draw.integers(min(reduction[0], most), min(reduction[1], most), endpoint=True))
+    top, left = (int(draw.integers(length - k * side, endpoint=True)) for length in picture.shape)
+    square = picture[top : top + k * side, left : left + k * side].astype(np.uint32)
+    return ((square.reshape(side, k, side, k).sum(axis=(1, 3)) + k * k // 2) // (k * k)).astype(np.uint8)
+
+
+def backgrounds(foregrounds: Foregrounds, pictures: dict[str, list[np.ndarray]], split: str) -> np.ndarray:
+    """A crop for every image of a split, gray, uint8 (N, side, side, 1): a function of (class, index, seed)."""
+    settings: Settings = foregrounds.settings
+    labels = foregrounds.labels[split]
+    crops = np.empty((len(labels), settings.side, settings.side, 1), np.uint8)
+    for place, label in enumerate(labels):
+        index = place % settings.images[SPLITS.index(split)]
+        draw = generator(foregrounds.family, "background", settings.classes[label], split, index, settings.seed)
+        picture = pictures[split][draw.integers(len(pictures[split]))]
+        crops[place, :, :, 0] = crop(picture, settings.side, settings.reduction, draw)
+    return crops
+
+
+def compose(foregrounds: Foregrounds, pictures: dict[str, list[np.ndarray]] | None) -> Source:
+    """The cluttered dataset over pictures, uint8 (height, width) by split, or without any, the plain one."""
+    settings = foregrounds.settings
+    splits = {}
+    for split in SPLITS:
+        plain = np.full(1, settings.plain, np.uint8)
+        behind = plain if pictures is None else backgrounds(foregrounds, pictures, split)
+        images = over(foregrounds.images[split], behind)
+        splits[split] = np.ascontiguousarray(images.transpose(0, 3, 1, 2)), foregrounds.labels[split]
+    return Source(classes=settings.classes, train=splits["train"], test=splits["test"])
+
+
+def load(name: str, root: Path, rendered: Path | None) -> Source:
+    """The dataset `<family>_plain` or `<family>_cluttered`, from stored foregrounds; pictures are read below `root`.
+
+    Raises UserError if these are not the family's foregrounds.
+    """
+    family = renders_of(name)
+    if rendered is None or family is None:
+        raise UserError(f"{name} is composed of renders: give what `filter-sparsity render` made as --rendered")
+    foregrounds = read(rendered)
+    if foregrounds.family != family:
+        raise UserError(f"{rendered} holds renders of {foregrounds.family}: {name} needs those of {family}")
+    cluttered = name.endswith("_cluttered")
+    return compose(foregrounds, PICTURES[family](root, foregrounds.settings.side) if cluttered else None)

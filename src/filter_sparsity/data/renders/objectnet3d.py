@@ -1,0 +1,130 @@
+"""ObjectNet3D's CAD models and PeopleArt's Cubism pictures, as people hold them. Torch-free.
+
+Below `data_root`: `CAD/off/<class>/*.off`, at most two folders down (`objectnet3d/CAD/off` say), from the official
+ObjectNet3D_cads.zip; and `JPEGImages/Cubism/*.jpg` of PeopleArt, likewise, or that repository's zip as it is.
+"""
+
+from __future__ import annotations
+
+import io
+import re
+import zipfile
+import zlib
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+from PIL import Image
+
+from ...errors import UserError
+from ..sources.images import legible
+from .render import Models
+from .shapes import gray
+
+if TYPE_CHECKING:
+    from trimesh import Trimesh
+
+CAD = "CAD/off"
+CUBISM = "JPEGImages/Cubism"
+LARGEST = 1 << 27  # bytes of a picture in a zip
+GET_CAD = "unzip ObjectNet3D_cads.zip of https://cvgl.stanford.edu/projects/objectnet3d/ there"
+GET_CUBISM = "put PeopleArt there (https://github.com/BathVisArtData/PeopleArt), its folder or its zip"
+
+
+def models(root: Path, classes: Sequence[str]) -> Models:
+    """The CAD models of some classes. Raises UserError for a class that is missing or empty."""
+    folder = _folder(root, CAD)
+    if folder is None:
+        raise UserError(f"ObjectNet3D's CAD models are missing: no {CAD} in {root} or two folders down: {GET_CAD}")
+    names = {}
+    for name in classes:
+        names[name] = sorted(str(path) for path in (folder / name).glob("*.off"))
+        if not names[name]:
+            raise UserError(f"the class {name!r} has no CAD model: no *.off in {folder / name}: {GET_CAD}")
+    return Models(names, _load)
+
+
+def _load(name: str, model: str) -> Trimesh:
+    return read_off(Path(model))
+
+
+def _folder(root: Path, inside: str) -> Path | None:
+    found = [path for depth in ("", "*/", "*/*/") for path in sorted(root.glob(depth + inside)) if path.is_dir()]
+    return found[0] if found else None
+
+
+def read_off(path: Path) -> Trimesh:
+    """The mesh of an OFF file. Raises UserError if it is not one, or its counts are not those of its lines."""
+    import trimesh
+
+    try:
+        text = path.read_bytes().decode("latin-1")
+    except OSError as error:
+        raise UserError(f"cannot read {path}: {error.strerror}") from None
+    lines = [stripped for line in text.splitlines() if (stripped := line.partition("#")[0].strip())]
+    header = re.match(r"C?OFF\s*?(\n?)\s*(\d{1,9})\s+(\d{1,9})\b", "\n".join(lines[:2]))
+    if not header:
+        raise UserError(f"{path} is not an OFF file: it does not start with OFF and its counts")
+    vertices, faces = int(header[2]), int(header[3])
+    body = lines[2 if header[1] else 1 :]
+    if len(body) != vertices + faces:
+        raise UserError(
+            f"{path}: its header counts {vertices} vertices and {faces} faces, but {len(body)} lines follow"
+        )
+    try:
+        for line in body[vertices:]:
+            corners = line.split()
+            if not 3 <= int(corners[0]) < len(corners):
+                raise ValueError(f"a face is {line[:40]!r}")
+        kwargs = trimesh.exchange.off.load_off(io.StringIO("\n".join(lines)))
+        return trimesh.Trimesh(**kwargs, process=False)
+    except Exception as error:  # whatever a file from outside makes of the parser
+        raise UserError(f"{path} is not a whole OFF file: {' '.join(str(error).split())[:200]}") from None
+
+
+def pictures(root: Path, side: int) -> dict[str, list[np.ndarray]]:
+    """The Cubism pictures in gray, uint8 (height, width), by split: every fifth is for testing.
+
+    Raises UserError if there are none, or one cannot be read or has fewer than `side` pixels a side.
+    """
+    decoded = [_decode(name, file, side) for name, file in _cubism(root)]
+    if len(decoded) < 2:
+        raise UserError(
+            f"PeopleArt's backgrounds are missing: {len(decoded)} of {CUBISM}/*.jpg in {root}, two folders down, or in "
+            f"a PeopleArt zip: {GET_CUBISM}"
+        )
+    test = {*range(4, len(decoded), 5)} or {len(decoded) - 1}
+    return {
+        "train": [picture for i, picture in enumerate(decoded) if i not in test],
+        "test": [picture for i, picture in enumerate(decoded) if i in test],
+    }
+
+
+def _cubism(root: Path) -> Iterator[tuple[str, Path | io.BytesIO]]:
+    """The pictures in the order of their names, each with what to read it from: a folder's file, or a zip's."""
+    folder = _folder(root, CUBISM)
+    if folder is not None:
+        yield from ((path.name, path) for path in sorted(folder.glob("*.jpg")))
+        return
+    archive = next((path for path in sorted(root.glob("*.zip")) if path.name.lower().startswith("peopleart")), None)
+    if archive is None:
+        return
+    try:
+        with zipfile.ZipFile(archive) as file:  # read, never unpacked: no member can point outside
+            members = {n.rpartition("/")[2]: n for n in file.namelist() if re.search(rf"(^|/){CUBISM}/[^/]+\.jpg$", n)}
+            for name, member in sorted(members.items()):
+                if (size := file.getinfo(member).file_size) > LARGEST:
+                    raise UserError(f"{archive}: {member} has {size:,} bytes: that is no picture")
+                yield name, io.BytesIO(file.read(member))
+    except (zipfile.BadZipFile, zlib.error, EOFError, OSError, RuntimeError, NotImplementedError) as error:
+        raise UserError(f"{archive} is not a whole zip ({error}): get it again") from None
+
+
+def _decode(name: str, file: Path | io.BytesIO, side: int) -> np.ndarray:
+    with legible(f"{CUBISM}/{name}"), Image.open(file) as image:
+        picture = gray(np.asarray(image.convert("RGB")))
+    if min(picture.shape) < side:
+        height, width = picture.shape
+        raise UserError(f"{CUBISM}/{name} is {width}x{height} pixels: a background needs {side}x{side}")
+    return picture

@@ -1,0 +1,81 @@
+"""ImageNet (ILSVRC2012) from its user's own official archives or what torchvision made of them.
+
+In the folder of original data, or in `imagenet/` below it, lie ILSVRC2012_devkit_t12.tar.gz, ILSVRC2012_img_train.tar
+and ILSVRC2012_img_val.tar, or instead of each what torchvision's parser makes of it: meta.bin, train/<wnid>/*.JPEG and
+val/<wnid>/*.JPEG. The archives are checked and parsed by torchvision; the validation images are what we test on.
+"""
+
+from __future__ import annotations
+
+import gzip
+import shutil
+import tarfile
+import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import numpy as np
+
+from ...errors import UserError
+from ...paths import naming
+from .archives import inside
+from .base import Files
+
+SIDE = 224  # pixels
+MEAN, DEVIATION = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)  # of the training images: torchvision's
+
+
+def imagenet(root: Path) -> Files:
+    """Raises UserError if an archive is missing or not the official one, or if a class or an image is missing."""
+    from ..torchvision_cpu import torchvision
+
+    torchvision()
+    from torchvision import datasets
+    from torchvision.datasets import imagenet as parser
+
+    place = root / "imagenet" if (root / "imagenet").is_dir() else root
+    splits = {}
+    try:
+        if not (meta := place / parser.META_FILE).exists():
+            try:
+                with _guarded(), naming(meta):
+                    parser.parse_devkit_archive(place)
+            except BaseException:
+                meta.unlink(missing_ok=True)
+                raise
+        for split, parse in (("train", parser.parse_train_archive), ("val", parser.parse_val_archive)):
+            if not (place / split).is_dir():
+                part = place / f".{split}.part"
+                shutil.rmtree(part, ignore_errors=True)  # of a call that was killed
+                try:
+                    with _guarded(), naming(part):
+                        parse(place, folder=part.name)
+                    part.replace(place / split)  # only when all of it is there
+                finally:
+                    shutil.rmtree(part, ignore_errors=True)
+            splits[split] = datasets.ImageNet(str(place), split)
+        known = sorted(parser.load_meta_file(str(place))[0])
+    except (RuntimeError, FileNotFoundError, tarfile.TarError, EOFError, zlib.error, gzip.BadGzipFile) as error:
+        raise UserError(f"ImageNet in {place}: {' '.join(str(error).split())}") from None
+    for split, found in splits.items():
+        if found.wnids != known:
+            wrong = sorted({*found.wnids} ^ {*known})
+            raise UserError(f"ImageNet in {place / split}: {wrong[0]} is missing, or no class of the devkit")
+
+    def files(split: str) -> tuple[list[str], np.ndarray]:
+        paths, labels = zip(*splits[split].samples, strict=True)
+        return [Path(path).relative_to(place).as_posix() for path in paths], np.array(labels, np.int64)
+
+    return Files(place.resolve(), SIDE, tuple(known), MEAN, DEVIATION, files("train"), files("val"))
+
+
+@contextmanager
+def _guarded() -> Iterator[None]:
+    """Archives that torchvision extracts write nothing outside their folder."""
+    usual = tarfile.TarFile.extraction_filter
+    tarfile.TarFile.extraction_filter = staticmethod(inside)
+    try:
+        yield
+    finally:
+        tarfile.TarFile.extraction_filter = usual

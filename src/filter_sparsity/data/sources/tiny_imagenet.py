@@ -1,0 +1,106 @@
+"""Tiny-ImageNet-200, from its official zip, or from the folder that is in it, in the folder of original data.
+
+The zip is read in place: nothing is extracted. The official validation images are what we test on, since those for
+testing were given out without labels.
+"""
+
+from __future__ import annotations
+
+import zipfile
+import zlib
+from pathlib import Path
+
+import numpy as np
+
+from ...errors import UserError
+from .archives import verify
+from .base import Source
+from .images import decode
+
+FOLDER = "tiny-imagenet-200"
+ARCHIVE = f"{FOLDER}.zip"
+URL = f"http://cs231n.stanford.edu/{ARCHIVE}"
+MD5 = "90528d7ca1a48142e341f4ef8d21d0de"
+SIDE = 64  # pixels
+BROKEN = (zipfile.BadZipFile, zlib.error, EOFError, OSError, RuntimeError, NotImplementedError)  # of a damaged zip
+
+
+def tiny_imagenet(root: Path, checksum: str = MD5) -> Source:
+    """The classes are WordNet ids, sorted. `checksum` is the md5 that the zip must have.
+
+    Raises UserError if neither form is there, or if a class, an image or an annotation is missing, doubled or unknown.
+    """
+    folder, archive = root / FOLDER, root / ARCHIVE
+    if (folder / "wnids.txt").exists():
+        files = {path.relative_to(root).as_posix() for path in folder.rglob("*") if path.is_file()}
+        return _source(files, root, None)
+    if not archive.exists():
+        raise UserError(f"tiny_imagenet is not in {root}: download {URL} and put it there, as it is or unpacked")
+    verify(archive, checksum)
+    try:
+        with zipfile.ZipFile(archive) as members:
+            names = [name for name in members.namelist() if not name.endswith("/")]
+    except BROKEN as error:
+        raise UserError(f"{archive} is not a zip: {error}") from None
+    for name in names:
+        if not name.startswith(f"{FOLDER}/") or ".." in name.split("/"):
+            raise UserError(f"{archive}: {name!r} lies outside {FOLDER}/: this is not the official archive")
+    if len(set(names)) < len(names):
+        twice = next(name for name in names if names.count(name) > 1)
+        raise UserError(f"{archive}: {twice!r} is there twice: this is not the official archive")
+    return _source(set(names), root, archive)
+
+
+def _source(files: set[str], root: Path, archive: Path | None) -> Source:
+    """From the names of all files, relative to `root`."""
+    where = f"{archive or root / FOLDER}"
+
+    def lines(name: str) -> list[str]:
+        if f"{FOLDER}/{name}" not in files:
+            raise UserError(f"{where}: {name} is not there")
+        if archive:
+            try:
+                with zipfile.ZipFile(archive) as members:
+                    text = members.read(f"{FOLDER}/{name}").decode()
+            except (*BROKEN, ValueError) as error:
+                raise UserError(f"{where}: {name} cannot be read: {error}") from None
+        else:
+            text = (root / FOLDER / name).read_text()
+        return [line for line in text.splitlines() if line.strip()]
+
+    classes = tuple(sorted(line.strip() for line in lines("wnids.txt")))
+    if len(set(classes)) < len(classes):
+        twice = next(name for name in classes if classes.count(name) > 1)
+        raise UserError(f"{where}: wnids.txt names {twice} twice")
+    number = {wnid: i for i, wnid in enumerate(classes)}
+
+    train: dict[str, int] = {}
+    for file in sorted(files):
+        parts = file.split("/")  # tiny-imagenet-200/train/<wnid>/images/<file>.JPEG
+        if parts[1] == "train" and len(parts) == 5 and parts[3] == "images" and parts[4].endswith(".JPEG"):
+            if parts[2] not in number:
+                raise UserError(f"{where}: {parts[2]} has images but is not in wnids.txt")
+            train[file] = number[parts[2]]
+    empty = sorted(set(range(len(classes))) - set(train.values()))
+    if empty:
+        raise UserError(f"{where}: train/{classes[empty[0]]}/images has no JPEG images: every class needs some")
+
+    test: dict[str, int] = {}
+    for line in lines("val/val_annotations.txt"):
+        name, wnid, *_ = [*line.split("\t"), ""]
+        file = f"{FOLDER}/val/images/{name}"
+        if wnid not in number:
+            raise UserError(f"{where}: val_annotations.txt gives {name} the class {wnid!r}, which is not in wnids.txt")
+        if file not in files:
+            raise UserError(f"{where}: val_annotations.txt names val/images/{name}, which is not there")
+        if file in test:
+            raise UserError(f"{where}: val_annotations.txt names {name} twice")
+        test[file] = number[wnid]
+    if not test:
+        raise UserError(f"{where}: val_annotations.txt is empty")
+
+    def split(named: dict[str, int], what: str) -> tuple[np.ndarray, np.ndarray]:
+        images = decode(list(named), SIDE, root, f"tiny_imagenet {what}", archive)
+        return images, np.array(list(named.values()), np.int64)
+
+    return Source(classes, split(train, "train"), split(test, "test"))

@@ -1,0 +1,285 @@
+"""From the experiments file and a scale to the plan: every spec, and which runs each table and figure selects.
+
+The plan is the one thing later steps read: no job reads the configuration. Torch-free, since the Snakefile imports it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from .. import paths
+from ..data.manifest import Dataset, read_datasets
+from ..errors import UserError
+from ..paths import COMPOSED
+from ..plan import Plan, spec_ids
+from ..records import archive
+from .resolver import Resolver, combine, regularizer
+from .validation import read_yaml, validate
+
+WHOLE = ("train_loss", "test_loss", "test_error", "params_pruned", "pruned_test_error")  # measures without layers
+UNBOUNDED = ("train_loss", "test_loss", "scalar")  # measures that are no shares
+
+
+def merge(base: dict[str, Any], above: Mapping[str, Any]) -> dict[str, Any]:
+    """As Snakemake merges configuration files: mappings key by key, anything else replaced."""
+    merged = dict(base)
+    for key, value in above.items():
+        old = merged.get(key)
+        merged[key] = merge(old, value) if isinstance(old, dict) and isinstance(value, Mapping) else value
+    return merged
+
+
+def overlay(settings: dict[str, Any], path: Path) -> dict[str, Any]:
+    """A configuration file above other settings, and below it the one that it extends. Raises UserError."""
+    own = read_yaml(path) or {}
+    if below := own.get("extends"):
+        settings = merge(settings, read_yaml(Path(below)) or {})
+    return merge(settings, own)
+
+
+def build_plan(settings: dict[str, Any]) -> Plan:
+    """Resolve everything. `settings` is the merged configuration. Raises UserError for anything impossible."""
+    validate(settings, "config", "configuration")
+    if (below := settings.get("extends")) and (read_yaml(Path(below)) or {}).get("extends"):
+        raise UserError(f"{below} extends a file, too: only one may stand below a configuration file")
+    # How long a call may take is no part of what it makes, and what was extended is in the settings already.
+    settings = {k: v for k, v in settings.items() if k != "time_limit"} | {"extends": None}
+    path = Path(settings["experiments"])
+    experiments = read_yaml(path)
+    validate(experiments, "experiments", str(path))
+    scale = settings["scale"]
+    if scale not in experiments["seeds"]:
+        known = ", ".join(experiments["seeds"])
+        raise UserError(f"{path}: seeds: none are given for the scale {scale!r}: there are {known}")
+    datasets = read_datasets(Path(settings["datasets"]))
+    root = Path(settings["data_root"] or paths.ORIGINAL)
+    _data_as_said(settings, datasets, root)
+    if settings.get("by_hand") is None:
+        there = [name for name, d in datasets.items() if d.found(root) or paths.prepared(name).exists()]
+        settings = {**settings, "by_hand": [name for name in there if datasets[name].obtain == "by hand"]}
+    resolver = Resolver(experiments, settings, datasets, str(path))
+    own = {name: table for name, table in experiments["tables"].items() if table.get("scale") == scale}
+    shared = {name: table for name, table in experiments["tables"].items() if "scale" not in table}
+    tables = {name: _table(resolver, name, table) for name, table in (own or shared).items()}
+    figures, claims = {}, []
+    if not own:
+        figures = {name: _figure(resolver, name, figure) for name, figure in experiments["figures"].items()}
+        claims = [_claim(resolver, i, claim) for i, claim in enumerate(experiments.get("claims", []))]
+        _once(resolver, [claim["id"] for claim in claims], "claims", "id")
+    kept = archive.index(paths.reference(scale, "json")) if settings.get("records") == "stored" else None
+    if kept is not None:
+        figures = {name: figure | {"needs": archive.lacking(name, figure, kept)} for name, figure in figures.items()}
+    shown = [f[kind] for f in figures.values() if f["kind"] == "gallery" and not f["needs"] for kind in COMPOSED]
+    used = dict.fromkeys([*(spec.dataset for spec in resolver.specs.values()), *shown])
+    return Plan(
+        settings=settings,
+        seeds=experiments["seeds"][scale],
+        specs=resolver.specs,
+        tables=tables,
+        figures=figures,
+        usual=resolver.published({}),
+        datasets={name: resolver.datasets[name].__dict__ for name in used},
+        facts=list(_facts(experiments)),
+        notes=experiments.get("notes", []),
+        seeds_by_dataset={name: resolver.seeds[name] for name in used if name in resolver.seeds},
+        renders=resolver.renders(used),
+        claims=claims,
+        runs=None if kept is None else archive.seeds(kept, resolver.specs),
+    )
+
+
+def _data_as_said(settings: dict[str, Any], datasets: Mapping[str, Dataset], root: Path) -> None:
+    """Raise UserError where the configuration names data that there are not, or a place that holds none."""
+    for key in ("stand_ins", "mirrors", "by_hand"):
+        for name in settings.get(key) or []:
+            if name not in datasets:
+                known = ", ".join(datasets)
+                raise UserError(f"the configuration's {key}: {name!r} is not in {settings['datasets']}: {known}")
+    if root.exists() and not root.is_dir():
+        raise UserError(f"the configuration's data_root: {root} is not a folder")
+
+
+def build_plans(settings: dict[str, Any]) -> tuple[Plan, Plan | None, Plan | None]:
+    """The plan of a configuration, that of the stored runs whose verdict it shows, and that of its varied facts.
+
+    Raises UserError as `build_plan` does, and for what is to be trained first or compared with and is not there.
+    """
+
+    def other(key: str, **more: str) -> Plan | None:
+        path = settings.get(key)
+        return build_plan(overlay(settings, Path(path)) | more) if path else None
+
+    plan = build_plan(settings)
+    for name in settings.get("campaign", []):
+        plan.shown_by(name)  # or there is none, which it says
+    for name, table in plan.tables.items():
+        if table["reference"] and not (paths.PUBLISHED / table["reference"]).exists():
+            raise UserError(f"tables.{name}.reference: there is no {paths.PUBLISHED / table['reference']}")
+    return plan, other("verdict"), other("sensitivity", records="stored")
+
+
+def _table(resolver: Resolver, name: str, table: dict[str, Any]) -> dict[str, Any]:
+    """The table with, in each row, its published settings and, by block, the id of its spec.
+
+    A table whose data are not there has no panels and selects nothing: `needs` says which, and how to get them.
+    """
+    before = dict(resolver.specs)
+    blocks = table.get("blocks", [{"label": "", "settings": {}}])
+    panels = []
+    for p, panel in enumerate(table["panels"]):
+        groups = []
+        for g, group in enumerate(panel["groups"]):
+            rows = []
+            where = f"tables.{name}.panels[{p}].groups[{g}]"
+            _once(resolver, [row["label"] for row in group["rows"]], where, "label")
+            for r, row in enumerate(group["rows"]):
+                outer = [table["settings"], panel.get("settings", {}), group.get("settings", {}), row]
+                merged = {block["label"]: combine([*outer, block["settings"]]) for block in blocks}
+                specs = {block: resolver.spec(settings, f"{where}.rows[{r}]") for block, settings in merged.items()}
+                # A table's or group's own schedule is the paper's, a row's is not.
+                own = {"phase_epochs": row["phase_epochs"]} if "phase_epochs" in row else {}
+                published = {block: resolver.published(settings) | own for block, settings in merged.items()}
+                rows.append({"label": row["label"], "specs": specs, "published": published})
+            groups.append({"label": group.get("label", ""), "rows": rows})
+        _once(resolver, [group["label"] for group in groups], f"tables.{name}.panels[{p}]", "label")
+        panels.append({"label": panel.get("label", ""), "groups": groups})
+    _once(resolver, [panel["label"] for panel in panels], f"tables.{name}", "label")
+    layers = ["total"]
+    if not table.get("totals_only"):
+        first = resolver.specs[next(spec_ids(panels))]
+        layers = [*first.network.layers, "total"]
+    needs = resolver.needs(resolver.specs[i].dataset for i in spec_ids(panels))
+    if needs:
+        panels, resolver.specs = [], before
+    return {
+        "needs": needs,
+        "source": table["source"],
+        "caption": table["caption"],
+        "reference": table.get("reference"),
+        "row_head": table.get("row_head", ""),
+        "metrics": table["metrics"],
+        "layers": layers,
+        "blocks": [block["label"] for block in blocks],
+        "panels": panels,
+    }
+
+
+def _figure(resolver: Resolver, name: str, figure: dict[str, Any]) -> dict[str, Any]:
+    """The figure with its curves' specs, the optimizers that it simulates, or the datasets that it shows."""
+    if figure["kind"] == "simulation":
+        panels = []
+        for i, panel in enumerate(figure["panels"]):
+            optimizer = resolver.known("optimizers", panel["optimizer"], f"figures.{name}.panels[{i}].optimizer")
+            panels.append({**panel, **{k: optimizer[k] for k in ("algorithm", "rate", "hyperparameters")}})
+        plain = {k: figure[k]["value"] for k in ("start", "repeats", "strengths")}
+        return {**figure, **plain, "panels": panels}
+    if figure["kind"] == "gallery":
+        shown = {kind: resolver.dataset(figure[kind], f"figures.{name}.{kind}").name for kind in COMPOSED}
+        return {**figure, **shown, "needs": resolver.needs(shown.values())}
+    curves = []
+    for i, curve in enumerate(figure["curves"]):
+        settings = combine([figure["settings"], curve])
+        curves.append({"label": curve["label"], "spec": resolver.spec(settings, f"figures.{name}.curves[{i}]")})
+    for layer in figure.get("layers", []):
+        for curve in curves:
+            layers = resolver.specs[curve["spec"]].network.layers
+            if layer not in layers:
+                raise UserError(f"{resolver.where}: figures.{name}.layers: {layer!r} is not one of {', '.join(layers)}")
+    return {**{k: v for k, v in figure.items() if k != "settings"}, "curves": curves}
+
+
+def _claim(resolver: Resolver, number: int, claim: dict[str, Any]) -> dict[str, Any]:
+    """The claim with a test for each of its layers, and the specs it compares. It only selects: it adds no spec."""
+    before = dict(resolver.specs)
+    tests = []
+    for t, test in enumerate(claim["tests"]):
+        sides = {}
+        for side in ("of", "minus"):
+            if own := test.get(side):
+                where = f"claims[{number}].tests[{t}].{side}"
+                if "simulated" in test:
+                    sides[side] = _panel(resolver, test["simulated"], own, where)
+                else:
+                    sides[side] = {"settings": own, "spec": resolver.spec(own, where)}
+        plain = {k: v for k, v in test.items() if k not in ("of", "minus", "layers")}
+        if "simulated" in test:
+            plain["repeats"] = resolver.experiments["figures"][test["simulated"]]["repeats"]["value"]
+        bounds = [test[key] for key in ("at_least", "at_most", "within", "beyond") if key in test]
+        if test["measure"] not in UNBOUNDED and any(abs(bound) > 1 for bound in bounds):
+            raise UserError(f"{resolver.where}: claims[{number}].tests[{t}]: shares are fractions, from −1 to 1")
+        layers = _layers(resolver, test, sides, f"claims[{number}].tests[{t}]")
+        tests += [{**plain, "layer": layer, **sides} for layer in layers]
+    resolver.specs = before
+    return {**claim, "tests": tests}
+
+
+def _layers(resolver: Resolver, test: dict[str, Any], sides: dict[str, dict[str, Any]], where: str) -> list[str]:
+    """The layers that a test of a claim is about; of what has none, one without a name."""
+    measure = test["measure"]
+    if (measure == "scalar") != ("simulated" in test):
+        raise UserError(f"{resolver.where}: {where}: a scalar is what a figure has `simulated`, and nothing else is")
+    if measure in (*WHOLE, "scalar"):
+        if "layers" in test:
+            raise UserError(f"{resolver.where}: {where}.layers: {measure} has none")
+        return [""]
+    total = ["total"] if measure.startswith("sparsity") else []
+    wanted: list[str] = test.get("layers", total)
+    for network in [resolver.specs[side["spec"]].network for side in sides.values()]:
+        known = [*network.layers, *total]
+        if not wanted or not {*wanted} <= {*known}:
+            given = f"{', '.join(wanted)} given" if wanted else "none given"
+            raise UserError(f"{resolver.where}: {where}.layers: {given}; {measure} has {', '.join(known)}")
+    return wanted
+
+
+def _panel(resolver: Resolver, figure: str, own: dict[str, Any], where: str) -> dict[str, Any]:
+    """Which curve of a simulated figure settings like {optimizer: adam, l2: 1e-4} mean."""
+    drawn = resolver.experiments["figures"].get(figure, {})
+    kind, strength = regularizer(own)
+    wanted = {"optimizer": own.get("optimizer"), "regularizer": kind}
+    panels = [p for p in drawn.get("panels", []) if wanted.items() <= p.items()]
+    if not panels or strength not in drawn["strengths"]["value"]:
+        raise UserError(
+            f"{resolver.where}: {where}: {figure} simulates no {own.get('optimizer')} with {kind} {own.get(kind)}"
+        )
+    return {"settings": own, "panel": panels[0]["label"], "regularizer": kind, "strength": strength}
+
+
+def _once(resolver: Resolver, names: list[str], where: str, key: str) -> None:
+    """Raise UserError for a name that stands there twice: the second would hide the first."""
+    for name in names:
+        if names.count(name) > 1:
+            raise UserError(f"{resolver.where}: {where}: the {key} {name!r} is given twice")
+
+
+def _facts(experiments: dict[str, Any]) -> Iterator[dict[str, Any]]:
+    """Every setting with a source, as lines of the page of method."""
+
+    def line(part: str, name: str, fact: dict[str, Any], value: Any = None) -> dict[str, Any]:
+        value = fact["value"] if value is None else value
+        plain = name.replace("_", " ")
+        return {"part": part, "name": plain, "value": value, "source": fact["source"], "note": fact.get("note", "")}
+
+    plain = {"training": experiments["defaults"], "conventions": experiments["conventions"], **experiments["networks"]}
+    for part, facts in plain.items():
+        for name, fact in facts.items():
+            yield line(part, name, fact)
+    for dataset, facts in experiments.get("datasets", {}).items():
+        for network, fact in facts.get("hidden", {}).items():
+            yield line(dataset.replace("_", " "), f"hidden of {network}", fact)
+    for name, fact in experiments["optimizers"].items():
+        settings = {"rate": fact["rate"], **fact["hyperparameters"]}
+        said = [k if v is True else f"{k} {tuple(v) if isinstance(v, list) else v}" for k, v in settings.items()]
+        yield line("optimizers", name, fact, said)
+    for family, facts in experiments.get("renders", {}).items():
+        for name, fact in facts.items():
+            yield line(f"renders of {family}", name, fact)
+    for figure, facts in experiments["figures"].items():
+        for i, phase in enumerate(facts.get("phases", []), start=1):
+            drawn = f"gradients of standard deviation {phase['deviation']:g} for {phase['iterations']} iterations"
+            yield line(figure, f"phase {i}", phase, drawn)
+        for name, fact in facts.items():
+            if isinstance(fact, dict) and "value" in fact:
+                yield line(figure, name, fact)

@@ -1,0 +1,114 @@
+"""The page of all configuration keys, written from the schemas that refuse wrong ones. Torch-free."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from typing import Any
+
+import yaml
+
+from .validation import SCHEMAS
+
+Schema = dict[str, Any]
+
+HEAD = """# Configuration keys
+
+Written by `filter-sparsity keys` from the [schemas](../src/filter_sparsity/planning/schemas), which refuse unknown keys
+and impossible values: edit those, not this page. Keys in bold must be there. `<name>` is a name of one's own, `[]` an
+entry of a list.
+"""
+WORDS = {"number": "number", "integer": "whole number", "string": "text", "boolean": "true or false", "null": "`null`"}
+BOUNDS = {"minimum": "≥", "exclusiveMinimum": ">", "maximum": "≤", "exclusiveMaximum": "<"}
+SETTINGS = "[settings](#settings-of-a-spec)"
+SECTIONS = {
+    "settings": SETTINGS,
+    "labelled": f"`label` and {SETTINGS}",
+    "fact": "[fact](#a-fact)",
+    "counts": "[fact](#a-fact)",
+}
+
+
+def page() -> str:
+    config, experiments = (
+        yaml.safe_load((SCHEMAS / f"{n}.schema.yaml").read_text()) for n in ("config", "experiments")
+    )
+    parts = [HEAD, _section("##", config, config), f"## {experiments['title']}\n\n{experiments['description']}\n"]
+    parts += [_section("###", experiments["$defs"][name], experiments) for name in ("settings", "fact")]
+    parts += [
+        _section("###", {**own, "title": f"`{key}`"}, experiments) for key, own in experiments["properties"].items()
+    ]
+    return "\n".join(parts)
+
+
+def _section(level: str, schema: Schema, root: Schema) -> str:
+    told = schema["description"]
+    lines = dict.fromkeys(_below(schema, "", root))  # kinds of figures have keys in common
+    table = "\n".join(["| key | values | meaning |", "|---|---|---|", *lines]) if lines else ""
+    shown = table or f"A {_values(schema, root)}."
+    return f"{level} {schema['title']}\n\n{told[0].upper()}{told[1:].rstrip('.')}.\n\n{shown}\n"
+
+
+def _below(schema: Schema, path: str, root: Schema) -> Iterator[str]:
+    """A line for every key below `path`, at whatever depth, but for what has a section of its own."""
+    if _name(schema) in SECTIONS:
+        return
+    schema = _resolved(schema, root)
+    for alternative in (schema, *schema.get("oneOf", ())):
+        for key, own in alternative.get("properties", {}).items():
+            mark = "**" if key in alternative.get("required", ()) else ""
+            place = f"{path}.{key}".lstrip(".")
+            yield f"| {mark}`{place}`{mark} | {_values(own, root)} | {_meaning(own, root)} |"
+            yield from _below(own, place, root)
+    dot = "." if path else ""
+    if isinstance(named := schema.get("additionalProperties"), dict):
+        yield from _below(named, f"{path}{dot}<name>", root)
+    if "items" in schema:
+        yield from _below(schema["items"], f"{path}[]", root)
+
+
+def _name(schema: Schema) -> str:
+    return schema.get("$ref", "").rpartition("/")[2]
+
+
+def _resolved(schema: Schema, root: Schema) -> Schema:
+    """What a schema says together with the one that it refers to."""
+    if "$ref" not in schema:
+        return schema
+    found = root
+    for step in schema["$ref"].lstrip("#/").split("/"):
+        found = found[step]
+    return {**_resolved(found, root), **schema}
+
+
+def _meaning(schema: Schema, root: Schema) -> str:
+    """The description, or that of the value of a fact."""
+    value = schema.get("properties", {}).get("value", {})
+    return (
+        schema.get("description") or _resolved(value, root).get("description") or _resolved(schema, root)["description"]
+    )
+
+
+def _values(schema: Schema, root: Schema) -> str:
+    section = SECTIONS.get(_name(schema), "")
+    schema = _resolved(schema, root)
+    if value := schema.get("properties", {}).get("value") if "fact" in section else None:
+        return f"{section}: {_values(value, root)}" if {"type", "$ref"} & value.keys() else section
+    if section:
+        return section
+    if "enum" in schema or "const" in schema:
+        return ", ".join(f"`{value}`" for value in schema.get("enum", [schema.get("const")]))
+    kinds = schema.get("type", [])
+    return " or ".join(_kind(kind, schema, root) for kind in ([kinds] if isinstance(kinds, str) else kinds)) or "any"
+
+
+def _kind(kind: str, schema: Schema, root: Schema) -> str:
+    if kind == "array":
+        least, most = schema.get("minItems"), schema.get("maxItems")
+        items = re.sub(r"^(number|whole number|mapping)", r"\1s", _values(schema["items"], root))
+        return f"list of {f'{least} ' if least == most and least else ''}{items}"
+    if kind == "object":
+        named = schema.get("additionalProperties")
+        return f"mapping of names to {_values(named, root)}" if isinstance(named, dict) and named else "mapping"
+    bounds = [f"{sign} {schema[bound]:g}" for bound, sign in BOUNDS.items() if bound in schema]
+    return f"{WORDS[kind]} {', '.join(bounds)}".strip() if kind in ("number", "integer") else WORDS[kind]

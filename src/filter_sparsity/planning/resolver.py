@@ -1,0 +1,206 @@
+"""From a row's settings and a scale to a spec, and to the words of the paper's tables. Torch-free."""
+
+from __future__ import annotations
+
+import itertools
+import math
+from collections.abc import Iterable
+from typing import Any
+
+from ..data.manifest import Dataset
+from ..errors import UserError
+from ..paths import renders_of
+from ..spec import Network, Spec
+
+# What a row may say in place of what holds for all: its numbers are no longer the paper's.
+FACTS = (
+    "unregularized",
+    "pool_after",
+    "pool",
+    "hidden",
+    "hidden_norm",
+    "head_pool",
+    "head_init",
+    "hyperparameters",
+    "width",
+    "steps",
+)
+
+
+def multiplier(setting: float | dict[str, float], optimizer: str) -> float:
+    """One factor for all optimizers, or each optimizer's own, 1 where none is given."""
+    return setting.get(optimizer, 1) if isinstance(setting, dict) else setting
+
+
+def combine(parts: list[dict[str, Any]]) -> dict[str, Any]:
+    """Later parts win; `l2` and `wd` replace one another."""
+    merged: dict[str, Any] = {}
+    for part in parts:
+        if "l2" in part or "wd" in part:
+            merged.pop("l2", None)
+            merged.pop("wd", None)
+        merged.update(part)
+    return merged
+
+
+def regularizer(settings: dict[str, Any]) -> tuple[str, float]:
+    """`l2`, `wd` or `none`, and its strength."""
+    kind = next((k for k in ("l2", "wd") if k in settings), "none")
+    return kind, settings.get(kind, 0)
+
+
+class Resolver:
+    """Turns the settings of rows and curves into specs, and remembers every spec it met."""
+
+    def __init__(
+        self, experiments: dict[str, Any], settings: dict[str, Any], datasets: dict[str, Dataset], where: str
+    ) -> None:
+        self.experiments, self.settings, self.datasets, self.where = experiments, settings, datasets, where
+        self.specs: dict[str, Spec] = {}
+        self.seeds: dict[str, list[int]] = {}  # of datasets with seeds of their own at this scale
+        for key in ("rate_multiplier", "strength_multiplier"):
+            for optimizer in settings[key] if isinstance(settings[key], dict) else []:
+                self.known("optimizers", optimizer, f"the configuration's {key}")
+
+    def spec(self, row: dict[str, Any], where: str) -> str:
+        """The id of the spec that a row's settings resolve to at this scale."""
+        full = self._full(row)
+        for key in ("dataset", "optimizer"):
+            if key not in full:
+                raise UserError(f"{self.where}: {where}: no {key} is given, here or around it")
+        optimizer = self.known("optimizers", full["optimizer"], f"{where}.optimizer")
+        network = self.known("networks", full["network"], f"{where}.network")
+        dataset = self.dataset(full["dataset"], f"{where}.dataset")
+        name = dataset.name
+        batch = full["batch_size"]
+        if batch > dataset.train:
+            raise UserError(
+                f"{self.where}: {where}.batch_size: {batch} is more than the {dataset.train} training images of {name}"
+            )
+        own = self.experiments.get("datasets", {}).get(full["dataset"], {})
+        if seeds := own.get("seeds", {}).get(self.settings["scale"]):
+            if self.settings["pack_seeds"]:
+                raise UserError(f"{self.where}: datasets.{full['dataset']}.seeds: not at a scale with pack_seeds")
+            self.seeds[name] = seeds
+        network = {**network, "hidden": own.get("hidden", {}).get(full["network"], network["hidden"])}
+        facts = {k: full.get(k, fact["value"]) for k, fact in network.items()}
+        if not dataset.side >> len(facts["pool_after"]):
+            poolings = len(facts["pool_after"])
+            raise UserError(f"{self.where}: {where}: {poolings} poolings leave nothing of {name}'s side {dataset.side}")
+        kind, strength = regularizer(full)
+        width, steps = (full.get(key, self.settings[key]) for key in ("width", "steps"))
+        try:
+            spec = Spec(
+                dataset=name,
+                flip=dataset.flip,
+                network=self._network(full["network"], facts, width),
+                negative_slope=full["negative_slope"],
+                gamma_init=full["gamma_init"],
+                beta_init=full["beta_init"],
+                optimizer=full["optimizer"],
+                algorithm=optimizer["algorithm"],
+                rate=_round(optimizer["rate"] * multiplier(self.settings["rate_multiplier"], full["optimizer"])),
+                hyperparameters={**optimizer["hyperparameters"], **full.get("hyperparameters", {})},
+                gamma_rate_scale=full["gamma_rate_scale"],
+                beta_rate_scale=full["beta_rate_scale"],
+                regularizer=kind,
+                strength=_round(strength * multiplier(self.settings["strength_multiplier"], full["optimizer"])),
+                batch_size=batch,
+                phase_steps=self._phases(
+                    full["phase_epochs"],
+                    dataset.train // full.get("schedule_batch", batch),
+                    steps if self._there(dataset) else None,  # what is not run cannot be too short
+                ),
+                rate_decay=full["rate_decay"],
+                unregularized=full["unregularized"],
+            )
+        except UserError as error:
+            raise UserError(f"{self.where}: {where}: {error}") from None
+        return self.specs.setdefault(spec.id, spec).id
+
+    def published(self, row: dict[str, Any]) -> dict[str, Any]:
+        """A row's settings in the words of the reference tables, before the scale changes them."""
+        full = self._full(row)
+        kind, strength = regularizer(full)
+        same = ("dataset", "network", "optimizer", "gamma_init", "beta_init", "batch_size", "negative_slope")
+        return {
+            **{key: full.get(key) for key in (*same, *FACTS)},
+            "gamma_lr_scale": full["gamma_rate_scale"],
+            "beta_lr_scale": full["beta_rate_scale"],
+            "regularizer": kind,
+            "strength": strength,
+        }
+
+    def dataset(self, published: str, where: str) -> Dataset:
+        """What this scale has for a published dataset."""
+        name = (self.settings["stand_ins"] or {}).get(published, published)
+        shrunk = f"{name}_{self.settings['image_side']}"
+        name = shrunk if shrunk in self.datasets else name
+        if name not in self.datasets:
+            known = ", ".join(self.datasets)
+            raise UserError(f"{self.where}: {where}: {name!r} is not in {self.settings['datasets']}: {known}")
+        return self.datasets[name]
+
+    def needs(self, names: Iterable[str]) -> list[str]:
+        """Of some datasets, those that only the user can get and that are not there, and how to get them."""
+        used = [self.datasets[name] for name in dict.fromkeys(names)]
+        return [f"{d.name} ({d.get})" for d in used if not self._there(d)]
+
+    def renders(self, datasets: Iterable[str]) -> dict[str, dict[str, Any]]:
+        """The settings of the families of renders that some datasets are composed of, which must say the same."""
+        families = {}
+        for name in datasets:
+            if family := renders_of(name):
+                where = f"{self.where}: renders.{family}"
+                if family not in self.experiments.get("renders", {}):
+                    raise UserError(f"{where}: {name} is composed of these renders, but they are not there")
+                settings = {k: fact["value"] for k, fact in self.experiments["renders"][family].items()}
+                classes, (train, test) = len(settings["classes"]), settings["images"]
+                said = (classes, classes * train, classes * test, settings["side"])
+                line = self.datasets[name]
+                if said != (line.classes, line.train, line.test, line.side):
+                    raise UserError(
+                        f"{where}: {said[0]} classes, {said[1]} and {said[2]} images of side {said[3]} are not what "
+                        f"{self.settings['datasets']} says of {name}"
+                    )
+                families[family] = settings
+        return families
+
+    def known(self, part: str, name: Any, where: str) -> dict[str, Any]:
+        if name not in self.experiments[part]:
+            known = ", ".join(self.experiments[part])
+            raise UserError(f"{self.where}: {where}: {name!r} is not one of the {part}: {known}")
+        return self.experiments[part][name]
+
+    def _full(self, row: dict[str, Any]) -> dict[str, Any]:
+        """A row's settings, and the defaults for those that it does not give."""
+        return {**{k: fact["value"] for k, fact in self.experiments["defaults"].items()}, **row}
+
+    def _network(self, name: str, facts: dict[str, Any], width: float) -> Network:
+        return Network(
+            name=name,
+            filters=tuple(max(1, round(f * width)) for f in facts["filters"]),
+            kernels=tuple(facts["kernels"]),
+            pool_after=tuple(facts["pool_after"]),
+            conv_bias=facts["conv_bias"],
+            hidden=tuple(facts["hidden"]),
+            pool=facts["pool"],
+            hidden_norm=facts["hidden_norm"],
+            head_pool=facts["head_pool"],
+            head_init=facts["head_init"],
+        )
+
+    def _there(self, dataset: Dataset) -> bool:
+        return dataset.obtain != "by hand" or dataset.name in self.settings["by_hand"]
+
+    def _phases(self, epochs: list[int], steps_per_epoch: int, wanted: int | None) -> tuple[int, ...]:
+        """Published epochs as steps; where the scale wants a number of steps, each phase keeps its share of it."""
+        ends = list(itertools.accumulate((e * steps_per_epoch for e in epochs), initial=0))
+        if wanted is not None:
+            ends = [round(wanted * end / ends[-1]) for end in ends]
+        return tuple(b - a for a, b in itertools.pairwise(ends))
+
+
+def _round(value: float) -> float:
+    """12 digits: 1e-3 times 10 is 0.01, and equal settings have equal ids."""
+    return float(f"{value:.12g}") if math.isfinite(value) else value

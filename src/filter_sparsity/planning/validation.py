@@ -1,0 +1,97 @@
+"""Reading configuration, and refusing what is wrong in it in one line. Torch-free."""
+
+from __future__ import annotations
+
+import math
+import re
+import reprlib
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from ..errors import UserError
+
+SCHEMAS = Path(__file__).parent / "schemas"
+
+_WORDS = {
+    "number": "a finite number",
+    "integer": "a whole number",
+    "string": "text",
+    "array": "a list",
+    "object": "a mapping",
+    "boolean": "true or false",
+    "null": "null",
+}
+
+
+class _Loader(yaml.SafeLoader):
+    """YAML in which 1e-3 is a number, as in YAML 1.2 (PyYAML's 1.1 takes it for text)."""
+
+
+_Loader.add_implicit_resolver(
+    "tag:yaml.org,2002:float", re.compile(r"^[-+]?[0-9]+(\.[0-9]*)?[eE][-+]?[0-9]+$"), list("-+0123456789")
+)
+
+
+def _mapping(loader: _Loader, node: yaml.MappingNode) -> dict[Any, Any]:
+    """A key given twice is a mistake, and not the last value."""
+    keys = [loader.construct_object(key) for key, _ in node.value if key.tag != "tag:yaml.org,2002:merge"]
+    for key in keys:
+        if keys.count(key) > 1:
+            raise yaml.MarkedYAMLError(problem=f"the key {key!r} is given twice", problem_mark=node.start_mark)
+    loader.flatten_mapping(node)
+    return loader.construct_mapping(node, deep=True)
+
+
+_Loader.add_constructor("tag:yaml.org,2002:map", _mapping)
+
+
+def read_yaml(path: Path) -> Any:
+    try:
+        return yaml.load(path.read_text(), Loader=_Loader)
+    except OSError as error:
+        raise UserError(f"cannot read {path}: {error.strerror}") from None
+    except (yaml.YAMLError, ValueError, RecursionError) as error:  # bytes that are no text, a date with a month 13
+        raise UserError(f"{path} is not YAML: {' '.join(str(error).split())}") from None
+
+
+def validate(data: Any, schema: str, where: str) -> None:
+    """Raise UserError naming the first key of `data` that `schemas/<schema>.schema.yaml` refuses."""
+    from jsonschema import Draft202012Validator  # a tenth of a second, which steps that only read YAML need not spend
+    from jsonschema.exceptions import best_match
+    from jsonschema.validators import extend
+
+    rules: Any = yaml.safe_load((SCHEMAS / f"{schema}.schema.yaml").read_text())
+    plain = Draft202012Validator.TYPE_CHECKER
+    finite = plain.redefine("number", lambda _, v: plain.is_type(v, "number") and math.isfinite(v))
+    error = best_match(extend(Draft202012Validator, type_checker=finite)(rules).iter_errors(data))
+    if error is None:
+        return
+    key = "".join(f"[{p}]" if isinstance(p, int) else f".{p}" for p in error.absolute_path).lstrip(".")
+    if error.validator == "additionalProperties":
+        known = dict(error.schema)["properties"]
+        unknown = [k for k in error.instance if k not in known]
+        said = f"unknown key {', '.join(map(repr, unknown))}; allowed are {', '.join(sorted(known))}"
+    elif error.validator == "type":
+        kinds = [error.validator_value] if isinstance(error.validator_value, str) else error.validator_value
+        said = f"{reprlib.repr(error.instance)} is not {' or '.join(_WORDS[kind] for kind in kinds)}"
+    elif error.validator == "enum":
+        said = f"{error.instance!r} is not one of {', '.join(map(str, error.validator_value))}"
+    elif error.validator == "not":  # the only thing forbidden is keys together
+        both = error.validator_value["required"]
+        said = " and ".join(f"{k} {error.instance[k]}" for k in both) + " are given: at most one of them is allowed"
+    elif (
+        error.validator == "oneOf"
+        and "required" in error.validator_value[0]
+        and "kind" not in str(error.validator_value)
+    ):
+        said = f"exactly one of {', '.join(rule['required'][0] for rule in error.validator_value)} must be given"
+    elif error.validator == "oneOf":  # by the one property that tells the alternatives apart
+        rules = [rule["properties"]["kind"] for rule in error.validator_value]
+        known = [value for rule in rules for value in rule.get("enum", [rule.get("const")])]
+        kind = error.instance.get("kind") if isinstance(error.instance, dict) else error.instance
+        said = f"kind is {kind!r}: allowed are {', '.join(known)}"
+    else:
+        said = error.message
+    raise UserError(f"{where}: {key + ': ' if key else ''}{said}")

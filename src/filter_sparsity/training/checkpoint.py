@@ -1,0 +1,100 @@
+"""Snapshots: the state of an unfinished run, from which it goes on as if nothing had happened.
+
+They lie outside the run's folder, because Snakemake deletes what a failed job was to make.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import hashlib
+import json
+import os
+import shutil
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Any
+
+from safetensors import SafetensorError
+from safetensors.torch import load, save
+from torch import Tensor
+
+from ..paths import write_bytes
+
+KEPT = 2  # the newest and the one before, should the newest be damaged
+SEAL = 32  # bytes of the SHA-256 that a file begins with; a safetensors file follows
+
+
+class Snapshots:
+    """The snapshots of one run, in a folder of their own. `identity` says which run; others' snapshots are refused."""
+
+    def __init__(self, folder: Path, identity: dict[str, Any], say: Callable[[str], None]) -> None:
+        self.folder, self.identity, self.say = folder, identity, say
+
+    def save(self, step: int, tensors: dict[str, Tensor], facts: dict[str, Any]) -> None:
+        """Keep a state. It is whole on the disk when this returns, or the one before still is."""
+        text = json.dumps({"identity": self.identity, "facts": facts})
+        content = save(tensors, {"snapshot": text})
+        write_bytes(self.folder / f"{step:09d}.snapshot", hashlib.sha256(content).digest() + content)
+        for old in self._newest_first()[KEPT:]:
+            old.unlink()
+
+    def newest(self) -> tuple[dict[str, Tensor], dict[str, Any]] | None:
+        """The newest state that is whole and this run's. Those that are not are said and deleted."""
+        for path in self._newest_first():
+            try:
+                return self._read(path)
+            except (OSError, ValueError, KeyError, TypeError, SafetensorError) as error:
+                self.say(f"{path} is refused: {error}; the snapshot before it is looked for")
+                path.unlink()
+        return None
+
+    def _read(self, path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
+        data = path.read_bytes()
+        if hashlib.sha256(data[SEAL:]).digest() != data[:SEAL]:
+            raise ValueError("it is damaged")
+        tensors, metadata = _parsed(data[SEAL:])
+        written = json.loads(metadata["snapshot"])
+        if written["identity"] != self.identity:
+            raise ValueError("it is another run's, or of other settings or data")
+        return tensors, written["facts"]
+
+    def _newest_first(self) -> list[Path]:
+        return sorted(self.folder.glob("*.snapshot"), reverse=True)
+
+    def clear(self) -> None:
+        """Delete them all: the run is whole. Not under another process that trains it again."""
+        with suppress(BlockingIOError, FileNotFoundError), (self.folder / "lock").open("w") as file:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            shutil.rmtree(self.folder, ignore_errors=True)
+        for parent in self.folder.parents[:2]:  # of the spec, and of all snapshots
+            with suppress(OSError):  # others have theirs there
+                parent.rmdir()
+
+    @contextmanager
+    def locked(self) -> Iterator[bool]:
+        """Keep every other process from training this run; waits for one that does. Gives whether it had to wait.
+
+        A trainer can outlive a Snakemake that was killed. The system lets go of the lock when a process ends, however.
+        """
+        path, waited = self.folder / "lock", False
+        while True:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            with path.open("w") as file:
+                try:
+                    fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                except BlockingIOError:
+                    self.say("another process is training this run: waiting for it")
+                    waited = True
+                    fcntl.flock(file, fcntl.LOCK_EX)
+                if path.exists() and os.path.samestat(os.fstat(file.fileno()), path.stat()):
+                    for part in self.folder.glob(".*.part"):  # of a process that was killed while it wrote
+                        part.unlink()
+                    yield waited
+                    return
+
+
+def _parsed(content: bytes) -> tuple[dict[str, Tensor], dict[str, str]]:
+    size = int.from_bytes(content[:8], "little")
+    metadata = json.loads(content[8 : 8 + size])["__metadata__"]
+    return load(content), metadata

@@ -1,0 +1,258 @@
+"""Training a spec with a seed: the step, and the loop around it. What a run writes and prints is in `run`."""
+
+from __future__ import annotations
+
+import itertools
+import math
+from bisect import bisect_right
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from ..data.prepared import Index, Prepared
+from ..errors import UserError
+from ..spec import Spec
+from .health import EARLY, SAMPLE, silent
+from .loaders import Images, opened
+from .models import ConvNet, build
+from .optim import Update
+from .streaming import Stream
+
+WARM_UP = 3  # steps before a GPU's are captured: they choose kernels and make the optimizer's state
+
+
+@dataclass
+class Epoch:
+    """A line of history.csv; losses are means over images, the error a fraction."""
+
+    epoch: int
+    step: int
+    rate_factor: float
+    train_loss: float
+    test_loss: float
+    test_error: float
+
+
+@dataclass
+class Affine:
+    """Gammas and betas of every layer at some steps of the training, for Figure 1."""
+
+    steps: list[int] = field(default_factory=list)
+    gammas: list[list[Tensor]] = field(default_factory=list)
+    betas: list[list[Tensor]] = field(default_factory=list)
+
+    def keep(self, step: int, model: ConvNet) -> None:
+        self.steps.append(step)
+        self.gammas.append([norm.weight.detach().cpu().clone() for norm in model.norms])
+        self.betas.append([norm.bias.detach().cpu().clone() for norm in model.norms])
+
+    def tensors(self, layers: tuple[str, ...]) -> dict[str, Tensor]:
+        """`step` (points,) and, of each layer, `gamma_C1`, `beta_C1`, ... (points, filters)."""
+        arrays = {"step": torch.tensor(self.steps)}
+        for name, kept in (("gamma", self.gammas), ("beta", self.betas)):
+            for layer, values in zip(layers, zip(*kept, strict=True), strict=True):
+                arrays[f"{name}_{layer}"] = torch.stack(values)
+        return arrays
+
+    @classmethod
+    def of(cls, arrays: dict[str, Tensor], layers: tuple[str, ...]) -> Affine:
+        """The inverse of `tensors`."""
+        gammas, betas = ([arrays[f"{name}_{layer}"] for layer in layers] for name in ("gamma", "beta"))
+        return cls(
+            arrays["step"].tolist(),
+            [list(point) for point in zip(*gammas, strict=True)],
+            [list(point) for point in zip(*betas, strict=True)],
+        )
+
+
+@torch.inference_mode()
+def evaluate(model: ConvNet, data: Images | Stream) -> tuple[float, float]:
+    """Mean cross-entropy and error (a fraction) over the unflipped images, with the running statistics."""
+    model.eval()
+    sums = torch.zeros(2, dtype=torch.float64, device=model.convs[0].weight.device)
+    for images, labels in data.batches():
+        logits = model(images)
+        loss = F.cross_entropy(logits, labels, reduction="sum")
+        sums += torch.stack([loss.double(), (logits.argmax(1) != labels).sum().double()])
+    model.train()
+    loss_sum, wrong = sums.tolist()
+    return loss_sum / len(data), wrong / len(data)
+
+
+class Step:
+    """One training step: forward, backward, update. On a GPU it is captured as a graph, and replayed without Python."""
+
+    def __init__(self, model: ConvNet, update: Update, data: Images | Stream, precision: str) -> None:
+        self.model, self.update, self.data = model, update, data
+        self.device = model.convs[0].weight.device
+        self.reduced = torch.autocast(self.device.type, torch.bfloat16, enabled=precision == "bfloat16")
+        self.done = 0
+        self.graph: torch.cuda.CUDAGraph | None = None
+
+    def compute(self) -> Tensor:
+        """The step itself, on the batch that is loaded; gives its loss."""
+        self.update.zero_grad()
+        images, labels = self.data.batch()
+        with self.reduced:
+            loss = F.cross_entropy(self.model(images), labels)
+        loss.backward()
+        self.update.step()
+        return loss.detach()
+
+    def start_phase(self, phase: int) -> None:
+        """Set the learning rates. A graph has them inside, so that another one is captured."""
+        self.update.start_phase(phase)
+        self.graph = None
+
+    def __call__(self) -> Tensor:
+        self.done += 1
+        if self.device.type != "cuda":
+            return self.compute()
+        if self.done <= WARM_UP:
+            with torch.cuda.stream(torch.cuda.Stream()):  # where graphs are captured, too
+                torch.cuda.current_stream().wait_stream(torch.cuda.default_stream())
+                loss = self.compute()
+            torch.cuda.synchronize()
+            return loss
+        if self.graph is None:
+            self.graph = torch.cuda.CUDAGraph()
+            with torch.cuda.graph(self.graph):
+                self.loss = self.compute()
+        self.graph.replay()
+        return self.loss
+
+
+class Training:
+    """A training as it stands after `step` steps, with everything that decides how it goes on.
+
+    The seed decides initial weights, data order and flips, so equal seeds of different specs start alike and see the
+    same batches. The same spec, seed, data and machine give the same weights, bit for bit, in one go or in several.
+    Raises UserError if the data do not fit the spec.
+    """
+
+    def __init__(
+        self,
+        spec: Spec,
+        seed: int,
+        data: Prepared | Index,
+        device: torch.device,
+        history_points: int,
+        precision: str = "float32",
+    ) -> None:
+        count = len(data.labels["train"])
+        if spec.batch_size > count:
+            raise UserError(f"the mini-batch of {spec.batch_size} is more than the {count} images of {data.name}")
+        self.spec, self.seed = spec, seed
+        torch.manual_seed(seed)
+        self.model = build(spec, data.channels, data.side, len(data.classes)).to(device)
+        self.generator = torch.Generator().manual_seed(seed)
+        self.before_epoch = self.generator.get_state()  # of the epoch that is under way
+        self.images = opened(data, "train", device, spec.flip)
+        self.tests = opened(data, "test", device, flip=False)
+        self.update = Update(spec, self.model)
+        self.one_step = Step(self.model, self.update, self.images, precision)
+        self.per_epoch = count // spec.batch_size
+        self.losses = torch.zeros(self.per_epoch, device=device)  # of the epoch that is under way
+        self.phase_starts = [0, *itertools.accumulate(spec.phase_steps)][:-1]
+        self.keep_at = {round(spec.steps * i / history_points) for i in range(history_points + 1)}
+        self.step = self.phase = 0
+        self.history: list[Epoch] = []
+        self.affine = Affine()
+        self.affine.keep(0, self.model)
+        self.early = max(1, round(EARLY * spec.steps))  # when start-up health is looked at, and once more at the end
+        self.silent: list[dict[str, float]] = []  # of `health.silent`: early, and at the end
+
+    @property
+    def epochs(self) -> int:
+        return math.ceil(self.spec.steps / self.per_epoch)
+
+    def run(
+        self,
+        report: Callable[[Epoch, int], None] = lambda epoch, epochs: None,
+        pause: Callable[[], None] = lambda: None,
+    ) -> None:
+        """Train to the end. `report` gets every epoch and their number; `pause` is called between steps, and may raise.
+
+        Raises UserError if the loss is not finite.
+        """
+        while self.step < self.spec.steps:
+            self.before_epoch = self.generator.get_state() if self.step % self.per_epoch == 0 else self.before_epoch
+            self.run_epoch(pause)
+            report(self.history[-1], self.epochs)
+            pause()
+
+    def run_epoch(self, pause: Callable[[], None]) -> None:
+        """The steps of an epoch that are still to be made, and its evaluation."""
+        number, first = divmod(self.step, self.per_epoch)
+        last = min(self.per_epoch, self.spec.steps - number * self.per_epoch)
+        self.generator.set_state(self.before_epoch)
+        self.images.shuffle(self.spec.batch_size, self.generator, first)
+        for i in range(first, last):
+            phase = bisect_right(self.phase_starts, self.step) - 1
+            if phase != self.phase:
+                self.one_step.start_phase(phase)
+                self.phase = phase
+            self.images.load(i)
+            self.losses[i] = self.one_step()
+            self.step += 1
+            if self.step in self.keep_at:
+                self.affine.keep(self.step, self.model)
+            if self.step in (self.early, self.spec.steps):
+                self.silent.append({"step": self.step, **silent(self.model, self.images.sample(SAMPLE))})
+            if i + 1 < last:
+                pause()
+        test_loss, test_error = evaluate(self.model, self.tests)
+        train_loss = float(self.losses[:last].mean())
+        if not (math.isfinite(train_loss) and math.isfinite(test_loss)):
+            raise UserError(
+                f"{self.spec.id}, seed {self.seed}: the training diverged in epoch {number + 1}: the loss is not finite"
+            )
+        self.history.append(Epoch(number + 1, self.step, self.update.factor, train_loss, test_loss, test_error))
+
+    def state(self) -> tuple[dict[str, Tensor], dict[str, Any]]:
+        """All that decides how it goes on, as tensors on the CPU and as JSON."""
+        within = self.step % self.per_epoch
+        tensors = {
+            **{f"model.{key}": value for key, value in self.model.state_dict().items()},
+            **{f"optimizer.{key}": value for key, value in self.update.state().items()},
+            **{f"affine.{key}": value for key, value in self.affine.tensors(self.spec.network.layers).items()},
+            "generator": self.before_epoch if within else self.generator.get_state(),
+            "losses": self.losses[:within],
+        }
+        return (
+            {key: value.detach().cpu().contiguous() for key, value in tensors.items()},
+            {"step": self.step, "history": [vars(epoch) for epoch in self.history], "silent": self.silent},
+        )
+
+    def restore(self, tensors: dict[str, Tensor], facts: dict[str, Any]) -> None:
+        """The inverse of `state`."""
+
+        def part(name: str) -> dict[str, Tensor]:
+            return {key.removeprefix(f"{name}."): value for key, value in tensors.items() if key.startswith(f"{name}.")}
+
+        self.step, self.history = facts["step"], [Epoch(**epoch) for epoch in facts["history"]]
+        self.silent = facts["silent"]
+        self.model.load_state_dict(part("model"))
+        self.update.restore(part("optimizer"))
+        self.affine = Affine.of(part("affine"), self.spec.network.layers)
+        self.before_epoch = tensors["generator"]
+        self.generator.set_state(self.before_epoch)
+        self.losses[: len(tensors["losses"])] = tensors["losses"]
+
+
+def train(
+    spec: Spec,
+    seed: int,
+    data: Prepared | Index,
+    device: torch.device,
+    history_points: int,
+    report: Callable[[Epoch, int], None] = lambda epoch, epochs: None,
+) -> tuple[ConvNet, list[Epoch], Affine]:
+    """Train a network in one go."""
+    training = Training(spec, seed, data, device, history_points)
+    training.run(report)
+    return training.model, training.history, training.affine

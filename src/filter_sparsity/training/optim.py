@@ -1,0 +1,148 @@
+"""Optimizers with L2 or weight decay, which are two different things (Sections 1 and 2 of the supplement).
+
+L2 adds lambda * theta to the gradient before the optimizer sees it: torch's own `weight_decay` argument.
+Weight decay multiplies theta by 1 - lambda_t after the update; lambda_t follows the schedule's factor, not the base
+rate, so it is not that of torch's AdamW. Both act on every parameter, gammas and betas included, but on those that the
+spec names as `unregularized`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from functools import partial
+from inspect import signature, unwrap
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor
+
+from ..errors import UserError
+from ..spec import Spec
+from .models import ConvNet
+
+# torch's optimizers import its compiler when they are made, cleared and stepped, only to exempt themselves from it:
+# over a second, as long as torch itself takes, in every job. Nothing is compiled here, so the functions within are
+# called as they are.
+for _function in (torch.optim.Optimizer.add_param_group, torch.optim.Optimizer.zero_grad):
+    _inner = getattr(_function, "__wrapped__", None)
+    if _inner is not None and not hasattr(_inner, "__dynamo_disable"):
+        setattr(_inner, "__dynamo_disable", _inner)
+
+# Of these, torch has updates of one kernel.
+_FUSED = {"cpu": ("SGD", "Adam", "Adagrad"), "cuda": ("SGD", "Adam")}
+
+
+def make_optimizer(
+    algorithm: str, groups: list[Any], l2: float, device: str = "cpu", **arguments: Any
+) -> torch.optim.Optimizer:
+    """An optimizer of torch.optim by its class name, with L2 of strength `l2`, for parameters on a kind of device."""
+    kind = getattr(torch.optim, algorithm)
+    if algorithm in _FUSED[device]:
+        arguments["fused"] = True
+    if device == "cuda" and "capturable" in signature(kind).parameters:
+        arguments["capturable"] = True  # it counts its steps on the GPU, as a captured graph must
+    optimizer = kind(groups, weight_decay=l2, **arguments)
+    optimizer.step = torch.no_grad()(partial(unwrap(type(optimizer).step), optimizer))
+    return optimizer
+
+
+class Group(NamedTuple):
+    parameters: Sequence[Tensor]
+    rate_scale: float  # learning rate, relative to the spec's
+    regularized: bool
+
+
+class Update:
+    """The update rule of a spec: optimizer, schedule, and weight decay after the optimizer's step.
+
+    Raises UserError for an optimizer that torch does not have, and for hyperparameters that it does not take.
+    """
+
+    def __init__(self, spec: Spec, model: ConvNet) -> None:
+        self.spec = spec
+        gammas = [norm.weight for norm in model.norms]
+        betas = [norm.bias for norm in model.norms]
+        norms = {id(p) for p in (*gammas, *betas)}
+        head = {id(p) for layer in (*model.head, *model.head_norms) for p in layer.parameters()}
+        free = {"nothing": set[int](), "head": head, "norms": norms}[spec.unregularized]
+        rest = [p for p in model.parameters() if id(p) not in norms]
+        self.groups = [
+            Group(part, scale, regularized)
+            for whole, scale in ((rest, 1.0), (gammas, spec.gamma_rate_scale), (betas, spec.beta_rate_scale))
+            for regularized in (True, False)
+            if (part := [p for p in whole if (id(p) not in free) is regularized])
+        ]
+        self.parameters = [p for group in self.groups for p in group.parameters]
+        try:
+            self.optimizer = make_optimizer(
+                spec.algorithm,
+                [{"params": g.parameters, **({} if g.regularized else {"weight_decay": 0.0})} for g in self.groups],
+                l2=spec.strength if spec.regularizer == "l2" else 0.0,
+                device=gammas[0].device.type,
+                lr=spec.rate,
+                **{k: tuple(v) if isinstance(v, list) else v for k, v in spec.hyperparameters.items()},
+            )
+        except (AttributeError, TypeError, ValueError) as error:
+            raise UserError(f"torch.optim.{spec.algorithm} refuses what the spec says of it: {error}") from None
+        self.start_phase(0)
+
+    def start_phase(self, phase: int) -> None:
+        """Learning rates of phase `phase` (from 0) of the schedule: each is `rate_decay` times the one before."""
+        self.factor = self.spec.rate_decay**phase
+        for own, group in zip(self.optimizer.param_groups, self.groups, strict=True):
+            own["lr"] = self.spec.rate * group.rate_scale * self.factor
+
+    def step(self) -> None:
+        """Update every parameter from its gradient."""
+        self.optimizer.step()
+        if self.spec.regularizer == "wd":
+            for group in self.groups:
+                if group.regularized:
+                    decay(group.parameters, self.spec.strength * self.factor)
+
+    def zero_grad(self) -> None:
+        self.optimizer.zero_grad()
+
+    def state(self) -> dict[str, Tensor]:
+        """The optimizer's own averages and counts: those of parameter i (in the groups' order) are `i.<their name>`."""
+        numbered = enumerate(self.parameters)
+        return {f"{i}.{name}": v for i, p in numbered for name, v in self.optimizer.state[p].items() if v is not None}
+
+    def restore(self, state: dict[str, Tensor]) -> None:
+        """The inverse of `state`. Averages get their parameter's memory layout, which fused updates rely on."""
+        for key, value in state.items():
+            number, name = key.split(".")
+            parameter = self.parameters[int(number)]
+            if value.shape == parameter.shape:
+                value = torch.empty_like(parameter).copy_(value)
+            elif self.optimizer.defaults.get("capturable"):  # counts are on the device only there
+                value = value.to(parameter.device)
+            self.optimizer.state[parameter][name] = value
+
+
+@torch.no_grad()
+def decay(parameters: Iterable[Tensor], strength: float | Tensor) -> None:
+    """Weight decay: theta <- (1 - strength) * theta."""
+    for parameter in parameters:
+        parameter.mul_(1 - strength)
+
+
+def decay_floor(spec: Spec) -> float:
+    """What is left of |gamma| at the end of a training in which it gets no gradient but its regularizer's.
+
+    Only decay that gets below the threshold of 1e-3 here can make a filter count as pruned in so many steps.
+    """
+    gamma = torch.nn.Parameter(torch.tensor([spec.gamma_init]))
+    regularized = spec.unregularized != "norms"
+    l2 = spec.strength if regularized and spec.regularizer == "l2" else 0.0
+    arguments: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in spec.hyperparameters.items()}
+    optimizer = make_optimizer(spec.algorithm, [gamma], l2=l2, lr=spec.rate, **arguments)
+    gamma.grad = torch.zeros_like(gamma)
+    for phase, steps in enumerate(spec.phase_steps):
+        factor = spec.rate_decay**phase
+        optimizer.param_groups[0]["lr"] = spec.rate * spec.gamma_rate_scale * factor
+        for _ in range(steps):
+            optimizer.step()
+            if regularized and spec.regularizer == "wd":
+                decay([gamma], spec.strength * factor)
+    return float(gamma.detach().abs())

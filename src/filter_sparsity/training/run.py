@@ -1,0 +1,183 @@
+"""A run: one spec trained once with one seed, what it writes, when it stops, and the lines a person watches."""
+
+from __future__ import annotations
+
+import io
+import json
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from safetensors.torch import save
+
+from .. import provenance
+from ..data.prepared import Index, Prepared
+from ..errors import Unfinished, UserError
+from ..paths import TRAINED, write_bytes, write_text
+from ..records import record
+from ..spec import Spec
+from .checkpoint import Snapshots
+from .loop import Epoch, Training
+
+CONSOLE_SECONDS = 10.0  # between lines on a console that is not a terminal
+SNAPSHOT_SHARE = 0.005  # of the time is what snapshots may take
+
+
+class Keeper:
+    """Called between steps: keeps a snapshot now and then, and ends the call with one when it is to stop.
+
+    `stop` says why, or is empty. Snapshots come `every` so many seconds, and seldom enough to cost next to nothing.
+    """
+
+    def __init__(self, training: Training, snapshots: Snapshots, every: float, stop: Callable[[], str]) -> None:
+        self.training, self.snapshots, self.every, self.stop = training, snapshots, every, stop
+        self.began = self.last = time.monotonic()
+        self.before = 0.0  # seconds of earlier calls
+        self.cost = 0.0  # of a snapshot, in seconds
+        if found := snapshots.newest():
+            tensors, facts = found
+            training.restore(tensors, facts)
+            self.before = facts["seconds"]
+
+    @property
+    def seconds(self) -> float:
+        return self.before + time.monotonic() - self.began
+
+    def __call__(self) -> None:
+        why = self.stop()
+        if why or time.monotonic() - self.last >= max(self.every, self.cost / SNAPSHOT_SHARE):
+            self.keep()
+        if why:
+            spec, step = self.training.spec, self.training.step
+            raise Unfinished(
+                f"{spec.id} seed {self.training.seed}: stopped at step {step:,} of {spec.steps:,} ({why}); "
+                "the same call goes on from there"
+            )
+
+    def keep(self) -> None:
+        began = time.monotonic()
+        tensors, facts = self.training.state()
+        self.snapshots.save(self.training.step, tensors, {**facts, "seconds": self.seconds})
+        self.last = time.monotonic()
+        self.cost = self.last - began
+
+
+@dataclass(frozen=True)
+class Settings:
+    """How a call trains, none of which decides what comes out."""
+
+    device: torch.device
+    history_points: int = 100
+    precision: str = "float32"
+    snapshot_seconds: float = 60.0
+    stop: Callable[[], str] = lambda: ""
+
+
+def train_run(
+    spec: Spec, seed: int, data: Prepared | Index, folder: Path, snapshots: Path, settings: Settings
+) -> Snapshots:
+    """Train and write the run's folder: weights, histories of losses and of gammas and betas, and where they come from.
+
+    Nothing is written unless the training is whole. It goes on from the newest snapshot, and leaves the last one behind
+    for the caller to clear, who knows when nothing can be lost any more. Raises Unfinished if it was to stop.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    name = f"{spec.id} seed {seed}"
+    identity = {"spec": spec.to_dict(), "seed": seed, "data_digest": data.digest}
+    identity |= {"history_points": settings.history_points, "precision": settings.precision}
+    with (folder / "train.log").open("w", buffering=1) as log:
+
+        def say(line: str) -> None:
+            print(line, file=log)
+            print(f"{name}  {line}", file=sys.stderr, flush=True)
+
+        kept = Snapshots(snapshots, identity, say)
+        with kept.locked() as waited:
+            if waited and _is_whole(folder, spec, seed, data):
+                say("the other process has trained it")
+                return kept
+            training = Training(spec, seed, data, settings.device, settings.history_points, settings.precision)
+            keeper = Keeper(training, kept, settings.snapshot_seconds, settings.stop)
+            progress = Progress(name, log)
+            for epoch in training.history:
+                progress.recall(epoch, training.epochs)
+            if training.step:
+                say(f"goes on from step {training.step:,} of {spec.steps:,}")
+            training.run(progress, keeper)
+            _write(folder, training, data, settings, keeper.seconds)
+            if keeper.seconds >= settings.snapshot_seconds:  # else training it again costs no more than keeping it
+                keeper.keep()
+    return kept
+
+
+def _is_whole(folder: Path, spec: Spec, seed: int, data: Prepared | Index) -> bool:
+    try:
+        origin = record.read_provenance(folder / TRAINED[-1], spec.id, seed)  # it is written last
+    except UserError:
+        return False
+    # Snakemake may have deleted what lay there before the other process wrote the last of it.
+    return origin.get("data_digest") == data.digest and all((folder / name).exists() for name in TRAINED)
+
+
+def _write(folder: Path, training: Training, data: Prepared | Index, settings: Settings, seconds: float) -> None:
+    spec = training.spec
+    identity = {"run": f"{spec.id} seed {training.seed}"}  # one entry: safetensors writes several in random order
+    state = {key: value.detach().cpu().contiguous() for key, value in training.model.state_dict().items()}
+    origin = provenance.collect(settings.device) | {
+        "spec_id": spec.id,
+        "seed": training.seed,
+        "spec": spec.to_dict(),
+        "dataset": data.name,
+        "data_digest": data.digest,
+        "precision": settings.precision,
+        "wall_seconds": round(seconds, 2),
+    }
+    weights, kept, losses, silent, source = (folder / name for name in TRAINED)
+    write_bytes(weights, save(state, identity))
+    write_bytes(kept, save(training.affine.tensors(spec.network.layers), identity))
+    write_text(losses, record.as_csv([vars(epoch) for epoch in training.history]))
+    write_text(silent, record.as_csv(training.silent))
+    origin["files_digest"] = record.files_digest(folder)
+    write_text(source, json.dumps(origin, indent=1) + "\n")
+
+
+class Progress:
+    """A line per epoch in the run's log; on the console the same line, in place or now and then."""
+
+    def __init__(self, name: str, log: io.TextIOBase | io.TextIOWrapper) -> None:
+        self.name, self.log = name, log
+        self.began = self.last = time.monotonic()
+        self.recalled = 0  # epochs of earlier calls
+
+    def recall(self, epoch: Epoch, epochs: int) -> None:
+        """Write the line of an epoch of an earlier call."""
+        print(self.line(epoch, epochs), file=self.log)
+        self.recalled = epoch.epoch
+
+    def line(self, epoch: Epoch, epochs: int) -> str:
+        return (
+            f"epoch {epoch.epoch:>{len(str(epochs))}}/{epochs}  train loss {epoch.train_loss:.4f}  "
+            f"test loss {epoch.test_loss:.4f}  test error {100 * epoch.test_error:.1f} %"
+        )
+
+    def __call__(self, epoch: Epoch, epochs: int) -> None:
+        now = time.monotonic()
+        left = (now - self.began) / (epoch.epoch - self.recalled) * (epochs - epoch.epoch)
+        line = f"{self.line(epoch, epochs)}  {clock(left)} left"
+        print(line, file=self.log)
+        done = epoch.epoch == epochs
+        if sys.stderr.isatty():
+            print(f"\r{self.name}  {line}", end="\n" if done else "", file=sys.stderr, flush=True)
+        elif done or now - self.last >= CONSOLE_SECONDS:
+            print(f"{self.name}  {line}", file=sys.stderr, flush=True)
+            self.last = now
+
+
+def clock(seconds: float) -> str:
+    """3725 s is 1:02:05; 65 s is 1:05."""
+    minutes, seconds = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02d}:{seconds:02d}" if hours else f"{minutes}:{seconds:02d}"

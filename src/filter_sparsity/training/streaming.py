@@ -1,0 +1,121 @@
+"""Images that are decoded as they are needed, by worker processes: `loaders.Images` for data too large to be held."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from PIL import Image
+from torch import Tensor
+from torch.utils.data import DataLoader, Dataset
+
+from ..data.prepared import Index
+from ..data.sources.images import legible
+from ..data.torchvision_cpu import torchvision
+from ..errors import UserError
+from ..progress import cores
+
+EVALUATION_BATCH = 100
+RESIZED = 256 / 224  # of the crop's side: the shorter side of a test image before its centre is cut out
+
+
+class Stream:
+    """A split of an indexed dataset, normalised on the device; training crops are random, others are the centre.
+
+    Order, crops and flips are functions of the generator alone, whatever the number of workers.
+    """
+
+    def __init__(self, data: Index, split: str, device: torch.device, flip: bool, workers: int | None = None) -> None:
+        self.files = _Files(data.root, data.files[split], data.labels[split], data.side, flip)
+        self.mean, self.deviation = (torch.tensor(v, device=device)[:, None, None] for v in (data.mean, data.deviation))
+        self.device, self.workers = device, cores() if workers is None else workers
+
+    def __len__(self) -> int:
+        return len(self.files.labels)
+
+    def shuffle(self, batch: int, generator: torch.Generator, first: int = 0) -> None:
+        """Draw order, crops and flips of a pass of whole batches, the rest left out. It begins with batch `first`."""
+        order = torch.randperm(len(self), generator=generator)
+        seeds = torch.randint(2**62, (len(self),), generator=generator)
+        whole = len(self) // batch * batch
+        items = list(zip(order[:whole].tolist(), seeds[:whole].tolist(), strict=True))
+        self.coming = self._load(items[first * batch :], batch)
+        shape = (batch, 3, self.files.side, self.files.side)
+        self.pixels = torch.empty(shape, dtype=torch.uint8, device=self.device)
+        self.labels = torch.empty(batch, dtype=torch.int64, device=self.device)
+
+    def load(self, i: int) -> None:
+        """Bring the next batch to the device; they come in the order of their numbers."""
+        pixels, labels = next(self.coming)
+        self.pixels.copy_(pixels, non_blocking=True)
+        self.labels.copy_(labels, non_blocking=True)
+
+    def batch(self) -> tuple[Tensor, Tensor]:
+        """Normalised images (batch, channels, side, side) and their labels (batch,)."""
+        return self.normalised(self.pixels), self.labels
+
+    def batches(self) -> Iterator[tuple[Tensor, Tensor]]:
+        """All images in their order, neither flipped nor cropped by chance."""
+        for pixels, labels in self._load([(i, None) for i in range(len(self))], EVALUATION_BATCH):
+            yield self.normalised(pixels.to(self.device, non_blocking=True)), labels.to(self.device, non_blocking=True)
+
+    def sample(self, count: int) -> Tensor:
+        """Some images, normalised and cropped to their centre: the same ones at every call, evenly over the split."""
+        (pixels, _), *_ = self._load([(i, None) for i in spread(len(self), count)], count)
+        return self.normalised(pixels.to(self.device))
+
+    def normalised(self, pixels: Tensor) -> Tensor:
+        images = (pixels.float() / 255 - self.mean) / self.deviation
+        return images.contiguous(memory_format=torch.channels_last)
+
+    def _load(self, items: Sequence[tuple[int, int | None]], batch: int) -> Iterator[tuple[Tensor, Tensor]]:
+        lists: list[Any] = [items[start : start + batch] for start in range(0, len(items), batch)]
+        loader: Any = DataLoader(
+            self.files,
+            batch_sampler=lists,
+            num_workers=self.workers,
+            pin_memory=self.device.type == "cuda",
+            generator=torch.Generator(),  # the workers' seeds, which nothing here uses
+        )
+        try:
+            yield from loader
+        except UserError as error:  # from a worker it comes with the worker's traceback
+            raise UserError(str(error).rpartition("UserError: ")[2].strip()) from None
+
+
+def spread(length: int, count: int) -> list[int]:
+    """`count` numbers below `length`, evenly from the first on; all of them if there are no more."""
+    return [i * length // count for i in range(count)] if count < length else list(range(length))
+
+
+class _Files(Dataset):
+    """Item (i, seed): image i, cropped and flipped as the seed says, or its centre where the seed is None."""
+
+    def __init__(self, root: Path, files: Sequence[str], labels: np.ndarray, side: int, flip: bool) -> None:
+        self.root, self.labels, self.side, self.flip = root, labels, side, flip
+        self.files = np.array(files)  # one object, so that workers do not copy a million of them
+
+    def __getitem__(self, item: tuple[int, int | None]) -> tuple[Tensor, int]:
+        index, seed = item
+        path = self.root / str(self.files[index])
+        with legible(path), Image.open(path) as file:
+            image = file.convert("RGB")
+        with torch.random.fork_rng(devices=[]):
+            if seed is not None:
+                torch.manual_seed(seed)
+            image = _crop(self.side, seed is not None, self.flip)(image)
+        return torch.from_numpy(np.array(image)).permute(2, 0, 1), int(self.labels[index])
+
+
+@functools.cache
+def _crop(side: int, random: bool, flip: bool) -> Callable[[Image.Image], Image.Image]:
+    torchvision()
+    from torchvision import transforms
+
+    if not random:
+        return transforms.Compose([transforms.Resize(round(side * RESIZED)), transforms.CenterCrop(side)])
+    return transforms.Compose([transforms.RandomResizedCrop(side), transforms.RandomHorizontalFlip(0.5 * flip)])

@@ -1,0 +1,390 @@
+"""Figures 1 to 4, from what runs and the simulation wrote, and from prepared datasets. Torch-free."""
+
+from __future__ import annotations
+
+import itertools
+import logging
+import math
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import matplotlib as mpl
+import numpy as np
+import pandas as pd
+import seaborn as sns
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.layout_engine import ConstrainedLayoutEngine
+from matplotlib.lines import Line2D
+from matplotlib.patches import Patch
+from matplotlib.ticker import EngFormatter, MaxNLocator
+
+from ..data.prepared import Index, Prepared, read
+from ..errors import UserError
+from ..paths import of_data, of_run, whole
+from ..plan import Plan
+from ..records import record
+from ..spec import Spec
+from ..verdict.claims import NAMES
+
+logging.getLogger("fontTools").setLevel(logging.ERROR)  # it finds the date of cmr10 odd, in every file
+
+WIDTH = 6.7  # inches: the text of an A4 page
+STYLE = {
+    "font.family": ["cmr10", "STIXGeneral"],  # Computer Modern, as the report; STIX for what it lacks
+    "mathtext.fontset": "cm",
+    "axes.formatter.use_mathtext": True,  # cmr10 has no minus sign
+    "axes.unicode_minus": False,
+    "pdf.fonttype": 42,
+    "savefig.dpi": 200,
+    "font.size": 8,
+    "axes.titlesize": 8.5,
+    "axes.labelsize": 8,
+    "xtick.labelsize": 7,
+    "ytick.labelsize": 7,
+    "legend.fontsize": 8,
+    "legend.frameon": False,
+    "axes.linewidth": 0.6,
+    "xtick.major.width": 0.6,
+    "ytick.major.width": 0.6,
+    "xtick.major.size": 2.5,
+    "ytick.major.size": 2.5,
+    "xtick.major.pad": 2,
+    "ytick.major.pad": 2,
+    "axes.labelpad": 3,
+    "axes.titlepad": 4,
+}
+COLORS = {"adam": "#b5452c", "sgd": "#2b5c8a"}  # beside another sign in every panel: print may be gray
+OTHER = "0.3"  # colour of the other optimizers, and of legends that hold for all
+STRENGTHS = "mako_r"  # from light to dark, in gray too
+PALEST = 2  # of it are too faint for a line on white
+NOTE = "0.38"  # gray that a small letter can have
+LIGHT = "0.75"  # lines at 0
+PHASE: dict[str, Any] = {"color": "0.6", "linewidth": 0.6, "linestyle": (0, (4, 2))}  # where a phase ends
+LINE: dict[str, Any] = {"columnspacing": 1.4, "handlelength": 1.6, "handletextpad": 0.5}  # a legend in one line
+REGULARIZERS = {"l2": "L2", "wd": "weight decay", "none": "no regularization"}
+QUANTILES = (0, 0.05, 0.25, 0.5, 0.75, 0.95, 1)  # of a fan
+BINS = 20  # of a histogram of universality
+
+
+def power(value: float) -> str:
+    """A number for mathtext: 0.0005 is 5 x 10^-4."""
+    mantissa, exponent = f"{value:.2e}".split("e")
+    times = "" if float(mantissa) == 1 else rf"{float(mantissa):g} \times "
+    return f"{times}10^{{{int(exponent)}}}" if value else "0"
+
+
+def _strength(value: float) -> str:
+    return rf"$\lambda = {power(value)}$"
+
+
+def _graded(values: Sequence[float]) -> dict[float, Any]:
+    """A line's colour for each value, the greatest darkest."""
+    return dict(zip(values, sns.color_palette(STRENGTHS, len(values) + PALEST)[PALEST:], strict=True))
+
+
+def plot(
+    plan: Plan, name: str, runs: Path, simulation: Path | None, out: Sequence[Path], prepared: Path | None = None
+) -> None:
+    """Draw a figure of the plan, as `draw` does, into each of `out` (.pdf, .png)."""
+    save(lambda: draw(plan, name, runs, simulation, prepared), out)
+
+
+def save(draw: Callable[[], Figure], out: Sequence[Path]) -> None:
+    """Draw in the report's style into each of `out`: the same data give the same bytes."""
+    with mpl.rc_context():
+        sns.set_theme(context="paper", style="ticks", rc=STYLE)
+        drawn = draw()
+        drawn.draw_without_rendering()
+        drawn.set_layout_engine("none")  # laid out once, so all files are alike
+        for path in out:
+            ending = path.suffix.lstrip(".")
+            undated = {"CreationDate": None} if ending == "pdf" else {}
+            with whole(path) as beside:
+                drawn.savefig(beside, format=ending, metadata=undated)
+
+
+def draw(plan: Plan, name: str, runs: Path, simulation: Path | None, prepared: Path | None = None) -> Figure:
+    """A figure of the plan from the runs, the simulation's CSV, or the folder `prepared` of datasets.
+
+    Raises UserError if it is unknown or data are missing.
+    """
+    figure = plan.figure(name)
+    if figure["kind"] == "simulation":
+        if simulation is None:
+            raise UserError(f"{name} is drawn from a simulation: give it with --simulation")
+        return _simulation(figure, simulation)
+    if figure["kind"] == "gallery":
+        if prepared is None:
+            raise UserError(f"{name} is drawn from prepared datasets: give their folder with --data")
+        return _gallery(plan, figure, prepared)
+    drawn = {"affine": _affine, "universality": _universality}[figure["kind"]](plan, figure, runs)
+    if not plan.at_papers:
+        note = f"scale {plan.scale}: not the paper's setting"
+        drawn.text(0.995, 0.002, note, ha="right", va="bottom", fontsize=6.5, color=NOTE)
+    return drawn
+
+
+def _canvas(height: float, rows: int, columns: int, **shared: Any) -> tuple[Figure, np.ndarray]:
+    """A figure of the report's width, `height` in inches, with axes (rows, columns)."""
+    layout = ConstrainedLayoutEngine(w_pad=0.03, h_pad=0.03, wspace=0.02, hspace=0.02)
+    figure = Figure(figsize=(WIDTH, height), layout=layout)
+    axes = figure.subplots(rows, columns, squeeze=False, **shared)
+    for ax in axes.flat:
+        sns.despine(ax=ax)
+    return figure, axes
+
+
+# Figure 1
+
+
+def _affine(plan: Plan, figure: dict[str, Any], runs: Path) -> Figure:
+    """Gammas and betas of some layers as training goes on: a row for each, a column for each curve."""
+    specs = [plan.specs[curve["spec"]] for curve in figure["curves"]]
+    rows = [(layer, kind) for layer in figure["layers"] for kind in ("gamma", "beta")]
+    drawn, axes = _canvas(0.5 + 1.3 * len(rows), len(rows), len(specs), sharex="col", sharey="row")
+    for column, (spec, curve) in enumerate(zip(specs, figure["curves"], strict=True)):
+        kept = _pooled(spec, plan.seeds_of(spec.id), runs)
+        for ax, (layer, kind) in zip(axes[:, column], rows, strict=True):
+            _fan(ax, kept["step"], kept[f"{kind}_{layer}"], COLORS.get(spec.optimizer, OTHER))
+            for drop in itertools.accumulate(spec.phase_steps[:-1]):
+                ax.axvline(drop, **PHASE, zorder=0)
+            ax.set_xlim(0, spec.steps)
+        axes[0, column].set_title(f"{curve['label']}\n{_strength(spec.strength)}")
+    for ax, (layer, kind) in zip(axes[:, 0], rows, strict=True):
+        ax.set_ylabel(rf"{layer}: {'scale' if kind == 'gamma' else 'bias'} $\{kind}$")
+    for ax in axes.flat:
+        ax.xaxis.set_major_locator(MaxNLocator(4, steps=[1, 2, 5, 10]))
+        ax.xaxis.set_major_formatter(EngFormatter(sep=""))
+        ax.yaxis.set_major_locator(MaxNLocator(5))
+    drawn.align_ylabels(axes[:, 0])
+    handles = [
+        Line2D([], [], color=OTHER, linewidth=1.2, label="median feature"),
+        Patch(facecolor=OTHER, alpha=0.55, linewidth=0, label="25 to 75 %"),
+        Patch(facecolor=OTHER, alpha=0.22, linewidth=0, label="5 to 95 %"),
+        Line2D([], [], color=OTHER, linewidth=0.5, label="least, greatest"),
+        Line2D([], [], **PHASE, label="learning rate drops"),
+    ]
+    drawn.legend(handles=handles, loc="outside upper center", ncols=len(handles), **LINE)
+    drawn.supxlabel("training step", fontsize=8)
+    return drawn
+
+
+def _pooled(spec: Spec, seeds: Sequence[int], runs: Path) -> dict[str, np.ndarray]:
+    """Gammas and betas of all seeds side by side: `step` (points,), others (points, seeds * filters)."""
+    paths = [of_run(runs, spec.id, seed) / "affine.safetensors" for seed in seeds]
+    kept = [record.read_affine(path) for path in paths]
+    for path, arrays in zip(paths, kept, strict=True):
+        if not np.array_equal(arrays["step"], kept[0]["step"]):
+            raise UserError(f"{path} has other steps than {paths[0]}: delete its folder and train the run again")
+    pooled = {key: np.concatenate([arrays[key] for arrays in kept], axis=1) for key in kept[0] if key != "step"}
+    return {**pooled, "step": kept[0]["step"]}
+
+
+def _fan(ax: Axes, step: np.ndarray, values: np.ndarray, color: str) -> None:
+    """The distribution of values (points, features) over the steps (points,)."""
+    least, low, first, median, third, high, most = np.quantile(values, QUANTILES, axis=1)
+    ax.axhline(0, color=LIGHT, linewidth=0.6, zorder=0)
+    ax.fill_between(step, low, high, color=color, alpha=0.22, linewidth=0)
+    ax.fill_between(step, first, third, color=color, alpha=0.4, linewidth=0)
+    for edge in (least, most):
+        ax.plot(step, edge, color=color, linewidth=0.5)
+    ax.plot(step, median, color=color, linewidth=1.2)
+
+
+# Figure 2
+
+
+def _universality(plan: Plan, figure: dict[str, Any], runs: Path) -> Figure:
+    """A histogram of the features' universality for each layer: the first curve filled, others as steps."""
+    layers = plan.specs[figure["curves"][0]["spec"]].network.layers
+    rows = math.ceil((len(layers) + 1) / 4)  # a cell more than layers, for the legend
+    drawn, axes = _canvas(0.3 + 1.4 * rows, rows, 4)
+    edges = np.linspace(0, 1, BINS + 1)
+    for number, curve in enumerate(figure["curves"]):
+        spec = plan.specs[curve["spec"]]
+        color = COLORS.get(spec.optimizer, OTHER)
+        if number == 0:
+            style = {"facecolor": (color, 0.45), "edgecolor": color, "linewidth": 0.5, "fill": True}
+        else:
+            style = {"color": color, "linewidth": 1.1, "linestyle": (":", "-", "--")[number % 3]}
+        label = f"{curve['label']}: {REGULARIZERS[spec.regularizer]}, {_strength(spec.strength)}"
+        shares = _histograms(spec, plan.seeds_of(spec.id), runs, edges)
+        for ax, layer in zip(axes.flat, layers, strict=False):
+            ax.stairs(10 * shares[layer], edges, label=label, **style)
+    for ax, layer in zip(axes.flat, layers, strict=False):
+        ax.set_title(layer)
+        ax.set_xlim(0, 1)
+        ax.set_ylim(0, None)
+        ax.set_xticks([0, 0.5, 1])
+        ax.yaxis.set_major_locator(MaxNLocator(4, min_n_ticks=3, steps=[1, 2, 5, 10]))
+        for axis in (ax.xaxis, ax.yaxis):
+            axis.set_major_formatter("{x:g}")
+    for ax in axes.flat[len(layers) :]:
+        ax.set_axis_off()
+    axes.flat[len(layers)].legend(*axes.flat[0].get_legend_handles_labels(), loc="center")
+    drawn.supxlabel("universality", fontsize=8)
+    drawn.supylabel(r"fraction of features ($\times 10$)", fontsize=8)
+    return drawn
+
+
+def _histograms(spec: Spec, seeds: Sequence[int], runs: Path, edges: np.ndarray) -> dict[str, np.ndarray]:
+    """Of each layer, the share of features in each bin of universality (bins,): the mean over the seeds."""
+    paths = [of_run(runs, spec.id, seed) / "features.csv" for seed in seeds]
+    features = pd.concat(record.read_features(path) for path in paths)  # each seed has as many features as another
+    universality = features.groupby("layer")["universality"]
+    return {str(layer): np.histogram(values, edges)[0] / len(values) for layer, values in universality}
+
+
+# Figure 3
+
+
+def _simulation(figure: dict[str, Any], path: Path) -> Figure:
+    """The scalar over the iterations: a panel per optimizer and regularizer, a curve per strength."""
+    try:
+        frame = pd.read_csv(path).set_index(["panel", "regularizer", "strength"])
+    except (OSError, ValueError, KeyError) as error:
+        raise UserError(f"{path} cannot be read ({error}): delete it and simulate again") from None
+    rows = math.ceil(len(figure["panels"]) / 3)
+    drawn, axes = _canvas(0.6 + 1.4 * rows, rows, 3, sharex=True, sharey=True)
+    colors = _graded(sorted(figure["strengths"]))
+    *changes, end = itertools.accumulate(phase["iterations"] for phase in figure["phases"])
+    for ax, panel in zip(axes.flat, figure["panels"], strict=False):
+        for strength, color in colors.items():
+            key = (panel["label"], panel["regularizer"], strength)
+            if key not in frame.index:
+                raise UserError(f"{path} has no curve of {', '.join(map(str, key))}: delete it and simulate again")
+            curve = frame.loc[[key]]
+            ax.fill_between(curve["iteration"], curve["low"], curve["high"], color=color, alpha=0.25, linewidth=0)
+            ax.plot(curve["iteration"], curve["median"], color=color, linewidth=1.1)
+        ax.set_title(f"{NAMES.get(panel['optimizer'], panel['label'])}, {REGULARIZERS[panel['regularizer']]}")
+        for change in changes:
+            ax.axvline(change, **PHASE, zorder=0)
+        ax.axhline(0, color=LIGHT, linewidth=0.6, zorder=0)
+        ax.set_xlim(0, end)
+    for ax in axes.flat[len(figure["panels"]) :]:
+        ax.set_axis_off()
+    handles = [
+        *(Line2D([], [], color=colors[v], linewidth=1.4, label=_strength(v)) for v in colors),
+        Patch(facecolor=OTHER, alpha=0.25, linewidth=0, label="5 to 95 %"),
+        Line2D([], [], **PHASE, label="gradients fall"),
+    ]
+    drawn.legend(handles=handles, loc="outside upper center", ncols=len(handles), **LINE)
+    drawn.supxlabel("iteration", fontsize=8)
+    drawn.supylabel("value of the scalar", fontsize=8)
+    return drawn
+
+
+# Of the verdict: no figure of the supplement's
+
+
+def plot_layers(cells: Path, out: Sequence[Path]) -> None:
+    """Draw what each layer loses in Table 1, from the cells that `judge` wrote, into each of `out` (.pdf, .png)."""
+    save(lambda: draw_layers(read_cells(cells)), out)
+
+
+def read_cells(path: Path) -> pd.DataFrame:
+    """What `judge` wrote of every printed number. Raises UserError."""
+    text = dict.fromkeys(("panel", "group", "row", "block"), str)
+    try:
+        return pd.read_csv(
+            path, dtype=text, keep_default_na=False, na_values=dict.fromkeys(("mean", "sd", "paper"), "")
+        )
+    except (OSError, ValueError) as error:
+        raise UserError(f"{path} cannot be read ({error}): delete it and judge again") from None
+
+
+def draw_layers(cells: pd.DataFrame) -> Figure:
+    """Filters lost in each layer and in all, Adam's beside SGD's: a colour for each L2, ours and the paper's."""
+    shares = cells[(cells["table"] == "table1") & (cells["metric"] == "sparsity_by_gamma")]
+    shares = shares[shares["row"].str.startswith("L2")]
+    groups = {str(label): own for label, own in shares.groupby("group", sort=False)}
+    keys = [*dict.fromkeys(shares["layer"])]
+    places = [*range(len(keys) - 1), len(keys) - 0.5]  # the total stands apart
+    drawn, axes = _canvas(2.2, 1, max(len(groups), 1), sharey=True)
+    for ax, (label, own) in zip(axes.flat, groups.items(), strict=False):
+        rows = {str(row): lines for row, lines in own.groupby("row", sort=False)}
+        apart = 0.13 * (np.arange(2 * len(rows)) - len(rows) + 0.5)  # so that equal totals do not hide one another
+        colors = (COLORS[label.lower()], "0.45")
+        for number, (row, lines) in enumerate(rows.items()):
+            n = int(lines["n"].max())
+            paper, ours = ([100 * value for value in lines[key]] for key in ("paper", "mean"))
+            style = {"color": colors[number % 2], "marker": "o", "markersize": 3.5, "linewidth": 1.2}
+            theirs = {"fillstyle": "none", "linestyle": ":", "label": f"{row}, the paper"}
+            _profile(ax, places, apart[2 * number], paper, **style, **theirs)
+            if n:
+                _profile(ax, places, apart[2 * number + 1], ours, **style, label=f"{row}, ours (n = {n})")
+        ax.set_title(label)
+        ax.set_xticks(places, [key.capitalize() for key in keys])
+        ax.set_ylim(-3, 103)
+        ax.legend(loc="best", fontsize=7, handlelength=2.2)
+    axes[0, 0].set_ylabel("filters lost (%)")
+    return drawn
+
+
+def _profile(ax: Axes, places: Sequence[float], aside: float, percent: Sequence[float], **style: Any) -> Line2D:
+    """A line over the layers, and the total as a point of its own, so far `aside` of its place."""
+    (line,) = ax.plot(places[:-1], percent[:-1], **style)
+    ax.plot([places[-1] + aside], percent[-1:], **{**style, "label": "_total"})
+    return line
+
+
+# Figure 4
+
+
+COLUMNS = 10  # classes side by side
+TRIED = 20  # images of a class, until one is found in both datasets
+
+
+def _gallery(plan: Plan, figure: dict[str, Any], prepared: Path) -> Figure:
+    """An image of each class: plain above, and the same render cluttered below."""
+    paths = [of_data(prepared, figure[kind]) for kind in ("plain", "cluttered")]
+    plain, cluttered = (read(path) for path in paths)
+    if isinstance(plain, Index) or isinstance(cluttered, Index) or plain.classes != cluttered.classes:
+        raise UserError(f"{paths[0]} and {paths[1]} have other classes: prepare both again")
+    gap, label, between = 0.03, 0.145, 0.05  # inches: between images, for a name, below a pair
+    frame = 0.4 / 72
+    cell = (WIDTH - frame + gap) / COLUMNS
+    size = cell - gap
+    pair = label + 2 * size + gap + between
+    rows = math.ceil(len(plain.classes) / COLUMNS)
+    stands_for = plan.datasets[figure["plain"]]["stands_for"]
+    height = rows * pair + (0.1 if stands_for else frame - between)
+    drawn = Figure(figsize=(WIDTH, height))
+    for number, name in enumerate(plain.classes):
+        row, column = divmod(number, COLUMNS)
+        left, top = frame / 2 + column * cell, height - row * pair - label
+        shown = _twins(plain, cluttered, number)
+        if shown is None:
+            raise UserError(f"{paths[0]} and {paths[1]} show other renders of {name!r}: prepare both again")
+        for place, image in enumerate(shown):
+            bottom = top - (place + 1) * size - place * gap
+            ax = drawn.add_axes((left / WIDTH, bottom / height, size / WIDTH, size / height))
+            ax.imshow(image.transpose(1, 2, 0), interpolation="none", aspect="auto")
+            ax.set(xticks=[], yticks=[])
+            for spine in ax.spines.values():
+                spine.set(linewidth=72 * frame, color="0.6")
+        middle = (left + size / 2) / WIDTH
+        drawn.text(middle, (top + 0.035) / height, name, ha="center", va="baseline", fontsize=7)
+    if stands_for:
+        family = figure["plain"].rpartition("_")[0]
+        note = f"scale {plan.scale}: {family} in place of ObjectNet3D"
+        drawn.text(1, 0.004, note, ha="right", va="bottom", fontsize=6.5, color=NOTE)
+    return drawn
+
+
+def _twins(plain: Prepared, cluttered: Prepared, label: int) -> tuple[np.ndarray, np.ndarray] | None:
+    """A training image of a class (channels, side, side), and the cluttered one that shows the same render.
+
+    Prepared images have no order, so it is found by its pixels: inside the object they agree. A thin object may have
+    few pixels to itself, so the first image with enough of them is taken. None if there is none among `TRIED`.
+    """
+    others = cluttered.images["train"][cluttered.labels["train"] == label]
+    for image in plain.images["train"][plain.labels["train"] == label][:TRIED]:
+        inside = (image != image[:, :1, :1]).any(axis=0)  # a corner is never of the object
+        equal = (others == image).all(axis=1)[:, inside].mean(axis=1)  # less than 1 for the blended edge
+        best = int(equal.argmax())
+        if equal[best] > 0.2:
+            return image, others[best]
+    return None

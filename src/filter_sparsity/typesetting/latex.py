@@ -1,0 +1,184 @@
+"""LaTeX: numbers and plain text as it wants them, templates that hold neither, and the PDF of it. Torch-free."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import subprocess
+import tempfile
+from pathlib import Path
+from typing import Any
+
+import jinja2
+import pandas as pd
+
+from ..errors import UserError
+from ..paths import whole
+from ..spec import short
+from ..verdict.aggregate import LOSSES
+
+DECIMALS = {"train_loss": 2, "test_loss": 2, "test_error": 1, "pruned_test_error": 1}  # as the paper prints them
+INSTALL = (
+    "sudo apt-get install --no-install-recommends texlive-latex-base texlive-latex-recommended texlive-pictures "
+    "latexmk lmodern"
+)
+
+SPECIAL = {
+    **{c: f"\\{c}" for c in "&%$#_{}"},
+    " %": r"~\%",
+    "\\": r"\textbackslash{}",
+    "~": r"\textasciitilde{}",
+    "^": r"\textasciicircum{}",
+    "<": r"\textless{}",
+    ">": r"\textgreater{}",
+    "|": r"\textbar{}",
+    '"': r"\textquotedbl{}",
+    "γ": r"$\gamma$",
+    "β": r"$\beta$",
+    "λ": r"$\lambda$",
+    "θ": r"$\theta$",
+    "±": r"$\pm$",
+    "×": r"$\times$",
+    "≥": r"$\geq$",
+    "≤": r"$\leq$",
+    "−": r"$-$",
+    "…": r"\dots{}",
+    "†": r"\textsuperscript{\dag}",
+    "‡": r"\textsuperscript{\ddag}",
+    "–": "--",
+    "“": "``",
+    "”": "''",
+}
+MINUS = r"(?<![\w.])-(?=\d)|(?<= )-(?= )"  # a hyphen that is no hyphen
+TOKEN = re.compile(rf"([γβλθ])_(\w+)|10\^\{{(-?\d+)\}}|({MINUS})|( %|.)", re.DOTALL)
+
+
+def latex(text: Any) -> str:
+    """Plain text as LaTeX: special characters are escaped, Greek letters, γ_init and 10^{-3} typeset.
+
+    Raises UserError for a character that the report's fonts may not have.
+    """
+
+    def token(match: re.Match[str]) -> str:
+        letter, index, power, minus, character = match.groups()
+        if letter:
+            return rf"{SPECIAL[letter][:-1]}_{{\mathrm{{{index}}}}}$"
+        if power:
+            return f"$10^{{{power}}}$"
+        if minus:
+            return SPECIAL["−"]
+        if character in SPECIAL:
+            return SPECIAL[character]
+        if ord(character) > 0x17F or (ord(character) < 32 and character not in "\n\t"):
+            raise UserError(f"cannot typeset the character {character!r} in {str(text)!r}")
+        return character
+
+    return TOKEN.sub(token, str(text))
+
+
+def tied(text: str) -> str:
+    """LaTeX in which no line ends before a number: `L2 1e-3` and `Table 4` stay whole."""
+    return re.sub(r" (?=(?:\$-\$)?\d)", "~", text)
+
+
+def fill(template: Path, context: dict[str, Any]) -> str:
+    """Fill a template; a name that it uses and nobody gave is an error."""
+    environment = jinja2.Environment(
+        block_start_string=r"\BLOCK{",
+        block_end_string="}",
+        variable_start_string=r"\VAR{",
+        variable_end_string="}",
+        comment_start_string=r"\COMMENT{",
+        comment_end_string="}",
+        line_statement_prefix="%%",
+        line_comment_prefix="%#",
+        trim_blocks=True,
+        keep_trailing_newline=True,
+        undefined=jinja2.StrictUndefined,
+        loader=jinja2.FileSystemLoader(template.parent),
+    )
+    environment.filters.update(latex=latex, value=value, paper_number=paper_number, shown=shown, given=given, tied=tied)
+    try:
+        return environment.get_template(template.name).render(context)
+    except jinja2.TemplateNotFound:
+        raise UserError(f"cannot read the template {template}") from None
+    except jinja2.TemplateError as error:
+        raise UserError(f"{template}: {' '.join(str(error).split())}") from None
+
+
+def number(value: float | None, metric: str) -> str:
+    """As the paper prints it: losses as they are, everything else in percent; a missing value is a dash."""
+    if value is None or pd.isna(value):
+        return "--"
+    scaled = value if metric in LOSSES else 100 * value
+    return f"{scaled:.{DECIMALS.get(metric, 0)}f}"
+
+
+def spread(sd: float, metric: str) -> str:
+    """The standard deviation over seeds; nothing where there is one seed."""
+    return "" if pd.isna(sd) else rf"\spread{{{number(sd, metric)}}}"
+
+
+def shown(verdict: str) -> str:
+    """A claim's verdict as LaTeX."""
+    look = verdict if verdict in ("confirmed", "refuted", "undecided") else "unmeasured"
+    return rf"\{look}{{{verdict}}}"
+
+
+def given(verdict: str) -> str:
+    """Of what a claim presupposes, whether it holds, as LaTeX."""
+    return {"confirmed": "holds", "refuted": "does not hold"}.get(verdict, shown(verdict))
+
+
+def value(fact: Any) -> str:
+    """A setting as a person writes it."""
+    if isinstance(fact, bool):
+        return "yes" if fact else "no"
+    if isinstance(fact, list):
+        return ", ".join(value(item) for item in fact)
+    return short(fact) if isinstance(fact, float) else str(fact)
+
+
+def paper_number(name: str) -> int | None:
+    """3 for table3: where the supplement has a number, the report has the same."""
+    found = re.fullmatch(r"[a-z]+(\d+)", name)
+    return int(found[1]) if found else None
+
+
+def compile_pdf(tex: Path, style: Path, out: Path, inside: Path | None = None) -> None:
+    r"""Run latexmk on `tex` in its own folder; a part of a document is compiled as `\content` of `inside`.
+
+    Raises UserError if LaTeX is not installed or stops at an error.
+    """
+    if not shutil.which("latexmk") or not shutil.which("pdflatex"):
+        raise UserError(
+            f"LaTeX is not installed, so there is no {out.name}: `{INSTALL}`; "
+            "without it `snakemake tables figures` makes everything else"
+        )
+    environment = {
+        **os.environ,
+        "TEXINPUTS": f"{style.resolve().parent}:",
+        "SOURCE_DATE_EPOCH": "0",  # equal sources give equal files
+        "FORCE_SOURCE_DATE": "1",
+    }
+    what = [tex.name] if inside is None else [f"-usepretex=\\def\\content{{{tex.name}}}", str(inside.resolve())]
+    with tempfile.TemporaryDirectory() as scratch:
+        command = ["latexmk", "-pdf", "-interaction=nonstopmode", "-halt-on-error", f"-jobname={tex.stem}"]
+        done = subprocess.run(
+            [*command, f"-outdir={scratch}", *what],
+            cwd=tex.parent,
+            env=environment,
+            capture_output=True,
+            text=True,
+            errors="replace",
+            check=False,
+        )
+        made = Path(scratch) / f"{tex.stem}.pdf"
+        if done.returncode or not made.exists():
+            log = tex.with_suffix(".log")
+            log.write_text(done.stdout + done.stderr)
+            first = next((line for line in done.stdout.splitlines() if line.startswith("!")), "it gave no reason")
+            raise UserError(f"LaTeX stopped at {tex}: {first}; all it said is in {log}")
+        with whole(out) as beside:
+            shutil.copyfile(made, beside)

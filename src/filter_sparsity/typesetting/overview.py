@@ -1,0 +1,136 @@
+"""All numbers that the paper prints, ours beside them, in one picture. Torch-free."""
+
+from __future__ import annotations
+
+import itertools
+import math
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import seaborn as sns
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.patches import Rectangle
+
+from ..plan import Plan
+from ..verdict.aggregate import LOSSES
+from .figures import STRENGTHS, WIDTH, read_cells, save
+
+HEAD = {
+    "train_loss": "train\nloss",
+    "test_loss": "test\nloss",
+    "test_error": "test\nerror",
+    "sparsity_by_gamma": "by γ",
+    "sparsity_by_activation": "by act.",
+    "params_pruned": "params\npruned",
+    "pruned_test_error": "pruned\nerror",
+}
+ROW = 0.142  # inches
+HEADS, BLOCKS, GAP = 2.1, 1.0, 0.7  # rows: columns' heads, the line of blocks above them, and below a table
+SIZE = 8  # points: the report shows this at three quarters of it, where it shares a page
+LEFT, GRID = 1.62, WIDTH - 1.66  # inches: the rows' labels, and the cells
+MOST_LOSS = 4.0  # a loss that is shaded as 100 % is; a greater one is shaded so, too
+DIFFERS = "#b5452c"
+FRAMES = {"differs": (DIFFERS, 1.3, "-"), "undecided": ("0.35", 0.7, ":")}  # colour, width and style of a line
+FRAMED = {"differs": "red frame: differs", "undecided": "dotted: undecided"}
+KEY = 0.45  # inches
+
+
+def overview(plan: Plan, cells: Path, out: Sequence[Path]) -> None:
+    """Draw all the paper's numbers beside ours, from the cells that `judge` wrote, into each of `out` (.pdf, .png)."""
+    save(lambda: draw(plan, cells), out)
+
+
+def draw(plan: Plan, path: Path) -> Figure:
+    """A cell for every number: its left half is shaded by ours, its right half by the paper's."""
+    cells = read_cells(path)
+    tables = {
+        str(name): list(own.groupby(["panel", "group", "row"], sort=False))
+        for name, own in cells.groupby("table", sort=False)
+    }
+    above = {name: HEADS + (BLOCKS if rows[0][1]["block"].any() else 0) for name, rows in tables.items()}
+    height = KEY + ROW * sum(above[name] + len(rows) + GAP for name, rows in tables.items())
+    drawn = Figure(figsize=(WIDTH, height))
+    shades = sns.color_palette(STRENGTHS, as_cmap=True)
+    columns = max(len(own) for rows in tables.values() for _, own in rows)
+    top = KEY
+    for name, rows in tables.items():
+        top += ROW * (above[name] + len(rows))
+        box = (LEFT / WIDTH, 1 - top / height, GRID / WIDTH, ROW * len(rows) / height)
+        ax = drawn.add_axes(box)
+        ax.set(xlim=(0, columns), ylim=(len(rows), 0))
+        ax.set_axis_off()
+        source = plan.tables[name]["source"].removeprefix("supplement, ")
+        _table(ax, source, [own for _, own in rows], 0.05 - LEFT / (GRID / columns), shades)
+        top += ROW * GAP
+    _key(drawn, plan, cells, shades, height)
+    return drawn
+
+
+def _table(ax: Axes, source: str, rows: list[pd.DataFrame], left: float, shades: Any) -> None:
+    """A table's rows of cells; labels of its groups begin at `left`, in widths of a cell."""
+    ax.text(left, -1.05, source, fontsize=9, va="center")
+    columns = zip(rows[0]["block"], rows[0]["metric"], rows[0]["layer"], strict=True)
+    for x, (block, metric, layer) in enumerate(columns):
+        head = layer.capitalize() if layer and not block else _plain(HEAD[metric])
+        ax.text(x + 0.5, -0.25, head, ha="center", va="bottom", fontsize=SIZE, linespacing=1.1)
+    start = 0
+    for block, below in itertools.groupby(rows[0]["block"]):
+        end = start + len(list(below))
+        if block:
+            ax.text((start + end) / 2, -HEADS - 0.1, block, ha="center", va="bottom", fontsize=SIZE)
+            ax.plot([start + 0.06, end - 0.06], [-HEADS, -HEADS], color="0.5", linewidth=0.4, clip_on=False)
+        start = end
+    last = None
+    for y, own in enumerate(rows):
+        group, row = str(own["group"].iloc[0]), str(own["row"].iloc[0])
+        if group != last:
+            ax.text(left, y + 0.5, group, va="center", fontsize=SIZE)
+            last = group
+        ax.text(-0.12, y + 0.5, _plain(row), ha="right", va="center", fontsize=SIZE)
+        lines: list[Any] = own.to_dict("records")
+        for x, line in enumerate(lines):
+            _halves(ax, x, y, line, shades)
+
+
+def _plain(label: str) -> str:
+    """A label in letters that the figure's font has."""
+    for letter, name in (("γ", "gamma"), ("β", "beta")):
+        label = label.replace(f"{letter}_init", rf"$\{name}_{{\mathrm{{init}}}}$").replace(letter, rf"$\{name}$")
+    return label.replace("−", "$-$").removeprefix("Baseline (").removesuffix(")")
+
+
+def _halves(ax: Axes, x: int, y: int, line: dict[str, Any], shades: Any) -> None:
+    most = MOST_LOSS if line["metric"] in LOSSES else 1.0
+    for at, value in ((x + 0.06, line["mean"]), (x + 0.5, line["paper"])):
+        if math.isnan(value):
+            ax.plot([at + 0.14, at + 0.3], [y + 0.5, y + 0.5], color="0.6", linewidth=0.6)
+        else:
+            ax.add_patch(Rectangle((at, y + 0.08), 0.44, 0.84, facecolor=shades(min(value / most, 1.0)), linewidth=0))
+    color, width, style = FRAMES.get(line["verdict"], ("0.8", 0.3, "-"))
+    frame: dict[str, Any] = {"fill": False, "edgecolor": color, "linewidth": width, "linestyle": style}
+    ax.add_patch(Rectangle((x + 0.06, y + 0.08), 0.88, 0.84, **frame))
+
+
+def _key(drawn: Figure, plan: Plan, cells: pd.DataFrame, shades: Any, height: float) -> None:
+    """What the shades and frames mean, and how many cells there are of each verdict."""
+    near, far, first, second = 0.05 / WIDTH, 1 - 0.04 / WIDTH, 1 - 0.09 / height, 1 - 0.27 / height
+    bar = drawn.add_axes((near, second - 0.05 / height, 1.0 / WIDTH, 0.1 / height))
+    bar.imshow(np.linspace(0, 1, 64)[None], aspect="auto", cmap=shades)
+    bar.set(xticks=[], yticks=[])
+    for spine in bar.spines.values():
+        spine.set_linewidth(0.3)
+    counts = cells["verdict"].value_counts()
+    said = ", ".join(f"{count} {verdict}" for verdict, count in counts.items())
+    scale = f"shares and errors 0 to 100 %, losses 0 to {MOST_LOSS:g} or more; darker is larger"
+    frames = "; ".join(told for verdict, told in FRAMED.items() if verdict in counts)
+    for x, y, told, side in (
+        (near, first, "left ours, right the paper's; a dash: not measured", "left"),
+        (far, first, f"scale {plan.scale}, {len(cells)} printed numbers: {said}", "right"),
+        (1.12 / WIDTH, second, scale, "left"),
+        (far, second, frames, "right"),
+    ):
+        drawn.text(x, y, told, fontsize=SIZE, ha=side, va="center")

@@ -1,0 +1,262 @@
+"""The report as LaTeX, around the tables and figures: verdicts, assumed facts, method and provenance. Torch-free."""
+
+from __future__ import annotations
+
+import itertools
+import json
+import math
+import re
+from collections import Counter
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from .. import paths, provenance
+from ..errors import UserError
+from ..plan import Plan
+from ..records import archive
+from ..verdict.aggregate import read_records
+from ..verdict.cells import told, undecidable
+from ..verdict.claims import CONFIDENCE, NAMES
+from ..verdict.sensitivity import read_compared
+from .latex import fill, number, spread
+from .tables import changes, scale_in_short
+
+KNOWN = {
+    **NAMES,
+    "basicnet": "BasicNet",
+    "vgg11": "VGG-11",
+    "vgg16": "VGG-16",
+    "imagenet": "ImageNet",
+    "tiny imagenet": "Tiny-ImageNet",
+    "objectnet3d": "ObjectNet3D",
+    "figure3": "figure 3",
+    "gamma init": "γ_init",
+    "beta init": "β_init",
+    "gamma": "γ",
+    "beta": "β",
+}
+UNKNOWN = "one that was not kept"  # of records from before it was
+
+
+def report(
+    plan: Plan,
+    runs: Path,
+    template: Path,
+    verdicts: Sequence[dict[str, Any]] = (),
+    assumed: dict[str, Any] | None = None,
+) -> str:
+    """The report's LaTeX. Tables and figures are read from `tables/` and `figures/` beside it when it is compiled.
+
+    `verdicts` are those of other scales' stored records, which come first, and of this one. `assumed` is what the
+    stored runs of varied facts say, where the scale shows it.
+    """
+    records = read_records(plan, plan.specs, runs)
+    origins = [record["provenance"] for record in records]
+    shown = {name: plan.selected(name) for name in (*plan.tables, *plan.figures)}
+    context = {
+        "scale": plan.scale,
+        "stored": plan.runs is not None,
+        "verdicts": list(verdicts),
+        "sensitivity": assumed,
+        "changes": changes(plan),
+        "seeds": number_of_seeds(plan),
+        "networks": sum(len(plan.seeds_of(spec)) for spec in plan.specs),
+        "specs": len(plan.specs),
+        "tables": list(plan.tables),
+        "figures": {
+            name: {"needs": [], **figure, "caption": f"{figure['caption']} {scale_in_short(plan, name)}".rstrip()}
+            for name, figure in plan.figures.items()
+        },
+        "facts": [
+            {"part": as_known(part), "lines": [_told(line) for line in lines]}
+            for part, lines in itertools.groupby(plan.facts, key=lambda f: f["part"])
+        ],
+        "notes": plan.notes,
+        "datasets": [
+            {**data, "digest": next((o["data_digest"] for o in origins if o["dataset"] == name), "")}
+            for name, data in plan.datasets.items()
+        ],
+        "folded": folded([record["measured"] for record in records]),
+        "commits": tally(o["commit"] for o in origins),
+        "measured_by": tally(o.get("measured_by", UNKNOWN) for o in origins),
+        "devices": tally(o["device"] for o in origins),
+        "versions": tally(", ".join(f"{k} {v}" for k, v in o["versions"].items()) for o in origins),
+        "hours": sum(o["wall_seconds"] for o in origins) / 3600,
+        "typeset_by": provenance.commit(),
+        "runs": [
+            {
+                "spec": spec,
+                "where": [name for name, specs in shown.items() if spec in specs],
+                "seconds": sum(o["wall_seconds"] for o in origins if o["spec_id"] == spec),
+            }
+            for spec in plan.specs
+            if plan.seeds_of(spec)
+        ],
+    }
+    return fill(template, context)
+
+
+def as_known(text: str) -> str:
+    """The names of settings as readers of the paper know them."""
+    return re.sub(rf"\b({'|'.join(KNOWN)})\b", lambda name: KNOWN[name[1]], text)
+
+
+def _told(fact: dict[str, Any]) -> dict[str, Any]:
+    """A line of the page of method; a value that is a word may be a name, too."""
+    value = as_known(fact["value"]) if isinstance(fact["value"], str) else fact["value"]
+    return {**fact, "name": as_known(fact["name"]), "value": value}
+
+
+def number_of_seeds(plan: Plan) -> str:
+    """3 seeds, or 1 to 3 seeds where datasets have their own number."""
+    counts = [len(plan.seeds_of(spec)) for spec in plan.specs]
+    least, most = min(counts), max(counts)
+    return f"{least}{f' to {most}' if most > least else ''} seed{'s' if most > 1 else ''}"
+
+
+def folded(measured: list[dict[str, Any]]) -> str:
+    """How much it matters what becomes of the constants that removed features gave to the next layer."""
+    points = [100 * abs(m["pruned_test_error"] - m["pruned_test_error_folded"]) for m in measured]
+    differing = sum(p > 0 for p in points)
+    most = f", by {max(points):.1f} points at most" if differing else ""
+    return f"That changes the pruned test error of {differing} of {len(points)} runs{most}."
+
+
+def commits(kept: dict[str, Any]) -> dict[str, list[str]]:
+    """By which commits the stored runs of a scale were trained and measured."""
+    runs = list(kept["runs"].values())
+    return {
+        "commits": tally(kept["environments"][run["environment"]]["commit"] for run in runs),
+        "measured_by": tally(run.get("measured_by", UNKNOWN) for run in runs),
+    }
+
+
+def tally(values: Any) -> list[str]:
+    """Distinct values with how often each occurs, most frequent first."""
+    counts = Counter(values)
+    return [f"{value} ({count} runs)" if len(counts) > 1 else value for value, count in counts.most_common()]
+
+
+def verdict(plan: Plan, folder: Path, pictures: dict[str, str]) -> dict[str, Any]:
+    """What the report says of a verdict: counts, each claim with its tests, and its `pictures`, layers and overview."""
+    try:
+        found = json.loads((folder / "verdict.json").read_text())
+        empty = dict.fromkeys(("effect", "low", "high"), "")
+        tests = pd.read_csv(folder / "claims.csv", keep_default_na=False, na_values=empty)
+    except (OSError, ValueError) as error:
+        raise UserError(f"{folder} holds no verdict ({error}): judge again") from None
+    claims = [
+        {**own.iloc[0].to_dict(), "tests": own.to_dict("records"), "reasons": [*filter(None, own["reason"].unique())]}
+        for _, own in tests.groupby("id", sort=False)
+    ]
+    return {**found, "claims_told": claims, "pictures": pictures, "changes": changes(plan), "sentence": sentence(found)}
+
+
+def sentence(found: dict[str, Any]) -> str:
+    """The verdict in a few sentences: numbers that agree of those measured, and claims confirmed."""
+    cells, claims, simulated = found["cells"], found["claims"], found["simulated_claims"]
+    measured = cells["printed"] - cells["not measured"]
+    if cells["not comparable"]:
+        numbers = (
+            f"{measured} of the {cells['printed']} printed numbers are measured; at this scale none is comparable."
+        )
+    else:
+        numbers = (
+            f"{cells['agrees']} of {measured} measured numbers agree with the paper's, of {cells['printed']} printed."
+        )
+    return (
+        f"{numbers} Of {claims['made']} claims about networks: {told(claims)}.{undecidable(claims)} "
+        f"Of {simulated['made']} claims about Figure 3's scalar, which needs no network: {told(simulated)}."
+    )
+
+
+def sensitivity(plan: Plan, compared: Path) -> dict[str, Any]:
+    """What the report says of assumed facts that were varied: each group's rows, nearest to the paper first."""
+    frame = read_compared(compared)
+    told = [str(name).removesuffix("_paper") for name in frame if str(name).endswith("_paper")]
+    layers = [name for name in told if name not in ("test_error", "contrast")]
+    groups = []
+    for label, own in frame.groupby("group", sort=False):
+        first = own.iloc[0]
+        none: dict[Any, Any] = {"row": "no sparsity at all", "n": "", "distance": first["even"], "contrast": 0.0}
+        none |= {"contrast_off": abs(first["contrast_paper"])} | dict.fromkeys(layers, 0.0)
+        measured = [line for line in own.to_dict("records") if line["n"]]
+        rows = sorted([*measured, none], key=lambda line: line["contrast_off"])
+        groups.append(
+            {
+                "label": label,
+                "rows": [_assumed(line, layers) for line in rows],
+                "paper": [number(first[f"{layer}_paper"], "sparsity_by_gamma") for layer in layers],
+                "paper_error": number(first["test_error_paper"], "test_error"),
+                "paper_contrast": _points(first["contrast_paper"]),
+                "sentence": suspect(own),
+            }
+        )
+    tested = int(frame["contrast_off_low"].notna().sum())
+    return {
+        "scale": plan.scale,
+        "changes": changes(plan),
+        "runs": int(frame["n"].sum()),
+        "tested": tested,
+        "by_chance": round(tested * (1 - CONFIDENCE)),
+        "layers": layers,
+        "groups": groups,
+        **commits(archive.index(paths.reference(plan.scale, "json"))),
+        "caption": " ".join(table["caption"] for table in plan.tables.values()),
+    }
+
+
+def _points(change: float) -> str:
+    return f"{100 * change:+.1f}".replace("-", "−")
+
+
+def _assumed(line: dict[Any, Any], layers: list[str]) -> dict[str, Any]:
+    """A row of the page, from a line of `sensitivity.compare`; what it lacks stays empty."""
+
+    def cell(key: str, metric: str) -> str:
+        return number(line[key], metric) if key in line else ""
+
+    by, low, high = (line.get(f"contrast_off_{part}", math.nan) for part in ("change", "low", "high"))
+    changed = "" if pd.isna(by) else _points(by)
+    return {
+        "label": line["row"],
+        "cells": [
+            cell(layer, "sparsity_by_gamma")
+            + (spread(line.get("total_sd", math.nan), "sparsity_by_gamma") if layer == "total" else "")
+            for layer in layers
+        ],
+        "error": cell("test_error", "test_error"),
+        "n": line["n"],
+        "contrast": _points(line["contrast"]) + spread(line.get("contrast_sd", math.nan), "test_error"),
+        "nearer": changed if pd.isna(low) else f"{changed} ({_points(low)} to {_points(high)})",
+        "verdict": "" if pd.isna(line.get("contrast_verdict")) else line["contrast_verdict"],
+        "silent_contrast": _points(line["silent_contrast"]) if "silent_contrast" in line else "",
+        "silent_hidden": cell("silent_hidden", "sparsity_by_gamma"),
+        "silent_start": cell("silent_start", "sparsity_by_gamma"),
+        "distance": cell("distance", "test_error"),
+        "distance_verdict": "" if pd.isna(line.get("verdict")) else line["verdict"],
+    }
+
+
+def suspect(rows: pd.DataFrame) -> str:
+    """Which change comes nearest to the paper's contrast, as far as the numbers of a group carry."""
+    base = rows.iloc[0].to_dict()
+    if not base["n"]:
+        return "Not measured as configured: there is nothing to compare the others with."
+    best = rows[rows["n"] > 0].sort_values("contrast_off", kind="stable").iloc[0].to_dict()
+    if best["row"] == base["row"]:
+        said = "No change brings the contrast nearer than it is as configured."
+    else:
+        said = (
+            f"Nearest is “{best['row']}”: {100 * best['contrast_off']:.1f} points from the paper's contrast, against "
+            f"{100 * base['contrast_off']:.1f} as configured"
+        )
+        said += "." if best["contrast_verdict"] == "closer" else "; over so few seeds that is undecided."
+    none = abs(best["contrast_paper"])
+    if best["contrast_off"] >= none:
+        said += f" But a network without any sparsity would be nearer: {100 * none:.1f}."
+    missing = [f"“{row}”" for row in rows[rows["n"] == 0]["row"]]
+    return said + (f" Not run: {', '.join(missing)}." if missing else "")

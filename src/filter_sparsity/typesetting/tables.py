@@ -1,0 +1,233 @@
+"""Tables as LaTeX, from the numbers that `aggregate` made. Torch-free."""
+
+from __future__ import annotations
+
+import copy
+import itertools
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from ..errors import UserError
+from ..measuring.sparsity import conv_parameters
+from ..paths import COMPOSED
+from ..plan import Plan
+from ..planning.resolver import multiplier
+from ..spec import Spec, short
+from ..verdict.aggregate import COLUMNS, JUDGED, KEYS, LAYERED, columns
+from ..verdict.claims import NAMES
+from ..verdict.soundness import FAULTS
+from .latex import fill, latex, number, spread
+
+HEADS = {
+    "train_loss": "Train\nLoss",
+    "test_loss": "Test\nLoss",
+    "test_error": "Test\nErr",
+    "sparsity_by_gamma": "% Sparsity\nby γ",
+    "sparsity_by_activation": "% Sparsity\nby Act",
+    "params_pruned": "% Param\nPruned",
+    "pruned_test_error": "Pruned\nTest Err.",
+}
+MARKS = {  # of rows whose spec has a fault, and the sentence that a table has of them
+    "silent": ("†", "Share of features silent at 1 % of the steps, before regularization can explain it"),
+    "unlearned": ("‡", "Did not learn"),
+}
+SPANS = {
+    "sparsity_by_gamma": "% Sparsity by γ, or % Filters Pruned",
+    "sparsity_by_activation": "% Sparsity by Activation",
+}
+
+
+def read_values(path: Path) -> pd.DataFrame:
+    """The numbers of a table, as `aggregate` wrote them."""
+    labels = dict.fromkeys((*KEYS, "spec_id", *FAULTS, "reason", "verdict"), str)  # 1e-02 is a label
+    try:
+        empty = dict.fromkeys(("mean", "sd", "paper", *JUDGED[:3]), "")
+        frame = pd.read_csv(path, dtype=labels, keep_default_na=False, na_values=empty)
+    except (OSError, ValueError) as error:
+        raise UserError(f"cannot read {path}: {' '.join(str(error).split())}") from None
+    if list(frame.columns) != list(COLUMNS):
+        raise UserError(f"{path} is not a table's values: delete it and aggregate again")
+    return frame
+
+
+def table(plan: Plan, name: str, values: pd.DataFrame, template: Path) -> str:
+    """A table as LaTeX, from its layout in the plan and the numbers that `aggregate` made."""
+    layout = plan.table(name)
+    if layout["needs"]:
+        return fill(template, {"name": name, "caption": layout["caption"], "needs": layout["needs"]})
+    cells = {tuple(cell[key] for key in KEYS): cell for cell in values.to_dict("records")}
+    wanted = [(block, metric, layer) for block in layout["blocks"] for metric, layer in columns(layout)]
+
+    def row(*labels: str) -> dict[str, Any]:
+        """A row, by the labels of its panel, of its group and its own."""
+        keys = [(*labels, *column) for column in wanted]
+        if not cells.keys() >= {*keys}:
+            raise UserError(f"{name}: the values lack cells of the row {labels[-1]!r}: aggregate it again")
+        own = [cells[key] for key in keys]
+        printed = any(pd.notna(cell["paper"]) for cell in own)
+        marks = "".join(mark for fault, (mark, _) in MARKS.items() if any(cell[fault] for cell in own))
+        return {"label": labels[-1] + marks, "printed": printed, "cells": [_cell(cell) for cell in own]}
+
+    panels = copy.deepcopy(layout["panels"])
+    for panel in panels:
+        for group in panel["groups"]:
+            group["rows"] = [row(panel["label"], group["label"], line["label"]) for line in group["rows"]]
+    rows = [line["cells"] for panel in panels for group in panel["groups"] for line in group["rows"]]
+    for column in zip(*rows, strict=True):
+        room = max((cell["spread"] for cell in column), key=len)  # so that numbers stand below one another
+        for cell in column:
+            cell["room"] = room
+    spec = plan.specs[plan.selected(name)[0]]
+    grouped = any(group["label"] for panel in panels for group in panel["groups"])
+    first = 3 if grouped else 2
+    context = {
+        "name": name,
+        "needs": [],
+        "caption": f"{layout['caption']} {scale_in_short(plan, name)}",
+        "note": f"{over_seeds(values['n'])} {printed_by_paper(layout, values)} {trained_with(plan, name)}".rstrip(),
+        "faults": faulty(values),
+        "grouped": grouped,
+        "row_head": layout["row_head"],
+        "width": first - 1 + len(wanted),
+        "column_format": "r" * len(wanted),
+        "heads": heads(layout, wanted, first),
+        "columns": [{"label": stacked(column_head(spec, plan, layout, m, layer))} for _, m, layer in wanted],
+        "panels": panels,
+    }
+    return fill(template, context)
+
+
+def _cell(cell: dict[Any, Any]) -> dict[str, str]:
+    metric, verdict = cell["metric"], cell["verdict"]
+    ours = number(cell["mean"], metric)
+    if verdict in ("agrees", "differs"):
+        ours = rf"\{verdict}{{{ours}}}"  # in the look of its verdict
+    return {"ours": ours, "spread": spread(cell["sd"], metric), "paper": number(cell["paper"], metric)}
+
+
+def faulty(values: pd.DataFrame) -> list[str]:
+    """A sentence for each kind of fault that rows of a table have: which rows, and how it shows."""
+    said = []
+    for fault, (mark, what) in MARKS.items():
+        own = values[values[fault] != ""].drop_duplicates(["panel", "group", "row", "block"])
+        rows = [
+            f"{' '.join(filter(None, (cell['group'], cell['row'], cell['block'])))} ({cell[fault]})"
+            for cell in own.to_dict("records")
+        ]
+        said += [f"{mark} {what}: {'; '.join(rows)}. No claim is decided by such a row."] if rows else []
+    return said
+
+
+def printed_by_paper(layout: dict[str, Any], values: pd.DataFrame) -> str:
+    """Where the gray numbers are from, if there are any."""
+    if values["paper"].isna().all():
+        return f"The paper prints no numbers of this ({layout['source']})."
+    gray = f"Gray: the paper's number ({layout['source']})."
+    if {*values["verdict"]} & {"agrees", "differs"}:
+        gray += " Green: ours agrees with it; bold and red: it differs by more than rounding and seeds explain."
+    return gray
+
+
+def heads(layout: dict[str, Any], wanted: list[tuple[str, str, str]], first: int) -> list[dict[str, Any]]:
+    """What stands above the columns' own heads: the block, or what the layers' columns have in common."""
+
+    def label(key: tuple[str, str, str]) -> str:
+        block, metric, _ = key
+        if len(layout["blocks"]) > 1:
+            return block
+        return SPANS[metric] if metric in LAYERED and len(layout["layers"]) > 1 else ""
+
+    spans, at = [], first
+    for text, keys in itertools.groupby(wanted, key=label):
+        span = len(list(keys))
+        spans.append({"label": text, "span": span, "first": at, "last": at + span - 1})
+        at += span
+    return spans if any(s["label"] for s in spans) else []
+
+
+def column_head(spec: Spec, plan: Plan, layout: dict[str, Any], metric: str, layer: str) -> str:
+    network = spec.network
+    if metric in LAYERED and len(layout["layers"]) > 1:
+        filters = dict(zip(network.layers, network.filters, strict=True))
+        return f"{layer.capitalize()}\n({filters.get(layer, sum(network.filters))})"
+    if metric == "params_pruned":
+        channels = plan.datasets[spec.dataset]["channels"]
+        count = conv_parameters(network.filters, network.kernels, channels, network.conv_bias)
+        return f"{HEADS[metric]}\n({count:.0f})"
+    return HEADS[metric]
+
+
+def stacked(text: str) -> str:
+    r"""Lines of a column's head, one above the other."""
+    lines = r"\\".join(latex(line) for line in text.split("\n"))
+    return rf"\shortstack{{{lines}}}"
+
+
+def over_seeds(counts: pd.Series) -> str:
+    least, most = int(counts.min()), int(counts.max())
+    if most == 0:
+        return "Not measured: no run of this is there."
+    there = int(counts[counts > 0].min())
+    dash = " A dash: no run." if least == 0 else ""
+    if there == most == 1:
+        return f"One seed (n = 1).{dash}"
+    return f"Mean ± standard deviation over n = {there if there == most else f'{there} to {most}'} seeds.{dash}"
+
+
+def scale_in_short(plan: Plan, name: str) -> str:
+    """The sentence under a table or figure that shows networks or data at other than the published settings."""
+    shown = (plan.tables | plan.figures)[name]
+    names = [plan.specs[spec].dataset for spec in plan.selected(name)]
+    names += [shown[part] for part in COMPOSED if part in shown]
+    if not names or shown.get("needs") or not changes(plan):
+        return ""
+    data = [plan.datasets[name] for name in dict.fromkeys(names)]
+    used = (f"{d['name']} for {d['stands_for']}" if d["stands_for"] else d["name"] for d in data)
+    return f"Scale {plan.scale} ({', '.join(used)}): not comparable with the paper's numbers."
+
+
+def changes(plan: Plan) -> list[str]:
+    """What this scale does otherwise than the paper, sentence by sentence; empty at the published settings."""
+    settings, said = plan.settings, []
+    for data in plan.datasets.values():
+        if data["stands_for"]:
+            said.append(
+                f"In place of {data['stands_for'].upper()}: {data['name']}, {data['source']}; {data['classes']} "
+                f"classes, {data['train']:,} images to train on and {data['test']:,} to test on, {data['side']}x"
+                f"{data['side']} pixels, {data['channels']} channel{'s' if data['channels'] > 1 else ''}, "
+                f"{'with' if data['flip'] else 'without'} random flips."
+            )
+    if settings["width"] != 1:
+        said.append(f"Every convolution has {short(settings['width'])} of its published width.")
+    if settings["steps"] is not None:
+        said.append(f"A training has {settings['steps']:,} iterations; the phases of the schedule keep their shares.")
+    for key, what in (
+        ("strength_multiplier", "Strengths of L2 and WD are those that label the rows, times {}."),
+        ("rate_multiplier", "Base learning rates are the published ones, times {}."),
+    ):
+        times = _times(plan, key, plan.specs)
+        said += [what.format(times)] if times else []
+    return said
+
+
+def trained_with(plan: Plan, name: str) -> str:
+    """The sentence under a table whose runs had other strengths than its rows say."""
+    times = _times(plan, "strength_multiplier", plan.selected(name))
+    return f"Rows name the printed strengths of L2 and WD; trained with these times {times}." if times else ""
+
+
+def _times(plan: Plan, key: str, specs: Iterable[str]) -> str:
+    """By which factor a setting of specs is multiplied, or by which for each optimizer; empty if by none."""
+    used = sorted({plan.specs[spec].optimizer for spec in specs})
+    factors = {optimizer: multiplier(plan.settings[key], optimizer) for optimizer in used}
+    others = sorted({*factors.values()} - {1})
+    each = [f"{short(f)} for {listed([NAMES.get(o, o) for o in used if factors[o] == f])}" for f in others]
+    return short(others[0]) if others and {*factors.values()} == {*others[:1]} else "; ".join(each)
+
+
+def listed(names: list[str]) -> str:
+    """Adam, SGD and RMSProp."""
+    return " and ".join(part for part in (", ".join(names[:-1]), names[-1]) if part)

@@ -1,0 +1,283 @@
+"""Claims: sentences of the supplement as predicates on records, with an effect and a verdict. Torch-free.
+
+A claim holds if all of its tests do. A test is about one quantity: a measure of a spec, or the difference between two
+specs, seed by seed; or a scalar at the end of a simulation. It says where the quantity must lie: `at_least`, `at_most`,
+`within` or `beyond` a distance from 0. The quantity is known as an interval: the mean over the seeds, give or take what
+Student's t says of 90 % confidence, and never less than one feature more or less makes of a share of them. So each
+side is tested at 5 %, and equivalence by two one-sided tests. The test is confirmed if the whole interval lies there,
+refuted if none of it does, and undecided else; one seed decides nothing, nor do runs that did not start up, did not
+learn, or had too few steps to lose a filter by decay: `reason` says so. A test may be `given`: unless it is confirmed,
+the claim is undecided.
+"""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from ..measuring.sparsity import GAMMA_THRESHOLD
+from ..plan import Plan
+from ..planning.validation import read_yaml
+from ..records import record
+from ..spec import short
+from .aggregate import LOSSES, read_records
+from .soundness import faults, told
+
+CONFIDENCE = 0.9
+REGIONS = ("at_least", "at_most", "within", "beyond")
+COLUMNS = (
+    "id",
+    "statement",
+    "place",
+    "basis",
+    "quantity",
+    "given",
+    "wanted",
+    "found",
+    "effect",
+    "low",
+    "high",
+    "n",
+    "verdict",
+    "reason",
+    "claim_verdict",
+    "of",
+    "minus",
+    "seeds",
+)
+NAMES = {
+    "adam": "Adam",
+    "sgd": "SGD",
+    "amsgrad": "AMSGrad",
+    "adamax": "Adamax",
+    "rmsprop": "RMSProp",
+    "adagrad": "Adagrad",
+    "adadelta": "Adadelta",
+}
+MEASURES = {
+    "sparsity_by_gamma": "sparsity",
+    "test_error": "test error",
+    "universality": "universality",
+    "universality_living": "universality of living features",
+    "gamma_positive": "γ > 0",
+    "beta_positive": "β > 0",
+    "scalar": "scalar",
+}
+COUNTED = ("sparsity_by_gamma", "sparsity_by_activation", "gamma_positive", "beta_positive")  # shares of features
+DATASETS = {"cifar10": "CIFAR-10", "cifar100": "CIFAR-100", "digit_pairs": "digit pairs"}
+
+
+def judge(plan: Plan, runs: Path, simulations: Path, tolerances: Path) -> pd.DataFrame:
+    """A line for every test of every claim: its quantity, the effect and its interval, n, and the verdicts.
+
+    `reason` says why runs that were measured cannot decide a test; it is empty where they can, or where more seeds may.
+    `of`, `minus` and `seeds` say of which runs the quantity is, by spec id; a simulation has none. `basis` is what
+    decides it: `networks`, or a `simulation`, which is the same at every scale.
+    """
+    wanted = {
+        side["spec"] for claim in plan.claims for test in claim["tests"] for side in _sides(test) if "spec" in side
+    }
+    there = [spec for spec in plan.specs if spec in wanted]
+    measured = record.tidy(read_records(plan, there, runs))
+    unsound = faults(measured, plan, read_yaml(tolerances)["health"])
+    values = measured.set_index(["spec_id", "metric", "layer", "seed"])["value"].sort_index()
+    lines = []
+    for claim in plan.claims:
+        tests = [_test(test, values, unsound, simulations, plan) for test in claim["tests"]]
+        verdict = together([(test["verdict"], test["given"]) for test in tests])
+        own = {key: claim[key] for key in ("id", "statement", "place")}
+        lines += [{**own, **test, "claim_verdict": verdict} for test in tests]
+    return pd.DataFrame(lines, columns=list(COLUMNS))
+
+
+def _sides(test: dict[str, Any]) -> list[dict[str, Any]]:
+    return [test[side] for side in ("of", "minus") if side in test]
+
+
+def _test(
+    test: dict[str, Any], values: pd.Series, unsound: dict[str, dict[str, str]], simulations: Path, plan: Plan
+) -> dict[str, Any]:
+    region, differs = next(r for r in REGIONS if r in test), "minus" in test
+    doubts = slow = ""
+    if "simulated" in test:
+        by_seed = pd.Series(dtype=float)
+        effect, low, high, n = _simulated(test, simulations / f"{test['simulated']}.csv")
+    else:
+        by_seed = _by_seed(test, values)
+        effect, low, high, n = interval(by_seed, one_feature(test, plan))
+        if test["measure"] not in LOSSES:  # a share, or a difference of two: few seeds' interval may reach beyond
+            low, high = np.clip((low, high), -1.0 if differs else 0.0, 1.0)
+        doubts, slow = _faulty(test, unsound, plan), _too_slow(test, values, plan)
+    # Where decay is too slow, more filters may be lost in more steps: a share is a lower bound, a difference no bound.
+    ends = (-math.inf if differs else low, math.inf) if slow else (low, high)
+    verdict = "not measured" if n == 0 else "undecided" if n == 1 or doubts else decided(region, test[region], *ends)
+    sign = {"at_least": "≥", "at_most": "≤", "within": "within ±", "beyond": "beyond ±"}[region]
+    wanted = f"{sign} {number(test[region], test['measure'], differs, signed=False)}"
+    wanted = f"given {wanted}" if test.get("given") else wanted
+    said = number(effect, test["measure"], differs, signed=differs)
+    if not math.isnan(low):
+        said += f" ({' to '.join(number(end, test['measure'], differs, differs, unit=False) for end in (low, high))})"
+    return {
+        "basis": "simulation" if "simulated" in test else "networks",
+        "quantity": quantity(test, plan),
+        "wanted": wanted,
+        "found": said,
+        "effect": effect,
+        "low": low,
+        "high": high,
+        "n": n,
+        "verdict": verdict,
+        "reason": "; ".join(filter(None, (doubts, slow))) if verdict == "undecided" else "",
+        "given": bool(test.get("given")),
+        **{side: test.get(side, {}).get("spec", "") for side in ("of", "minus")},
+        "seeds": " ".join(map(str, by_seed.index)),
+    }
+
+
+def _by_seed(test: dict[str, Any], values: pd.Series) -> pd.Series:
+    """The quantity of each seed that all sides have."""
+    sides = [_measured(values, side["spec"], test["measure"], test["layer"]) for side in _sides(test)]
+    return sides[0] if len(sides) == 1 else (sides[0] - sides[1]).dropna()
+
+
+def _measured(values: pd.Series, *key: str) -> pd.Series:
+    """Of each seed that has it, the measurement of a spec, by metric and layer."""
+    try:
+        return values.xs(key)
+    except KeyError:
+        return pd.Series(dtype=float)
+
+
+def _faulty(test: dict[str, Any], unsound: dict[str, dict[str, str]], plan: Plan) -> str:
+    """Which sides of a test have runs that did not start up or did not learn, and how it shows; empty if none."""
+    sides = zip(_sides(test), _labels(test, plan)[1], strict=True)
+    return "; ".join(f"{name}: {told(unsound[side['spec']])}" for side, name in sides if side["spec"] in unsound)
+
+
+def _too_slow(test: dict[str, Any], values: pd.Series, plan: Plan) -> str:
+    """Which sides of a test of filters lost could lose none by decay, and how far that goes; empty if all could."""
+    if test["measure"] != "sparsity_by_gamma":
+        return ""
+    said = []
+    for side, name in zip(_sides(test), _labels(test, plan)[1], strict=True):
+        floor = _measured(values, side["spec"], "decay_floor", "").max()
+        if floor > GAMMA_THRESHOLD:
+            least = short(float(f"{floor:.1g}"))
+            said.append(f"{name}: decay alone cannot take a scale below {least} in so few steps")
+    return "; ".join(said)
+
+
+def one_feature(test: dict[str, Any], plan: Plan) -> float:
+    """The deviation that a share of features has at least: one feature more or less. 0 of what counts no features."""
+    if test["measure"] not in COUNTED:
+        return 0.0
+    networks = [plan.specs[side["spec"]].network for side in _sides(test) if side["spec"] in plan.specs]
+    return math.hypot(*(1 / network.features(test["layer"]) for network in networks))
+
+
+def interval(values: pd.Series, least: float = 0.0) -> tuple[float, float, float, int]:
+    """Mean, lower and upper end of its interval, and n. One value has no interval: its ends are NaN.
+
+    Few seeds may be alike by chance: `least` is the deviation that a single value has at least.
+    """
+    n = len(values)
+    if n < 2:
+        return (float(values.mean()) if n else math.nan), math.nan, math.nan, n
+    from scipy.stats import norm, t
+
+    mean, side = float(values.mean()), (1 + CONFIDENCE) / 2
+    half = max(float(t.ppf(side, n - 1) * values.std()), float(norm.ppf(side)) * least) / math.sqrt(n)
+    return mean, mean - half, mean + half, n
+
+
+def decided(region: str, bound: float, low: float, high: float) -> str:
+    """What an interval says of a region; its ends belong to it, but for rounding."""
+    small = 1e-9
+    inside, outside = {
+        "at_least": (low >= bound - small, high < bound - small),
+        "at_most": (high <= bound + small, low > bound + small),
+        "within": (low >= -bound - small and high <= bound + small, low > bound + small or high < -bound - small),
+        "beyond": (low >= bound - small or high <= -bound + small, low > -bound + small and high < bound - small),
+    }[region]
+    return "confirmed" if inside else "refuted" if outside else "undecided"
+
+
+def together(tests: list[tuple[str, bool]]) -> str:
+    """A claim's verdict from its tests' verdicts, and which of them are only given.
+
+    One refuted test refutes it, and all must be confirmed to confirm it. Where what is given does not hold, it is
+    undecided, whatever else is measured: that nothing changes the sparsity means nothing where there is none.
+    """
+    given = [verdict for verdict, only_given in tests if only_given]
+    if "refuted" in given:
+        return "undecided"
+    given_holds = all(verdict == "confirmed" for verdict in given)
+    order = ("refuted", "not measured", "undecided") if given_holds else ("not measured", "undecided")
+    verdicts = [verdict for verdict, _ in tests]
+    return next((said for said in order if said in verdicts), "confirmed")
+
+
+def _simulated(test: dict[str, Any], path: Path) -> tuple[float, float, float, int]:
+    """The scalar at the end, or how much higher it is: of the repeats' medians, with the ends of their ranges of 90 %.
+
+    The range of a difference goes from the lower end of one to the upper end of the other: it has more than 90 %.
+    """
+    if not path.exists():
+        return math.nan, math.nan, math.nan, 0
+    frame = pd.read_csv(path)
+    ends = []
+    for side in _sides(test):
+        own = (
+            frame[["panel", "regularizer", "strength"]] == [side["panel"], side["regularizer"], side["strength"]]
+        ).all(axis=1)
+        ends.append(frame[own].iloc[-1])
+    of, minus = ends[0], ends[1] if len(ends) > 1 else {"median": 0.0, "low": 0.0, "high": 0.0}
+    return of["median"] - minus["median"], of["low"] - minus["high"], of["high"] - minus["low"], test["repeats"]
+
+
+def quantity(test: dict[str, Any], plan: Plan) -> str:
+    """What a test is about, in short: `CIFAR-10, sparsity of C6: Adam L2 1e-3 - SGD L2 1e-3`.
+
+    The data are those that the scale trains on, which may stand in for the published ones.
+    """
+    common, labels = _labels(test, plan)
+    where = f" of {test['layer']}" if test["layer"] not in ("", "total") else ""
+    measure = MEASURES.get(test["measure"], test["measure"].replace("_", " "))
+    return f"{DATASETS.get(common, common)}{', ' if common else ''}{measure}{where}: {' − '.join(labels)}"
+
+
+def _labels(test: dict[str, Any], plan: Plan) -> tuple[str, list[str]]:
+    """The data that the sides of a test share, empty if they do not, and each side's settings as its label."""
+    settings = [
+        side["settings"] | ({"dataset": plan.specs[side["spec"]].dataset} if side.get("spec") in plan.specs else {})
+        for side in _sides(test)
+    ]
+    data = {own.get("dataset", "") for own in settings}
+    common = data.pop() if len(data) == 1 else ""
+    return common, [label({**own, "dataset": "" if common else own.get("dataset", "")}) for own in settings]
+
+
+def label(settings: dict[str, Any]) -> str:
+    """Settings as a reader of the tables knows them."""
+    data = settings["dataset"].rpartition("_")[2]  # plain or cluttered
+    parts = [data, NAMES.get(settings["optimizer"], settings["optimizer"])]
+    parts += [f"{name} {short(settings[key])}" for key, name in (("l2", "L2"), ("wd", "WD")) if key in settings]
+    extra = {"negative_slope": "slope", "beta_init": "β_init", "gamma_init": "γ_init"}
+    extra |= {"gamma_rate_scale": "γ's rate ×", "beta_rate_scale": "β's rate ×"}
+    parts += [f"{name} {short(settings[key])}".replace(" -", " −") for key, name in extra.items() if key in settings]
+    return " ".join(part for part in parts if part)
+
+
+def number(value: float, measure: str, differs: bool, signed: bool, unit: bool = True) -> str:
+    """A share in percent, a difference of shares in points; a loss or a scalar as it is."""
+    if math.isnan(value):
+        return "–"
+    plain = measure in (*LOSSES, "scalar")
+    digits = 2 if plain else 1
+    rounded = round(value if plain else 100 * value, digits) or 0.0  # which has no sign
+    text = f"{rounded:{'+' if signed and rounded else ''}.{digits}f}".replace("-", "−")
+    return text if plain or not unit else f"{text} {'points' if differs else '%'}"

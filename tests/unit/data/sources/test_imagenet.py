@@ -1,0 +1,136 @@
+"""ImageNet as miniature archives in the official layout: parsed by torchvision, then streamed."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from filter_sparsity.data import prepared
+from filter_sparsity.data.sources.imagenet import imagenet
+from filter_sparsity.errors import UserError
+from filter_sparsity.measuring.extract import measure
+from filter_sparsity.training.loop import train
+from filter_sparsity.training.streaming import Stream
+from helpers.decompression_bomb import bomb
+from helpers.imagenet_archives import TRUTH, WNIDS, archives
+from helpers.loader_iteration import epoch
+
+CPU = torch.device("cpu")
+
+
+@pytest.fixture
+def index(tmp_path, monkeypatch):
+    archives(tmp_path / "original", monkeypatch)
+    prepared.prepare("imagenet", tmp_path / "original", tmp_path / "prepared")
+    return prepared.read(tmp_path / "prepared")
+
+
+def test_the_index_names_every_image_with_its_class(index):
+    assert index.classes == ("n01", "n02", "n03")
+    for file, label in zip(index.files["train"], index.labels["train"], strict=True):
+        assert file.split("/")[1] == index.classes[label] == file.split("/")[2][:3]
+    wanted = {f"ILSVRC2012_val_{i:08}.JPEG": WNIDS[k - 1] for i, k in enumerate(TRUTH, 1)}
+    named = zip(index.files["test"], index.labels["test"], strict=True)
+    assert {file.split("/")[-1]: index.classes[label] for file, label in named} == wanted
+
+
+def test_extracted_folders_give_the_same_index(index, tmp_path):
+    for path in (tmp_path / "original").glob("*.tar*"):
+        path.unlink()
+    prepared.prepare("imagenet", tmp_path / "original", tmp_path / "again")
+    assert (tmp_path / "again").read_bytes() == (tmp_path / "prepared").read_bytes()
+
+
+def test_the_order_and_the_crops_depend_on_the_seed_and_not_on_the_workers(index):
+    def one(seed, workers):
+        stream = Stream(index, "train", CPU, flip=True, workers=workers)
+        return list(epoch(stream, 5, torch.Generator().manual_seed(seed)))
+
+    alone, two, other = one(0, 0), one(0, 2), one(1, 0)
+    assert len(alone) == len(two) == 2  # whole batches of 5 of 12
+    assert alone[0][0].shape == (5, 3, 224, 224)
+    for (images, labels), (others, theirs) in zip(alone, two, strict=True):
+        assert torch.equal(images, others)
+        assert torch.equal(labels, theirs)
+    assert not torch.equal(alone[0][0], other[0][0])
+
+
+def test_streaming_leaves_the_global_generator_alone(index):
+    torch.manual_seed(3)
+    before = torch.get_rng_state()
+    list(epoch(Stream(index, "train", CPU, flip=True, workers=0), 4, torch.Generator().manual_seed(0)))
+    assert torch.equal(torch.get_rng_state(), before)
+
+
+def test_test_images_are_the_normalised_centre(index):
+    (images, labels), *more = Stream(index, "test", CPU, flip=False, workers=0).batches()
+    assert not more
+    assert labels.tolist() == index.labels["test"].tolist()
+    with Image.open(index.root / index.files["test"][0]) as image:
+        factor = 256 / min(image.size)
+        width, height = (int(factor * length) for length in image.size)
+        resized = np.asarray(image.convert("RGB").resize((width, height), Image.Resampling.BILINEAR))
+    top, left = round((height - 224) / 2), round((width - 224) / 2)
+    pixels = resized[top : top + 224, left : left + 224] / 255
+    wanted = (pixels - np.array([0.485, 0.456, 0.406])) / np.array([0.229, 0.224, 0.225])
+    assert np.abs(images[0].permute(1, 2, 0).numpy() - wanted).max() < 1e-5
+
+
+def test_a_network_is_trained_and_measured_on_it(index, make_spec):
+    spec = make_spec(dataset="imagenet", batch_size=4, phase_steps=(2, 1))
+    model, history, _ = train(spec, 0, index, CPU, 2)
+    again, _, _ = train(spec, 0, index, CPU, 2)
+    for one, two in zip(model.parameters(), again.parameters(), strict=True):
+        assert torch.equal(one, two)
+    assert history[-1].step == 3
+    measured, features = measure(spec, model, index)
+    assert 0 <= measured["test_error"] <= 1
+    assert len(features) == sum(spec.network.filters)
+
+
+@pytest.mark.parametrize("workers", [0, 1])
+@pytest.mark.parametrize("content", [b"no image", bomb(10_000), bomb(60_000)], ids=["text", "large", "huge"])
+def test_an_unreadable_image_is_one_line(index, workers, content):
+    path = index.root / index.files["test"][2]
+    path.write_bytes(content)
+    with pytest.raises(UserError) as error:
+        list(Stream(index, "test", CPU, flip=False, workers=workers).batches())
+    assert str(error.value).startswith(f"{path} cannot be read as an image")
+    assert "\n" not in str(error.value)
+
+
+def refused(root):
+    with pytest.raises(UserError) as error:
+        imagenet(root)
+    assert "\n" not in str(error.value)
+    return str(error.value)
+
+
+@pytest.mark.parametrize("split", ["train", "val", "devkit"])
+@pytest.mark.parametrize("damage", ["cut", "missing"])
+def test_an_archive_that_is_not_whole_is_refused_and_nothing_is_left(tmp_path, monkeypatch, split, damage):
+    path = archives(tmp_path / "original", monkeypatch)[split]
+    if damage == "missing":
+        path.unlink()
+    else:
+        path.write_bytes(path.read_bytes()[:-100])
+    assert f"The archive {path.name} is not present in the root directory or is corrupted" in refused(path.parent)
+    assert not (path.parent / split).exists()
+
+
+@pytest.mark.parametrize("name", ["../outside.tar", "/outside.tar"])
+def test_members_that_point_outside_are_refused(tmp_path, monkeypatch, name):
+    path = archives(tmp_path / "original", monkeypatch, outside=name)["train"]
+    assert "outside" in refused(path.parent)
+    assert not (path.parent / "train").exists()
+    assert not list(tmp_path.rglob("outside*"))
+
+
+def test_a_missing_class_is_told(index, tmp_path):
+    for path in (index.root / "train" / "n02").iterdir():
+        path.unlink()
+    assert "n02" in refused(index.root)
+    (index.root / "train" / "n02").rmdir()
+    assert "n02 is missing" in refused(index.root)

@@ -1,0 +1,539 @@
+import json
+from collections import Counter
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from filter_sparsity.data.manifest import read_datasets
+from filter_sparsity.errors import UserError
+from filter_sparsity.plan import Plan, spec_ids
+from filter_sparsity.planning.build import build_plan, build_plans, merge
+from filter_sparsity.planning.validation import read_yaml, validate
+from filter_sparsity.verdict.aggregate import find_published
+
+TABLES = ("table1", "table2", "table3", "table4")
+USUAL = {"negative_slope": 0, "gamma_init": 1, "beta_init": 0, "gamma_lr_scale": 1, "beta_lr_scale": 1}
+
+
+def rows_of(table):
+    return [row for panel in table["panels"] for group in panel["groups"] for row in group["rows"]]
+
+
+def as_printed(line):
+    """The settings among a printed line's columns; numbers as numbers, an empty one as usual."""
+    words = ("dataset", "network", "optimizer", "regularizer")
+    settings = {k: line[k] for k in words if k in line}
+    for key in ("strength", *USUAL):
+        if key in line:
+            settings[key] = float(line[key]) if line[key] else USUAL[key]
+    return settings
+
+
+def test_the_paper_has_37_specs(paper_plan):
+    """35 in the tables, and SGD on CIFAR-100 at two strengths for Figure 1."""
+    in_tables = {i for name in TABLES for i in paper_plan.selected(name)}
+    in_figures = {i for name in ("figure1", "figure2") for i in paper_plan.selected(name)}
+    assert len(in_tables | in_figures) == 37
+    assert len(in_tables) == 35
+    only = [paper_plan.specs[i] for i in sorted(in_figures - in_tables)]
+    assert {(s.dataset, s.optimizer, s.regularizer, s.strength) for s in only} == {
+        ("cifar100", "sgd", "l2", 5e-4),
+        ("cifar100", "sgd", "l2", 1e-3),
+    }
+    assert in_tables | in_figures | {*paper_plan.selected("task_difficulty")} == paper_plan.specs.keys()
+
+
+def test_four_specs_stand_in_two_tables(paper_plan):
+    count = Counter(i for name in TABLES for i in paper_plan.selected(name))
+    twice = [paper_plan.specs[i] for i, n in count.items() if n > 1]
+    assert {(s.dataset, s.optimizer, s.strength) for s in twice} == {
+        ("cifar100", "adam", 1e-4),
+        ("cifar100", "amsgrad", 1e-2),
+        ("cifar100", "amsgrad", 1e-4),
+        ("cifar100", "amsgrad", 1e-6),
+    }
+    assert set(count.values()) == {1, 2}
+
+
+@pytest.mark.parametrize("name", TABLES)
+def test_rows_stand_as_the_paper_prints_them(paper_plan, published, name):
+    """Row by row, in the order of the page, with what the line says and everything else as usual."""
+    lines, rows = published(name), rows_of(paper_plan.tables[name])
+    assert len(lines) == len(rows)
+    for line, row in zip(lines, rows, strict=True):
+        for settings in row["published"].values():
+            printed = as_printed(line)
+            assert {k: settings[k] for k in printed} == printed
+            assert {k: settings[k] for k in USUAL if k not in printed} == {
+                k: v for k, v in USUAL.items() if k not in printed
+            }
+
+
+@pytest.mark.parametrize("name", TABLES)
+def test_each_row_is_exactly_one_printed_line(paper_plan, published, name):
+    lines = [as_printed(line) for line in published(name)]
+    for row in rows_of(paper_plan.tables[name]):
+        for settings in row["published"].values():
+            assert sum(all(settings[k] == v for k, v in line.items()) for line in lines) == 1
+
+
+@pytest.mark.parametrize("name", ["table1", "table2"])
+def test_labels_say_the_row_s_regularizer_and_strength(paper_plan, name):
+    for row in rows_of(paper_plan.tables[name]):
+        kind, strength = row["label"].split(": ")
+        settings = row["published"][""]
+        assert (settings["regularizer"], settings["strength"]) == (kind.lower(), float(strength))
+
+
+def test_table_4_has_both_datasets_in_each_row(paper_plan):
+    for row in rows_of(paper_plan.tables["table4"]):
+        specs = {block: paper_plan.specs[i] for block, i in row["specs"].items()}
+        assert {block: spec.dataset for block, spec in specs.items()} == {"CIFAR10": "cifar10", "CIFAR100": "cifar100"}
+        assert {spec.strength for spec in specs.values()} == {float(row["label"])}
+
+
+@pytest.mark.parametrize(
+    "fact",
+    [
+        "pool: average",
+        "pool_after: [2, 4]",
+        "hidden: [9]",
+        "hidden_norm: false",
+        "head_pool: none",
+        "head_init: torch",
+        "hyperparameters: {momentum: 0.8}",
+        "width: 0.5",
+        "steps: 100",
+        "unregularized: head",
+        "phase_epochs: [325]",
+        "beta_init: 0.5",
+    ],
+)
+def test_a_row_with_a_fact_of_its_own_is_not_the_papers(paper_settings, tmp_path, published, fact):
+    text = Path(paper_settings["experiments"]).read_text()
+    (tmp_path / "e.yaml").write_text(text.replace(ROW, f"{ROW[:-1]}, {fact}}}", 1))
+    plan = build_plan(paper_settings | {"experiments": str(tmp_path / "e.yaml")})
+    own, *others = rows_of(plan.tables["table1"])
+    assert find_published(published("table1"), own["published"][""], plan.usual) is None
+    for row in others:
+        assert find_published(published("table1"), row["published"][""], plan.usual)
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"width": 0.5},
+        {"steps": 1000},
+        {"strength_multiplier": 11},
+        {"rate_multiplier": {"adam": 2}},
+        {"stand_ins": {"cifar10": "digits"}},
+        {"image_side": 16},
+    ],
+)
+def test_only_published_settings_are_held_against_the_papers_numbers(paper_settings, changes):
+    assert build_plan(paper_settings).at_papers
+    assert build_plan(paper_settings | {"rate_multiplier": {"adam": 1.0}}).at_papers
+    assert not build_plan(paper_settings | changes).at_papers
+
+
+def test_specs_at_paper_scale_are_as_published(paper_plan):
+    for spec in paper_plan.specs.values():
+        batches = (30_000 if spec.dataset.startswith("objectnet3d") else 50_000) // 40
+        assert spec.phase_steps == (250 * batches, 75 * batches)
+        assert (spec.batch_size, spec.rate_decay, spec.flip) == (40, 0.1, True)
+        assert spec.network.filters == (64, 128, 128, 256, 256, 512, 512)
+    rates = {spec.optimizer: spec.rate for spec in paper_plan.specs.values()}
+    assert rates == {"sgd": 0.1, "adam": 1e-3, "amsgrad": 1e-3, "rmsprop": 1e-3, "adamax": 2e-3}
+    adam = next(s for s in paper_plan.specs.values() if s.optimizer == "adam")
+    assert adam.hyperparameters == {"betas": [0.9, 0.99], "eps": 1e-8}
+    assert paper_plan.seeds == [0, 1, 2]
+
+
+def test_figure_3_has_the_seven_optimizers_at_their_base_rates(paper_plan):
+    figure = paper_plan.figures["figure3"]
+    rates = {panel["optimizer"]: panel["rate"] for panel in figure["panels"]}
+    assert rates == {"sgd": 0.1, "adam": 1e-3, "amsgrad": 1e-3, "adagrad": 1e-2, "adadelta": 1.0, "rmsprop": 1e-3,
+                     "adamax": 2e-3}  # fmt: skip
+    assert (figure["start"], figure["phases"][0]["iterations"]) == (1, 100)
+    assert [phase["deviation"] for phase in figure["phases"]] == [1e-3, 1e-5]
+
+
+@pytest.mark.parametrize("steps", [3, 10, 999, 1000, 1001, 406_250])
+def test_fewer_steps_keep_each_phase_s_share(paper_settings, steps):
+    for spec in build_plan(paper_settings | {"steps": steps}).specs.values():
+        assert spec.steps == steps
+        assert abs(spec.phase_steps[0] - steps * 250 / 325) <= 0.5
+
+
+def test_multipliers_and_width_scale_every_spec(paper_settings, paper_plan):
+    scaled = build_plan(
+        paper_settings | {"width": 0.125, "strength_multiplier": 10, "rate_multiplier": 3, "steps": 100}
+    )
+    assert len(scaled.specs) == len(paper_plan.specs)
+    for big, small in zip(paper_plan.specs.values(), scaled.specs.values(), strict=True):
+        assert small.network.filters == (8, 16, 16, 32, 32, 64, 64)
+        assert small.network.hidden == (256,)  # the width is of the convolutions
+        assert small.strength == pytest.approx(10 * big.strength, rel=1e-12)
+        assert small.rate == pytest.approx(3 * big.rate, rel=1e-12)
+    row = rows_of(scaled.tables["table1"])[0]
+    assert row["published"][""]["strength"] == 1e-3  # the paper's words stay
+
+
+def test_a_strength_multiplied_is_the_same_spec_as_the_strength_written_out(paper_settings, tmp_path):
+    path = tmp_path / "experiments.yaml"
+    text = Path(paper_settings["experiments"]).read_text()
+    path.write_text(text.replace("l2: 1e-3", "l2: 1e-2").replace("l2: 5e-4", "l2: 0.005"))
+    written = build_plan(paper_settings | {"experiments": str(path)}).tables["table1"]
+    multiplied = build_plan(paper_settings | {"strength_multiplier": 10}).tables["table1"]
+    pairs = list(zip(rows_of(written), rows_of(multiplied), strict=True))
+    same = [a["specs"] == b["specs"] for a, b in pairs]
+    assert same == [True, False, False, False, True, True, False, False]
+
+
+@pytest.mark.parametrize(
+    ("around", "own"), [("l2: 1e-4", "wd: 2e-4"), ("wd: 1e-4", "l2: 2e-4"), ("wd: 1e-4", "wd: 2e-4")]
+)
+def test_a_row_s_regularizer_replaces_that_of_its_table(paper_settings, tmp_path, around, own):
+    path = tmp_path / "experiments.yaml"
+    text = Path(paper_settings["experiments"]).read_text()
+    changes = {"optimizer: adam, l2: 1e-4}\n    metrics": f"optimizer: adam, {around}}}\n    metrics",
+               '"LR scale for γ: 0.1", gamma': f'"LR scale for γ: 0.1", {own}, gamma'}  # fmt: skip
+    for old, new in changes.items():
+        assert text.count(old) == 1
+        text = text.replace(old, new)
+    path.write_text(text)
+    plan = build_plan(paper_settings | {"experiments": str(path)})
+    *others, changed, _ = (plan.specs[i] for i in plan.selected("table3"))
+    assert (changed.regularizer, changed.strength) == (own[:2], 2e-4)
+    assert {(s.regularizer, s.strength) for s in others} == {(around[:2], 1e-4)}
+
+
+def test_stand_ins_replace_the_data_and_nothing_else(paper_settings, paper_plan):
+    stand_ins = {"cifar10": "digits", "cifar100": "digit_pairs"}
+    plan = build_plan(paper_settings | {"stand_ins": stand_ins})
+    replaced = [stand_ins.get(s.dataset, s.dataset) for s in paper_plan.specs.values()]
+    assert [s.dataset for s in plan.specs.values()] == replaced
+    assert {s.flip for s in plan.specs.values() if s.dataset.startswith("digit")} == {False}
+    assert set(plan.datasets) == {"digits", "digit_pairs"}
+    # 1,442 and 3,000 training images are 36 and 75 whole batches of 40 an epoch
+    phases = {(s.dataset, s.phase_steps) for s in plan.specs.values() if s.dataset.startswith("digit")}
+    assert phases == {("digits", (250 * 36, 75 * 36)), ("digit_pairs", (250 * 75, 75 * 75))}
+    row = rows_of(plan.tables["table1"])[0]
+    assert row["published"][""]["dataset"] == "cifar10"
+
+
+def test_a_plan_comes_back_from_its_file(paper_plan, tmp_path):
+    path = tmp_path / "plan.json"
+    path.write_text(paper_plan.to_json())
+    assert Plan.from_json(path) == paper_plan
+
+
+def test_selected_gives_each_spec_once_in_order(paper_plan):
+    for name in TABLES:
+        chosen = paper_plan.selected(name)
+        assert len(chosen) == len(set(chosen))
+        assert list(dict.fromkeys(spec_ids(paper_plan.tables[name]))) == chosen
+    assert [len(paper_plan.selected(name)) for name in TABLES] == [8, 8, 5, 18]
+    assert paper_plan.selected("figure3") == paper_plan.selected("figure4") == []
+
+
+def test_merging_is_key_by_key():
+    merged = merge({"a": {"b": 1, "c": 2}, "d": [1]}, {"a": {"c": 3}, "d": [2], "e": None})
+    assert merged == {"a": {"b": 1, "c": 3}, "d": [2], "e": None}
+
+
+@pytest.mark.parametrize(
+    ("text", "value"), [("1e-3", 0.001), ("1E+2", 100.0), ("-2.5e-4", -2.5e-4), ("e3", "e3"), ("1e", "1e"), ("12", 12)]
+)
+def test_yaml_numbers_with_exponents_are_numbers(tmp_path, text, value):
+    path = tmp_path / "a.yaml"
+    path.write_text(f"key: {text}\n")
+    assert read_yaml(path) == {"key": value}
+    assert type(read_yaml(path)["key"]) is type(value)
+
+
+def test_a_key_given_twice_is_refused(tmp_path):
+    (tmp_path / "a.yaml").write_text("l2: 1e-3\nl2: 1e-4\n")
+    with pytest.raises(UserError, match="'l2' is given twice"):
+        read_yaml(tmp_path / "a.yaml")
+
+
+def test_the_configuration_files_are_valid(root):
+    base = read_yaml(root / "config/config.yaml")
+    for overlay in (root / "config").glob("*.yaml"):
+        if overlay.name not in ("config.yaml", "experiments.yaml"):
+            validate(merge(base, read_yaml(overlay)), "config", overlay.name)
+    validate(base, "config", "config.yaml")
+    assert set(read_datasets(root / "config/datasets.tsv")) >= {"cifar10", "cifar100"}
+
+
+# A mistake, and what its line must say: where, what, and what is allowed. The row is the first of Table 1.
+ROW = '{label: "L2: 1e-3", l2: 1e-3}'
+PLACE = "tables.table1.panels[0].groups[0].rows[0]"
+NO_EXPERIMENTS = [
+    ("\nseeds:", "\nsedes:", ["unknown key 'sedes'", "seeds", "tables"]),
+    (ROW, '{label: "L2: 1e-3", l3: 1e-3}', [PLACE, "unknown key 'l3'", "l2", "wd", "beta_init"]),
+    (ROW, "{label: a, l2: 1e-3, optimizer: adm}", [f"{PLACE}.optimizer", "'adm'", "sgd, adam, amsgrad"]),
+    (ROW, "{label: a, l2: 1e-3, dataset: cifar11}", [f"{PLACE}.dataset", "'cifar11'", "cifar10, cifar100"]),
+    (ROW, "{label: a, l2: 1e-3, network: vgg19}", [f"{PLACE}.network", "'vgg19'", "basicnet, vgg16, vgg11"]),
+    (ROW, f"{ROW}\n              - {ROW}", [PLACE.removesuffix(".rows[0]"), "'L2: 1e-3' is given twice"]),
+    ("label: SGD\n", "label: Adam\n", ["tables.table1.panels[0]", "the label 'Adam' is given twice"]),
+    (ROW, "{label: a, l2: -1e-3}", [f"{PLACE}.l2", "-0.001", "minimum of 0"]),
+    (ROW, "{label: a, l2: .nan}", [f"{PLACE}.l2", "nan", "a finite number"]),
+    (ROW, "{label: a, wd: .inf}", [f"{PLACE}.wd", "inf", "a finite number"]),
+    (ROW, "{label: a, wd: 1}", [f"{PLACE}.wd", "1", "maximum of 1"]),
+    (ROW, "{label: a, l2: much}", [f"{PLACE}.l2", "'much'", "a finite number"]),
+    (ROW, "{label: a, l2: true}", [f"{PLACE}.l2", "True", "a finite number"]),
+    (ROW, "{label: a, l2: 1e-3, wd: 1e-4}", [PLACE, "l2 0.001 and wd 0.0001", "at most one"]),
+    (ROW, "{label: a, l2: 1e-3, batch_size: 50001}", [f"{PLACE}.batch_size", "50001", "50000 training images"]),
+    (ROW, "{label: a, l2: 1e-3, batch_size: 1}", [f"{PLACE}.batch_size", "1", "minimum of 2"]),
+    (ROW, "{label: a, l2: 1e-3, beta_init: .nan}", [f"{PLACE}.beta_init", "nan", "a finite number"]),
+    (ROW, "{l2: 1e-3}", [PLACE, "'label' is a required property"]),
+    ("settings: {dataset: cifar10}", "settings: {}", [PLACE, "no dataset is given"]),
+    ("paper: [0, 1, 2]", "paper: [0, 1.5]", ["seeds.paper[1]", "1.5", "a whole number"]),
+    ("paper: [0, 1, 2]", "paper: [one]", ["seeds.paper[0]", "'one'", "a whole number"]),
+    ("paper: [0, 1, 2]", "paper: [-1]", ["seeds.paper[0]", "-1", "minimum of 0"]),
+    ("paper: [0, 1, 2]", "paper: [1, 1]", ["seeds.paper", "[1, 1]", "non-unique"]),
+    ("paper: [0, 1, 2]", "paper: []", ["seeds.paper", "[]", "non-empty"]),
+    ("paper: [0, 1, 2]", "paper: 3", ["seeds.paper", "3", "a list"]),
+    ("batch_size: {value: 40", "batch_size: {value: many", ["defaults.batch_size", "'many'", "a whole number"]),
+    ("phase_epochs: {value: [250, 75]", "phase_epochs: {value: 325", ["defaults.phase_epochs", "325", "a list"]),
+    ("negative_slope: {value: 0", "negative_slope: {value: 2", ["defaults.negative_slope", "2", "maximum of 1"]),
+    ("conv_bias: {value: false", "conv_bias: {value: 3", ["networks.basicnet.conv_bias", "3", "true or false"]),
+    ("pool_after: {value: [1, 3, 5]", "pool_after: {value: [9]", [PLACE, "basicnet", "[9]", "1 to 7"]),
+    ("kernels: {value: [5,", "kernels: {value: [4,", [PLACE, "basicnet", "[4, 3,", "odd"]),
+    ("algorithm: SGD", "algorithm: Lion", ["optimizers.sgd.algorithm", "'Lion'", "SGD, Adam"]),
+    ("rate: 0.1", "rate: 0", ["optimizers.sgd.rate", "0", "minimum of 0"]),
+    ("rate: 0.1", "rate: .nan", ["optimizers.sgd.rate", "nan", "a finite number"]),
+    ("metrics: [train_loss", "metrics: [loss", ["tables.table1.metrics[0]", "'loss'", "train_loss, test_loss"]),
+    ("kind: affine", "kind: afine", ["figures.figure1", "'afine'", "affine, universality, gallery, simulation"]),
+    ("\nfigures:\n", "\nfigures:\n  figure0:\n", ["figures.figure0", "None", "affine, universality"]),
+    ("pool: {value: maximum, source: assumed}", "pool: {value: least, source: assumed}", ["pool", "maximum, average"]),
+    ("plain: objectnet3d_plain", "plain: nowhere", ["figures.figure4.plain", "'nowhere'", "cifar10, cifar100"]),
+    ("azimuth: &azimuth {value: [-180, 180]", "azimuth: &azimuth {value: [-180]", ["azimuth", "[-180] is too short"]),
+    ("side: {value: 64,", "side: {value: 63,", ["renders.objectnet3d", "of side 63", "objectnet3d_plain"]),
+    (ROW, "{label: a, dataset: shapes_plain, pool_after: [1, 2, 3, 4, 5]}", [PLACE, "5 poolings", "side 24"]),
+    ("layers: [C6, C5]", "layers: [C8]", ["figures.figure1.layers", "'C8'", "C1, C2"]),
+    ("source: derived", "source: guessed", ["networks.basicnet.kernels", "'guessed'", "supplement, derived"]),
+    ("seeds:", "seeds: [", ["is not YAML"]),
+]  # fmt: skip
+BY_HAND = ["objectnet3d_plain", "objectnet3d_cluttered"]
+NO_SETTINGS = [
+    ({"scale": "huge"}, ["seeds", "'huge'", "quick, paper"]),
+    ({"scale": "Paper!"}, ["configuration: scale", "'Paper!'", "[a-z0-9_]"]),
+    ({"colour": "red"}, ["configuration: unknown key 'colour'", "data_root", "width"]),
+    ({"width": 0}, ["configuration: width", "0", "minimum of 0"]),
+    ({"width": "wide"}, ["configuration: width", "'wide'", "a finite number"]),
+    ({"steps": 1}, ["configuration: steps", "1", "minimum of 2"]),
+    ({"steps": 2}, [PLACE, "[2, 0]", "1 step or more"]),
+    ({"steps": 2.5}, ["configuration: steps", "2.5", "a whole number or null"]),
+    ({"strength_multiplier": float("nan")}, ["configuration: strength_multiplier", "nan", "a finite number"]),
+    ({"device": "gpu"}, ["configuration: device", "'gpu'", "cpu, cuda, auto"]),
+    ({"stand_ins": {"cifar10": "mnist"}}, [f"{PLACE}.dataset", "'mnist'", "digits, digit_pairs"]),
+    ({"stand_ins": {"cifra10": "digits"}}, ["configuration's stand_ins", "'cifra10'", "cifar10, cifar100"]),
+    ({"mirrors": {"cifra10": "https://a.b"}}, ["configuration's mirrors", "'cifra10'", "cifar10, cifar100"]),
+    ({"by_hand": ["tiny"]}, ["configuration's by_hand", "'tiny'", "tiny_imagenet"]),
+    ({"data_root": __file__}, ["configuration's data_root", "test_build.py is not a folder"]),
+    ({"experiments": "nowhere.yaml"}, ["cannot read nowhere.yaml", "No such file"]),
+    ({"datasets": "nowhere.tsv"}, ["cannot read nowhere.tsv", "No such file"]),
+]
+
+
+def refused(settings):
+    with pytest.raises(UserError) as error:
+        build_plan(settings)
+    said = str(error.value)
+    assert "\n" not in said
+    assert len(said) < 500
+    return said
+
+
+@pytest.mark.parametrize(("right", "wrong", "parts"), NO_EXPERIMENTS, ids=[wrong for _, wrong, _ in NO_EXPERIMENTS])
+def test_mistakes_in_the_experiments_are_told_in_one_line(paper_settings, tmp_path, right, wrong, parts):
+    text = Path(paper_settings["experiments"]).read_text()
+    assert right in text
+    path = tmp_path / "experiments.yaml"
+    path.write_text(text.replace(right, wrong, 1))
+    said = refused(paper_settings | {"experiments": str(path), "by_hand": BY_HAND})
+    assert said.startswith(str(path))
+    for part in parts:
+        assert part in said
+
+
+@pytest.mark.parametrize(("changes", "parts"), NO_SETTINGS, ids=[next(iter(c)) for c, _ in NO_SETTINGS])
+def test_mistakes_in_the_configuration_are_told_in_one_line(paper_settings, changes, parts):
+    said = refused(paper_settings | changes)
+    for part in parts:
+        assert part in said
+
+
+def test_a_campaign_of_what_there_is_not_is_refused(paper_settings):
+    with pytest.raises(UserError, match="no table or figure is called 'tabel1': there are table1"):
+        build_plans(paper_settings | {"campaign": ["claims", "tabel1"]})
+
+
+def test_a_table_of_numbers_that_are_not_there_is_refused(paper_settings, tmp_path):
+    text = Path(paper_settings["experiments"]).read_text()
+    (tmp_path / "e.yaml").write_text(text.replace("reference: table1.csv", "reference: table9.csv", 1))
+    with pytest.raises(UserError, match=r"tables.table1.reference: there is no \S+/table9.csv"):
+        build_plans(paper_settings | {"experiments": str(tmp_path / "e.yaml")})
+
+
+def test_a_missing_setting_is_named(paper_settings):
+    said = refused({k: v for k, v in paper_settings.items() if k != "width"})
+    assert said == "configuration: 'width' is a required property"
+
+
+@pytest.mark.parametrize("line", ["digits\tcifar10\tten\t1\t1\t1\t1\tno\ts\tl\tc", "digits\tcifar10"])
+def test_a_wrong_line_of_the_datasets_is_told_in_one_line(root, tmp_path, line):
+    path = tmp_path / "datasets.tsv"
+    header = (root / "config/datasets.tsv").read_text().splitlines()[0]
+    path.write_text(f"{header}\n{line}\n")
+    with pytest.raises(UserError) as error:
+        read_datasets(path)
+    assert str(path) in str(error.value)
+    assert "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize("damage", ["absent", "cut", "edited", "foreign"])
+def test_a_plan_that_is_none_is_refused_in_one_line(paper_plan, tmp_path, damage):
+    path = tmp_path / "plan.json"
+    text = paper_plan.to_json()
+    if damage == "cut":
+        path.write_text(text[: len(text) // 2])
+    elif damage == "edited":
+        path.write_text(text.replace('"batch_size": 40', '"batch_size": 41', 1))
+        assert path.read_text() != text
+    elif damage == "foreign":
+        path.write_text(json.dumps({"specs": {}, "other": 1}))
+    with pytest.raises(UserError) as error:
+        Plan.from_json(path)
+    assert str(path) in str(error.value)
+    assert "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize(
+    ("kind", "known"),
+    [
+        ("table", "table1, table2, table3, table4, task_difficulty, task_difficulty_cifar, tiny_imagenet, imagenet"),
+        ("figure", "figure1, figure2, figure3, figure4"),
+    ],
+)
+def test_an_unknown_table_or_figure_is_told_with_those_that_are(paper_plan, kind, known):
+    with pytest.raises(UserError) as error:
+        getattr(paper_plan, kind)("table9")
+    assert str(error.value) == f"no {kind} is called 'table9': there are {known}"
+    with pytest.raises(UserError, match="'table9'"):
+        paper_plan.selected("table9")
+
+
+def at_hand(paper_settings, *names):
+    return build_plan(paper_settings | {"by_hand": list(names)})
+
+
+def test_a_table_whose_data_are_not_there_says_so_and_trains_nothing(paper_plan, paper_settings):
+    for name in ("tiny_imagenet", "imagenet"):
+        (need,) = paper_plan.tables[name]["needs"]
+        assert need.startswith(f"{name} (")
+        assert paper_plan.selected(name) == []
+        assert len(at_hand(paper_settings, name).specs) > len(paper_plan.specs)
+    assert all(not table["needs"] for name, table in paper_plan.tables.items() if name in TABLES)
+
+
+def test_a_mistake_in_a_table_that_is_not_run_is_told_all_the_same(paper_settings, tmp_path):
+    text = Path(paper_settings["experiments"]).read_text()
+    assert text.count("settings: {network: vgg11, ") == 1
+    path = tmp_path / "experiments.yaml"
+    path.write_text(text.replace("settings: {network: vgg11, ", "settings: {network: vgg12, "))
+    with pytest.raises(UserError, match="'vgg12' is not one of the networks"):
+        build_plan(paper_settings | {"experiments": str(path)})
+
+
+def test_data_got_by_hand_are_found_in_data_root(paper_settings, tmp_path):
+    settings = paper_settings | {"data_root": str(tmp_path)}
+    assert build_plan(settings).settings["by_hand"] == []
+    (tmp_path / "tiny-imagenet-200.zip").touch()
+    plan = build_plan(settings)
+    assert plan.settings["by_hand"] == ["tiny_imagenet"]
+    assert build_plan(plan.settings) == plan  # what the rule `plan` is given
+
+
+def test_tiny_imagenet_is_as_published(paper_settings):
+    plan = at_hand(paper_settings, "tiny_imagenet")
+    specs = [plan.specs[i] for i in plan.selected("tiny_imagenet")]
+    assert [(s.network.name, s.batch_size) for s in specs] == [
+        (n, b) for n in ("basicnet", "vgg16") for b in (20, 40, 80, 160)
+    ]
+    # 250, 75 and 75 epochs of 100,000 / 40 batches, whatever the mini-batch
+    assert {s.phase_steps for s in specs} == {(625_000, 187_500, 187_500)}
+    assert {(s.optimizer, s.rate, s.rate_decay) for s in specs} == {("adam", 1e-3, 0.1)}
+    assert {tuple(plan.seeds_of(s.id)) for s in specs} == {(0, 1)}
+    assert all(plan.seeds_of(i) == [0, 1, 2] for i in plan.selected("table1"))
+
+
+def test_imagenet_is_as_published(paper_settings):
+    plan = at_hand(paper_settings, "imagenet")
+    specs = [plan.specs[i] for i in plan.selected("imagenet")]
+    n = 1_281_167
+    assert [(s.network.name, s.batch_size, s.phase_steps) for s in specs] == [
+        *(("basicnet", b, (15 * (n // 64), 15 * (n // 64), 10 * (n // 64))) for b in (32, 64, 128)),
+        ("vgg11", 60, (30 * (n // 60), 20 * (n // 60), 10 * (n // 60))),
+        ("vgg16", 40, (20 * (n // 40), 20 * (n // 40), 10 * (n // 40))),
+    ]
+    assert {(s.algorithm, s.rate) for s in specs} == {("Adam", 1e-4)}
+    assert {tuple(plan.seeds_of(s.id)) for s in specs} == {(0,)}
+
+
+def test_own_seeds_are_refused_where_one_job_has_all_seeds(paper_settings):
+    with pytest.raises(UserError, match=r"datasets.tiny_imagenet.seeds: not at a scale with pack_seeds\Z"):
+        at_hand(paper_settings | {"pack_seeds": True}, "tiny_imagenet")
+
+
+def test_the_published_specs_keep_their_ids(paper_plan, root):
+    """Results lie in folders of these names: the digest of all ids, in order."""
+    import hashlib
+
+    settings = {**read_yaml(root / "config/config.yaml")}
+    settings |= {key: str(root / settings[key]) for key in ("experiments", "datasets")}
+    digests = [
+        hashlib.sha256(" ".join(list(plan.specs)[:35] + plan.selected("figure1")[2:]).encode()).hexdigest()[:12]
+        for plan in (paper_plan, build_plan(settings))
+    ]
+    assert digests == ["a71e15ef6869", "df2d36ea0e8f"]
+
+
+@pytest.fixture(scope="module")
+def objectnet3d_plan(paper_settings):
+    return at_hand(paper_settings, "objectnet3d_plain", "objectnet3d_cluttered")
+
+
+def test_figure_4_says_what_it_needs(paper_plan, objectnet3d_plan):
+    assert [need.split(" (")[0] for need in paper_plan.figures["figure4"]["needs"]] == [
+        "objectnet3d_plain",
+        "objectnet3d_cluttered",
+    ]
+    assert paper_plan.drawn == ["figure1", "figure2", "figure3"]
+    assert "figure4" in objectnet3d_plan.drawn
+
+
+def test_objectnet3d_is_rendered_as_the_supplement_says(objectnet3d_plan):
+    paper_plan = objectnet3d_plan
+    assert list(paper_plan.renders) == ["objectnet3d"]
+    settings = paper_plan.renders["objectnet3d"]
+    assert (settings["side"], settings["azimuth"], settings["elevation"]) == (64, [-180, 180], [-15, 45])
+    named = (
+        "aeroplane, bed, bench, bicycle, boat, bookshelf, bus, camera, chair, clock, eyeglasses, fan, flashlight, "
+        "guitar, headphone, jar, kettle, keyboard, laptop, piano, racket, shoe, sofa, suitcase, teapot, toaster, "
+        "train, trophy, tub, and wheelchair"
+    )
+    assert settings["classes"] == named.replace("and ", "").split(", ")
+    assert len(settings["classes"]) == 30
+
+
+def test_the_two_sides_of_task_difficulty_differ_in_their_dataset_only(objectnet3d_plan):
+    paper_plan = objectnet3d_plan
+    for row in rows_of(paper_plan.tables["task_difficulty"]):
+        plain, cluttered = (paper_plan.specs[row["specs"][block]] for block in ("plain", "cluttered"))
+        assert replace(plain, dataset="objectnet3d_cluttered") == cluttered
+        assert (plain.batch_size, plain.phase_steps) == (40, (250 * 750, 75 * 750))

@@ -1,0 +1,134 @@
+"""Stored records come back as they were, in the company of others, or not at all."""
+
+from __future__ import annotations
+
+import json
+import re
+
+import numpy as np
+import pytest
+from safetensors.numpy import load_file
+
+from filter_sparsity import paths
+from filter_sparsity.errors import UserError
+from filter_sparsity.paths import of_run
+from filter_sparsity.planning.build import build_plan
+from filter_sparsity.records import archive
+from helpers.measured_run import make_run
+
+
+@pytest.fixture(scope="module")
+def plan(paper_settings):
+    return build_plan(paper_settings | {"scale": "reduced", "width": 0.125})
+
+
+@pytest.fixture
+def kept(plan, tmp_path, monkeypatch):
+    """Seeds 0 and 1 of the four specs of Figure 1 and seed 0 of the two of Figure 2, stored where nothing else is.
+
+    Only the latter's records are new enough to have a measure that was added later.
+    """
+    monkeypatch.chdir(tmp_path)
+    for spec_id in plan.selected("figure1"):
+        for seed in (0, 1):
+            make_run(plan, tmp_path / "runs", spec_id, seed)
+    for spec_id in plan.selected("figure2"):
+        make_run(plan, tmp_path / "runs", spec_id, 0, universality_living={"C6": 0.25})
+    reference = tmp_path / paths.reference("reduced")
+    assert archive.store(plan, tmp_path / "runs", tmp_path / "none", reference) == (10, 10)
+    return reference
+
+
+@pytest.fixture
+def again(paper_settings, kept):
+    """The plan of what is stored."""
+    return build_plan(paper_settings | {"scale": "reduced", "width": 0.125, "records": "stored"})
+
+
+def test_records_and_features_come_back_byte_by_byte(plan, kept, again, tmp_path):
+    assert archive.restore(again, kept, tmp_path / "back", tmp_path / "none") == 10
+    for path in (tmp_path / "runs").glob("*/*/record.json"):
+        back = tmp_path / "back" / path.relative_to(tmp_path / "runs")
+        assert json.loads(back.read_text()) == json.loads(path.read_text())
+    for spec_id in plan.selected("figure2"):
+        for name in ("features.csv",):
+            one, two = (of_run(tmp_path / runs, spec_id, 0) / name for runs in ("runs", "back"))
+            assert one.read_bytes() == two.read_bytes()
+
+
+def test_histories_come_back_in_half_precision(plan, kept, again, tmp_path):
+    archive.restore(again, kept, tmp_path / "back", tmp_path / "none")
+    for spec_id in plan.selected("figure1"):
+        one, two = (load_file(of_run(tmp_path / runs, spec_id, 1) / "affine.safetensors") for runs in ("runs", "back"))
+        assert {*two} == {"step", "gamma_C5", "gamma_C6", "beta_C5", "beta_C6"}
+        for key, values in two.items():
+            np.testing.assert_allclose(values, one[key], rtol=2**-11)
+
+
+def test_the_plan_has_the_stored_runs_and_no_others(plan, again):
+    stand = {spec_id: again.seeds_of(spec_id) for spec_id in plan.specs}
+    assert {i for i, seeds in stand.items() if seeds} == {*plan.selected("figure1"), *plan.selected("figure2")}
+    assert stand[plan.selected("figure1")[0]] == [0, 1]
+    assert again.home == "reduced-stored"
+    assert "figure1" in again.drawn
+
+
+def test_what_is_not_stored_is_said(kept, paper_settings, again):
+    assert "figure3" not in again.drawn  # no simulation was there
+    assert again.figures["figure3"]["needs"] == ["a simulation with these settings, which is not stored"]
+    kept.with_suffix(".json").unlink()
+    nothing = build_plan(paper_settings | {"scale": "reduced", "width": 0.125, "records": "stored"})
+    assert not any(nothing.seeds_of(spec_id) for spec_id in nothing.specs)
+    needs = nothing.figures["figure2"]["needs"]
+    assert needs == ["stored runs of Adam and of SGD"]
+
+
+def test_a_second_campaign_adds_and_replaces(plan, kept, paper_settings, tmp_path):
+    spec_id = plan.selected("figure2")[0]
+    make_run(plan, tmp_path / "more", spec_id, 0, test_error=0.5)
+    make_run(plan, tmp_path / "more", spec_id, 2)
+    assert archive.store(plan, tmp_path / "more", tmp_path / "none", kept) == (2, 11)
+    lines = archive.tidy(kept)
+    own = lines[(lines["spec_id"] == spec_id) & (lines["metric"] == "test_error")]
+    assert dict(zip(own["seed"], own["value"], strict=True)) == {0: 0.5, 2: 0.1 + 0.2}
+
+
+def test_storing_the_same_again_changes_no_byte(plan, kept, tmp_path):
+    before = {ending: kept.with_suffix(ending).read_bytes() for ending in (".csv", ".json", ".npz")}
+    archive.store(plan, tmp_path / "runs", tmp_path / "none", kept)
+    assert before == {ending: kept.with_suffix(ending).read_bytes() for ending in before}
+
+
+def test_a_run_on_other_data_is_refused_and_nothing_changes(plan, kept, tmp_path):
+    before = kept.read_bytes()
+    make_run(plan, tmp_path / "more", plan.selected("figure2")[0], 0, digest="other")
+    with pytest.raises(UserError, match="other data than the stored run") as error:
+        archive.store(plan, tmp_path / "more", tmp_path / "none", kept)
+    assert "\n" not in str(error.value)
+    assert kept.read_bytes() == before
+
+
+def test_a_changed_number_is_refused(kept, again, tmp_path):
+    kept.write_text(kept.read_text().replace("0.30000000000000004", "0.3", 1))
+    with pytest.raises(UserError, match="does not have the digest"):
+        archive.restore(again, kept, tmp_path / "back", tmp_path / "none")
+
+
+def test_nothing_to_store_is_said(plan, tmp_path):
+    with pytest.raises(UserError, match="nothing to store"):
+        archive.store(plan, tmp_path / "nowhere", tmp_path / "none", tmp_path / "x.csv")
+
+
+def test_a_damaged_index_is_one_line(tmp_path):
+    (tmp_path / "x.json").write_text('{"runs": 3}')
+    with pytest.raises(UserError, match="damaged"):
+        archive.index(tmp_path / "x.json")
+
+
+@pytest.mark.parametrize("scale", ["quick", "reduced", "sensitivity"])
+def test_what_is_stored_here_is_of_commits_and_not_of_changes_to_them(root, scale):
+    kept = archive.index(root / paths.reference(scale, "json"))
+    commits = [kept["environments"][run["environment"]]["commit"] for run in kept["runs"].values()]
+    commits += [run["measured_by"] for run in kept["runs"].values() if "measured_by" in run]
+    assert commits
+    assert not [commit for commit in commits if not re.fullmatch("[0-9a-f]{12}", commit)]

@@ -1,0 +1,44 @@
+"""The picture of Table 1's layers: every printed share, and every measured one beside it."""
+
+import pandas as pd
+import pytest
+
+from filter_sparsity.typesetting import figures
+
+LAYERS = ["C1", "C2", "total"]
+
+
+def cells(rows):
+    """Cells as `judge` writes them, of (group, row, n): ours is a hundredth of the layer's place, the paper's two."""
+    lines = [
+        {
+            "table": "table1",
+            "panel": "",
+            "group": group,
+            "row": row,
+            "block": "",
+            "metric": "sparsity_by_gamma",
+            "layer": layer,
+            "n": n,
+            "mean": 0.01 * place if n else float("nan"),
+            "paper": 0.02 * place,
+        }
+        for group, row, n in rows
+        for place, layer in enumerate(LAYERS)
+    ]
+    other = {**lines[0], "metric": "test_error", "mean": 0.9, "paper": 0.9}
+    return pd.DataFrame([*lines, other, {**lines[0], "table": "table2", "mean": 0.9, "paper": 0.9}])
+
+
+def test_each_row_has_a_line_of_ours_and_one_of_the_papers():
+    rows = [("Adam", "L2: 1e-3", 2), ("Adam", "L2: 1e-4", 0), ("Adam", "WD: 1e-4", 2), ("SGD", "L2: 1e-3", 1)]
+    adam, sgd = figures.draw_layers(cells(rows)).axes
+    told = {line.get_label(): [*line.get_ydata()] for line in adam.lines if not line.get_label().startswith("_")}
+    assert {*told} == {"L2: 1e-3, the paper", "L2: 1e-3, ours (n = 2)", "L2: 1e-4, the paper"}
+    assert told["L2: 1e-3, the paper"] == pytest.approx([0, 2])  # the total is a point of its own
+    assert told["L2: 1e-3, ours (n = 2)"] == pytest.approx([0, 1])
+    totals = [line for line in adam.lines if line.get_label().startswith("_")]
+    assert [line.get_ydata()[0] for line in totals] == pytest.approx([4, 2, 4])
+    assert len({line.get_xdata()[0] for line in totals}) == 3  # none hides another
+    assert [ax.get_title() for ax in (adam, sgd)] == ["Adam", "SGD"]
+    assert [tick.get_text() for tick in sgd.get_xticklabels()] == ["C1", "C2", "Total"]
