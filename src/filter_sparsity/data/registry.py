@@ -3,26 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 from ..paths import COMPOSED
+from .renders import compose
 from .sources import cifar, tiny_imagenet
 from .sources.base import Files, Source
 from .sources.digits import digit_pairs, digits
 from .sources.imagenet import imagenet
-
-__all__ = ["DOWNLOADS", "INDEXED", "SOURCES", "Files", "Source"]
-
-
-def _composed(name: str) -> Callable[[Path, Path | None], Source]:
-    def load(root: Path, rendered: Path | None = None) -> Source:
-        """Stored renders over their backgrounds."""
-        from .renders.compose import load
-
-        return load(name, root, rendered)
-
-    return load
-
 
 SOURCES: dict[str, Callable[..., Source]] = {
     "digits": digits,
@@ -30,7 +19,7 @@ SOURCES: dict[str, Callable[..., Source]] = {
     "cifar10": cifar.cifar10,
     "cifar100": cifar.cifar100,
     "tiny_imagenet": tiny_imagenet.tiny_imagenet,
-    **{f"{family}_{kind}": _composed(f"{family}_{kind}") for family in ("shapes", "objectnet3d") for kind in COMPOSED},
+    **{f"{family}_{kind}": partial(compose.load, f"{family}_{kind}") for family in compose.MODELS for kind in COMPOSED},
 }
 
 # Datasets that are never whole in memory: what is prepared is an index of their files.

@@ -70,7 +70,7 @@ def compose(foregrounds: Foregrounds, pictures: dict[str, list[np.ndarray]] | No
     return Source(classes=settings.classes, train=splits["train"], test=splits["test"])
 
 
-def load(name: str, root: Path, rendered: Path | None) -> Source:
+def load(name: str, root: Path, rendered: Path | None = None) -> Source:
     """The dataset `<family>_plain` or `<family>_cluttered`, from stored foregrounds; pictures are read below `root`.
 
     Raises UserError if these are not the family's foregrounds.
