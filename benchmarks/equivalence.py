@@ -111,10 +111,10 @@ def main() -> None:
     import torch
     from scipy import stats
 
-    from filter_sparsity import provenance
     from filter_sparsity.data import prepared
     from filter_sparsity.planning.build import build_plan
     from filter_sparsity.planning.validation import read_yaml
+    from filter_sparsity.training.torch_setup import collect_provenance
 
     os.chdir(ROOT)
     plan = build_plan(read_yaml(Path("config/config.yaml")))
@@ -144,7 +144,7 @@ def main() -> None:
                     }
                 )
                 print(json.dumps(found[-1]))
-    origin = provenance.collect(torch.device("cpu"))
+    origin = collect_provenance(torch.device("cpu"))
     result = {"precision": args.precision, **{k: origin[k] for k in ("device", "commit", "date")}, "compared": found}
     (ROOT / "benchmarks/equivalence.json").write_text(json.dumps(result, indent=1) + "\n")
     page = ROOT / "docs/training.md"

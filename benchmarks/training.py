@@ -307,10 +307,10 @@ def main() -> None:
     args = parser.parse_args()
     import torch
 
-    from filter_sparsity import provenance
+    from filter_sparsity.training.torch_setup import collect_provenance
 
     device = "cuda" if torch.cuda.is_available() else "cpu"
-    origin = provenance.collect(torch.device(device))
+    origin = collect_provenance(torch.device(device))
     result = {
         "device": origin["device"],
         "cores": len(os.sched_getaffinity(0)),

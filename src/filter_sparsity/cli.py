@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import gc
 import json
 import math
 import os
@@ -22,7 +21,6 @@ from .spec import Spec
 
 if TYPE_CHECKING:
     import pandas as pd
-    import torch
 
 # What the user can mend: a disk that is full, a folder that may not be written, a wrong path.
 USERS = {EACCES, EDQUOT, EEXIST, EFBIG, EISDIR, ENOENT, ENOSPC, ENOTDIR, EPERM, EROFS}
@@ -65,27 +63,10 @@ def prepare(args: argparse.Namespace) -> None:
     print(f"{args.dataset}: content digest {digest}")
 
 
-def _device(name: str, threads: int) -> torch.device:
-    """A torch device, with torch set to compute the same bits every time. Before the first parallel operation."""
-    gc.disable()  # looking through torch's objects as it is imported, and at the end, is a quarter of a job's start-up
-    import torch
-
-    gc.freeze()
-    gc.enable()
-    torch.set_flush_denormal(True)  # dead filters decay into denormals, which are up to 65 times slower
-    torch.set_num_threads(threads)
-    if name == "cuda" and not torch.cuda.is_available():
-        raise UserError("device is cuda, but torch finds no CUDA device here: set `device: cpu` or `auto`")
-    if name == "auto":
-        name = "cuda" if torch.cuda.is_available() else "cpu"
-    if name == "cuda":  # what we use on a CPU computes the same bits anyway, and this imports for over a second
-        os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # without it cuBLAS is not deterministic
-        torch.use_deterministic_algorithms(True)
-    return torch.device(name)
-
-
 def train(args: argparse.Namespace) -> None:
-    device = _device(args.device, args.threads)
+    from .training.torch_setup import select_device
+
+    device = select_device(args.device, args.threads)  # before anything else imports torch
     from .data.prepared import read
     from .training.run import Settings, train_run
 
@@ -114,7 +95,9 @@ def _when_to_stop(end: float) -> Callable[[], str]:
 
 def extract(args: argparse.Namespace) -> None:
     """Measure what was trained, in a process of its own or in the one that trained it."""
-    device = _device(args.device, args.threads)
+    from .training.torch_setup import select_device
+
+    device = select_device(args.device, args.threads)  # before anything else imports torch
     from .data.prepared import read
     from .measuring.extract import extract_run, summary
 

@@ -30,15 +30,12 @@ def processor() -> str:
     return next((line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")), platform.machine())
 
 
-def collect(device: Any) -> dict[str, Any]:
-    """Provenance of something computed now on a torch device."""
-    import torch
-
-    name = torch.cuda.get_device_name(device) if device.type == "cuda" else processor()
+def collect(device: str, threads: int) -> dict[str, Any]:
+    """Provenance of something computed now on a device of this name."""
     return {
         "commit": commit(),
         "versions": {"python": platform.python_version(), **{package: version(package) for package in PACKAGES}},
-        "device": name,
-        "threads": torch.get_num_threads(),
+        "device": device,
+        "threads": threads,
         "date": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
     }

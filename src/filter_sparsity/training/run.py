@@ -13,7 +13,6 @@ from pathlib import Path
 import torch
 from safetensors.torch import save
 
-from .. import provenance
 from ..data.prepared import Index, Prepared
 from ..errors import Unfinished, UserError
 from ..paths import TRAINED, write_bytes, write_text
@@ -21,6 +20,7 @@ from ..records import record
 from ..spec import Spec
 from .checkpoint import Snapshots
 from .loop import Epoch, Training
+from .torch_setup import collect_provenance
 
 CONSOLE_SECONDS = 10.0  # between lines on a console that is not a terminal
 SNAPSHOT_SHARE = 0.005  # of the time is what snapshots may take
@@ -126,7 +126,7 @@ def _write(folder: Path, training: Training, data: Prepared | Index, settings: S
     spec = training.spec
     identity = {"run": f"{spec.id} seed {training.seed}"}  # one entry: safetensors writes several in random order
     state = {key: value.detach().cpu().contiguous() for key, value in training.model.state_dict().items()}
-    origin = provenance.collect(settings.device) | {
+    origin = collect_provenance(settings.device) | {
         "spec_id": spec.id,
         "seed": training.seed,
         "spec": spec.to_dict(),
