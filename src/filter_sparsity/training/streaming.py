@@ -113,9 +113,7 @@ class _Files(Dataset):
 
 @functools.cache
 def _crop(side: int, random: bool, flip: bool) -> Callable[[Image.Image], Image.Image]:
-    torchvision()
-    from torchvision import transforms
-
+    transforms = torchvision().transforms
     if not random:
         return transforms.Compose([transforms.Resize(round(side * RESIZED)), transforms.CenterCrop(side)])
     return transforms.Compose([transforms.RandomResizedCrop(side), transforms.RandomHorizontalFlip(0.5 * flip)])

@@ -60,9 +60,7 @@ def official(name: str) -> Any:
     """torchvision's class: where the archive is, its checksums and those of its members, and how to parse them."""
     from ..torchvision_cpu import torchvision
 
-    torchvision()
-    from torchvision import datasets
-
+    datasets = torchvision().datasets
     return {"cifar10": datasets.CIFAR10, "cifar100": datasets.CIFAR100}[name]
 
 

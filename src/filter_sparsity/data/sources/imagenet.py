@@ -30,10 +30,8 @@ def imagenet(root: Path) -> Files:
     """Raises UserError if an archive is missing or not the official one, or if a class or an image is missing."""
     from ..torchvision_cpu import torchvision
 
-    torchvision()
-    from torchvision import datasets
-    from torchvision.datasets import imagenet as parser
-
+    datasets = torchvision().datasets
+    parser = datasets.imagenet
     place = root / "imagenet" if (root / "imagenet").is_dir() else root
     splits = {}
     try:
