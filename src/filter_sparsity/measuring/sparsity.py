@@ -1,6 +1,6 @@
 """The measurements, as formulas on arrays. Torch-free.
 
-Fractions are in [0, 1]. Thresholds are the supplement's (captions of Tables 1 and 4).
+Fractions are in [0, 1]. Thresholds are those of `metrics`.
 """
 
 from __future__ import annotations
@@ -9,9 +9,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-GAMMA_THRESHOLD = 1e-3
-ACTIVATION_THRESHOLD = 1e-12
-UNIVERSALITY_THRESHOLD = 1e-3  # main paper: of the feature's largest response over the training set
+from ..metrics import ACTIVATION_THRESHOLD, GAMMA_THRESHOLD, UNIVERSALITY_THRESHOLD
 
 
 def dead_by_gamma(gamma: np.ndarray) -> np.ndarray:

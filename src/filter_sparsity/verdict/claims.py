@@ -19,7 +19,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from ..measuring.sparsity import GAMMA_THRESHOLD
+from ..metrics import GAMMA_THRESHOLD
 from ..plan import Plan
 from ..planning.validation import read_yaml
 from ..records import record
