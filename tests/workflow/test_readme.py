@@ -222,6 +222,6 @@ def test_the_verdict_is_that_of_the_stored_records(tmp_path, monkeypatch):
     runs, simulations = tmp_path / "runs", tmp_path / "simulations"
     stored.restore(plan, paths.reference(plan.scale), runs, simulations)
     cells = judge.judge(plan, runs, paths.PUBLISHED, paths.TOLERANCES)
-    found = judge.summary(plan, cells, claims.judge(plan, runs, simulations))
+    found = judge.summary(plan, cells, claims.judge(plan, runs, simulations, paths.TOLERANCES))
     rows = compare(varied, *varied.tables, paths.reference(varied.scale), paths.PUBLISHED)
     assert judge.for_readme(found, "docs/overview.png", rows) in README
