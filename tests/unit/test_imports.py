@@ -44,7 +44,7 @@ TORCH_FREE = (
     "cli",
     "work",
 )
-TORCH = {"models", "images", "stream", "optim", "snapshot", "train", "run", "extract", "prune", "vision"}
+TORCH = {"models", "images", "stream", "optim", "snapshot", "train", "run", "extract", "prune", "vision", "health"}
 
 
 def imported(module):
