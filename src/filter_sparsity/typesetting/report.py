@@ -245,14 +245,14 @@ def suspect(rows: pd.DataFrame) -> str:
     """Which change comes nearest to the paper's contrast, as far as the numbers of a group carry."""
     base = rows.iloc[0].to_dict()
     if not base["n"]:
-        return "Not measured as configured: there is nothing to compare the others with."
+        return "The first row is not measured: there is nothing to compare the others with."
     best = rows[rows["n"] > 0].sort_values("contrast_off", kind="stable").iloc[0].to_dict()
     if best["row"] == base["row"]:
-        said = "No change brings the contrast nearer than it is as configured."
+        said = "No change brings the contrast nearer than it was at first."
     else:
         said = (
             f"Nearest is “{best['row']}”: {100 * best['contrast_off']:.1f} points from the paper's contrast, against "
-            f"{100 * base['contrast_off']:.1f} as configured"
+            f"{100 * base['contrast_off']:.1f} at first"
         )
         said += "." if best["contrast_verdict"] == "closer" else "; over so few seeds that is undecided."
     none = abs(best["contrast_paper"])

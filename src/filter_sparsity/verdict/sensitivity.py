@@ -1,11 +1,11 @@
 """Facts that the supplement does not print, varied one at a time: which brings ours nearest to the paper's. Torch-free.
 
-The first row of a group is as configured, each other row has another value of one fact. Two numbers say how near a run
-comes to the paper. Its contrast is the mean sparsity of the early layers minus that of the last two, which is above 0
-under SGD and below 0 under Adam in the paper. Its distance is that of the whole pattern over the layers, small for a
-network without any pattern, too. What a row changes is taken seed by seed against the first row, with the interval that
-claims have: the row is `closer` or `farther` if the whole interval says so, and `undecided` else. The rule by which a
-recipe is chosen from this is in docs/recipe.md.
+The first row of a group is where the study began, each other row has another value of one fact. Two numbers say how near
+a run comes to the paper. Its contrast is the mean sparsity of the early layers minus that of the last two, which is above 0
+under SGD and below 0 under Adam in the paper. Its distance is that of the whole pattern over the layers, small for a network
+without any pattern, too. What a row changes is taken seed by seed against the first row, with the interval that claims have:
+the row is `closer` or `farther` if the whole interval says so, and `undecided` else. The rule by which a recipe is chosen
+from this is in docs/recipe.md.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ import pandas as pd
 
 from ..errors import UserError
 from ..plan import Plan
-from ..planning.resolver import multiplier
+from ..planning.resolver import FACTS, multiplier
 from ..records import archive
 from ..spec import HIDDEN
 from .aggregate import find_published, published_value, read_published
@@ -45,7 +45,7 @@ def compare(plan: Plan, name: str, reference: Path, published: Path) -> pd.DataF
     frames = []
     for group in (group for panel in table["panels"] for group in panel["groups"]):
         (settings,) = group["rows"][0]["published"].values()
-        printed = find_published(paper, settings, plan.usual)
+        printed = find_published(paper, settings | dict.fromkeys(FACTS), plan.usual)  # whatever network it began with
         rows = [_row(row, table["layers"], lines, printed, settings["dataset"]) for row in group["rows"]]
         frame = pd.DataFrame([_line(*row, base=None if row is rows[0] else rows[0][1]) for row in rows])
         frames.append(frame.assign(group=f"{group['label']}{_stronger(plan, settings['optimizer'])}"))

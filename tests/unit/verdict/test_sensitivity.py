@@ -124,7 +124,7 @@ def test_the_page_shows_rows_nearest_first_and_what_explains_best(plan, compared
         "all positions",
         "C1, C2, C4, C6",
         "torch's own",
-        "as configured",
+        "where the study began",
         "no sparsity at all",
         "no BatchNorm after",
     ]
@@ -133,7 +133,7 @@ def test_the_page_shows_rows_nearest_first_and_what_explains_best(plan, compared
     assert r"no sparsity at all & 0 & 0 & 0 & 0 & 0 & 0 & 0 & 0 & & & +0.0 & & &" in lines
     assert r"$-$19.6 ($-$22.0 to $-$17.2) & closer" in lines  # 1.4 times 14 points, and 1.7
     assert "Nearest is ``head: all positions of C7" in lines
-    assert "11.2 points from the paper's contrast, against 30.8 as configured." in lines
+    assert "11.2 points from the paper's contrast, against 30.8 at first." in lines
     assert "would be nearer" not in adam
     assert "Not run: ``average pooling'', " in adam
     assert "there is nothing to compare the others with" in sgd
