@@ -1,11 +1,11 @@
 """Facts that the supplement does not print, varied one at a time: which brings ours nearest to the paper's. Torch-free.
 
-The first row of a group is where the study began, each other row has another value of one fact. Two numbers say how near
-a run comes to the paper. Its contrast is the mean sparsity of the early layers minus that of the last two, which is above 0
-under SGD and below 0 under Adam in the paper. Its distance is that of the whole pattern over the layers, small for a network
-without any pattern, too. What a row changes is taken seed by seed against the first row, with the interval that claims have:
-the row is `closer` or `farther` if the whole interval says so, and `undecided` else. The rule by which a recipe is chosen
-from this is in docs/recipe.md.
+The first row of a group is where the study began, each other row has another value of one fact. Two numbers say how
+near a run comes to the paper. Its contrast is the mean sparsity of the early layers minus that of the last two, which
+is above 0 under SGD and below 0 under Adam in the paper. Its distance is that of the whole pattern over the layers,
+small for a network without any pattern, too. What a row changes is taken seed by seed against the first row, with the
+interval that claims have: the row is `closer` or `farther` if the whole interval says so, and `undecided` else. The
+rule by which a recipe is chosen from this is in docs/recipe.md.
 """
 
 from __future__ import annotations
