@@ -17,7 +17,8 @@ from ..plan import Plan
 from ..spec import short
 from .aggregate import aggregate
 
-CLAIM_VERDICTS = ("confirmed", "refuted", "undecided", "not measured")
+DECIDED = ("confirmed", "refuted")
+CLAIM_VERDICTS = (*DECIDED, "undecided", "not measured")
 VERDICTS = ("agrees", "differs", "undecided", "not comparable", "not measured")
 
 
@@ -37,14 +38,17 @@ def summary(plan: Plan, cells: pd.DataFrame, claims: pd.DataFrame) -> dict[str, 
 
     `claims` are those about networks; those that a simulation decides, at every scale alike, are counted apart. Of
     `lacking` what they presuppose is not there, so that no further run decides them; `unfit` are undecided ones with
-    runs that cannot decide them.
+    runs that cannot decide them. `statements` are those of the claims about networks, by verdict.
     """
     runs = [len(plan.seeds_of(spec)) for spec in plan.specs]
     lacking = claims["given"] & (claims["verdict"] == "refuted")
     unfit = (claims["reason"] != "") & (claims["claim_verdict"] == "undecided")
 
+    each = claims.drop_duplicates("id")
+    networks = each[each["basis"] == "networks"]
+
     def counted(basis: str) -> dict[str, int]:
-        own = claims[claims["basis"] == basis].drop_duplicates("id")
+        own = each[each["basis"] == basis]
         return {"made": len(own), **count(own["claim_verdict"], CLAIM_VERDICTS)}
 
     return {
@@ -63,6 +67,9 @@ def summary(plan: Plan, cells: pd.DataFrame, claims: pd.DataFrame) -> dict[str, 
             "unfit": claims[unfit]["id"].nunique(),
         },
         "simulated_claims": counted("simulation"),
+        "statements": {
+            verdict: [*networks.loc[networks["claim_verdict"] == verdict, "statement"]] for verdict in DECIDED
+        },
     }
 
 
@@ -96,6 +103,10 @@ def _scale(found: dict[str, Any]) -> str:
     return width + steps
 
 
+def _statements(statements: list[str]) -> str:
+    return " ".join(statements) or "none so far."
+
+
 START, END = "<!-- verdict: written by `snakemake readme` -->", "<!-- end of verdict -->"
 
 
@@ -114,20 +125,24 @@ def for_readme(found: dict[str, Any], layers: str, overview: str) -> str:
         smaller = cells["not comparable"]
         agree = ", and not comparable with the paper's" if smaller else f": {cells['agrees']} agree"
         caution = (
-            "Networks are smaller here than the paper's, and trained for fewer steps: a claim that they refute does "
-            "not hold at this scale, which says little of the paper's own."
+            " Networks are smaller here than the paper's, and trained for fewer steps: "
+            "what does not hold at this scale says little of the paper's own."
             if smaller
             else ""
         )
-        remarks = f"{caution}{undecidable(claims)}".lstrip()
-        remarks += "\n\n" if remarks else ""
+        holds, fails = (_statements(found["statements"][verdict]) for verdict in DECIDED)
+        open_claims = claims["undecided"] + claims["not measured"]
         said = (
             f"**The verdict** at scale `{found['scale']}` (real CIFAR images{_scale(found)}; {found['runs']} runs of "
-            f"{found['specs_with_runs']} specs, n = {seeds}):\n\n"
-            f"- of {claims['made']} **claims about networks** {told(claims)};\n"
-            f"- of {simulated['made']} **claims about a simulated scalar** (Figure 3, which needs no network) "
-            f"{told(simulated)};\n"
-            f"- of {cells['printed']} **printed numbers** {measured} measured{agree}.\n\n{remarks}"
+            f"{found['specs_with_runs']} specs, n = {seeds}), "
+            f"on {claims['made']} claims of the supplement about networks:\n\n"
+            f"- **Holds here** ({claims['confirmed']}): {holds}\n"
+            f"- **Does not hold here** ({claims['refuted']}): {fails}{caution}\n"
+            f"- **Open** ({open_claims}): {claims['undecided']} undecided, {claims['not measured']} not measured."
+            f"{undecidable(claims)}\n\n"
+            f"Of {simulated['made']} claims about a simulated scalar (Figure 3, which needs no network): "
+            f"{told(simulated)}. "
+            f"Of {cells['printed']} printed numbers {measured} are measured{agree}.\n\n"
             f"![Table 1, layer by layer: ours and the paper's]({layers})\n\n"
             f"![All printed numbers: ours in the left half of each cell, the paper's in the right]({overview})"
         )

@@ -45,7 +45,10 @@ def compare(plan: Plan, name: str, reference: Path, published: Path) -> pd.DataF
     frames = []
     for group in (group for panel in table["panels"] for group in panel["groups"]):
         (settings,) = group["rows"][0]["published"].values()
-        printed = find_published(paper, settings | dict.fromkeys(FACTS), plan.usual)  # whatever network it began with
+        begun = settings | {
+            key: plan.usual[key] for key in FACTS
+        }  # the paper's row, whatever network the study began with
+        printed = find_published(paper, begun, plan.usual)
         rows = [_row(row, table["layers"], lines, printed, settings["dataset"]) for row in group["rows"]]
         frame = pd.DataFrame([_line(*row, base=None if row is rows[0] else rows[0][1]) for row in rows])
         frames.append(frame.assign(group=f"{group['label']}{_stronger(plan, settings['optimizer'])}"))

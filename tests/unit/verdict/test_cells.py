@@ -102,6 +102,7 @@ FOUND = {
     "seeds": [3, 3],
     "cells": {"printed": 314, "agrees": 0, "differs": 0, "undecided": 0, "not comparable": 26, "not measured": 288},
     "claims": {"made": 19, "confirmed": 2, "refuted": 0, "undecided": 4, "not measured": 13, "lacking": 3, "unfit": 1},
+    "statements": {"confirmed": ["Adam loses more.", "SGD loses less."], "refuted": []},
     "simulated_claims": {"made": 3, "confirmed": 2, "refuted": 1, "undecided": 0, "not measured": 0},
 }
 
@@ -116,11 +117,14 @@ def test_the_readme_says_what_was_found(tmp_path: Path):
     into_readme(tmp_path / "verdict.json", pictures, readme, tmp_path / "docs")
     text = readme.read_text()
     assert "real CIFAR images, 0.125 of the width, 40,000 steps; 6 runs of 2 specs, n = 3" in text
-    assert "of 19 **claims about networks** 2 confirmed, 4 undecided, 13 not measured" in text
-    assert "of 3 **claims about a simulated scalar** (Figure 3, which needs no network) 2 confirmed, 1 refuted" in text
+    assert "on 19 claims of the supplement about networks" in text
+    assert "- **Holds here** (2): Adam loses more. SGD loses less.\n" in text
+    assert "- **Does not hold here** (0): none so far." in text
+    assert "- **Open** (17): 4 undecided, 13 not measured." in text
+    assert "Of 3 claims about a simulated scalar (Figure 3, which needs no network): 2 confirmed, 1 refuted." in text
     assert "3 of the undecided presuppose sparsity where there is none" in text
     assert "1 of the undecided rest on runs that cannot decide them: silent from the start, not learned" in text
-    assert "of 314 **printed numbers** 26 measured, and not comparable with the paper's" in text
+    assert "Of 314 printed numbers 26 are measured, and not comparable with the paper's." in text
     assert "says little of the paper's own" in text
     assert "was found before" not in text
     assert text.startswith("before\n")
