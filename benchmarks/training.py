@@ -6,7 +6,7 @@ The plain loop is what the well-known pruning repositories do: a DataLoader with
 torch's optimizer as it comes. Network, data (CIFAR's shape, random pixels), mini-batch and optimizer (Adam with L2) are
 the same. Each gets the same cores: the plain loop as threads of one process, the engine as processes of one thread,
 which is how the workflow runs it. They take turns, so that a noisy machine is noisy for both. Writes
-benchmarks/training.json, and the table in the README. Run it on an idle machine.
+benchmarks/training.json, and the table in docs/training.md. Run it on an idle machine.
 """
 
 from __future__ import annotations
@@ -265,7 +265,7 @@ def measure(width: float, device: str, precision: str, turns: int, seconds: floa
 
 
 def table(result: dict[str, Any]) -> str:
-    """The README's table."""
+    """The table of docs/training.md."""
     startup = json.loads((ROOT / "benchmarks/startup.json").read_text())["seconds"]["train"]
     lines = [
         f"On {result['device']}, {result['cores']} cores, {result['precision']}, torch {result['torch']}; medians of "
@@ -326,10 +326,10 @@ def main() -> None:
     (ROOT / f"benchmarks/{name}.json").write_text(json.dumps(result, indent=1) + "\n")
     print(table(result))
     if device == "cpu":
-        readme = ROOT / "README.md"
-        before, _, rest = readme.read_text().partition(BEGIN)
+        page = ROOT / "docs/training.md"
+        before, _, rest = page.read_text().partition(BEGIN)
         _, _, after = rest.partition(END)
-        readme.write_text(before + BEGIN + "\n" + table(result) + "\n" + END + after)
+        page.write_text(before + BEGIN + "\n" + table(result) + "\n" + END + after)
 
 
 if __name__ == "__main__":
