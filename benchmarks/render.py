@@ -62,10 +62,10 @@ def measure(settings: render.Settings) -> dict[str, float]:
 
 def main() -> None:
     quick = read_yaml(Path("config/config.yaml"))
-    by_hand = {"by_hand": ["objectnet3d_plain", "objectnet3d_cluttered"]}  # only the settings of its renders are used
+    manual = {"manual_datasets": ["objectnet3d_plain", "objectnet3d_cluttered"]}
     plans = {
         "shapes": build_plan(quick),
-        "objectnet3d": build_plan(merge(merge(quick, read_yaml(Path("config/paper.yaml"))), by_hand)),
+        "objectnet3d": build_plan(merge(merge(quick, read_yaml(Path("config/paper.yaml"))), manual)),
     }
     machine = {"python": platform.python_version(), "mitsuba": render.mitsuba().__version__, "cores": progress.cores()}
     results = json.loads(OUT.read_text())["results"] if sys.argv[1:] else {}

@@ -49,9 +49,9 @@ class Plan:
     def at_papers(self) -> bool:
         """Whether data, width, steps and factors are the published ones: else nothing is held against the paper."""
         own = self.settings
-        factors = [own["strength_multiplier"], own["rate_multiplier"]]
+        factors = [own["strength_multiplier"], own["lr_multiplier"]]
         each = [f for factor in factors for f in (factor.values() if isinstance(factor, dict) else [factor])]
-        as_published = not own["stand_ins"] and own["image_side"] is None and own["steps"] is None
+        as_published = not own["substitutes"] and own["image_side"] is None and own["steps"] is None
         return as_published and {own["width"], *each} == {1}
 
     @property
@@ -132,10 +132,10 @@ def _digest(data: dict[str, Any]) -> str:
 
 
 def spec_ids(part: Any) -> Iterator[str]:
-    """All values under a key `spec` or in a mapping under `specs`, in order of appearance."""
+    """All values under a key `spec_id` or in a mapping under `specs`, in order of appearance."""
     if isinstance(part, Mapping):
         for key, value in part.items():
-            if key == "spec":
+            if key == "spec_id":
                 yield value
             elif key == "specs":
                 yield from value.values()

@@ -69,7 +69,7 @@ def tiny_experiments() -> dict:
     for group in table["panels"][0]["groups"]:
         group["rows"] = group["rows"][:1]
     table4 = full["tables"]["table4"]
-    table4["blocks"] = table4["blocks"][:1]
+    table4["column_groups"] = table4["column_groups"][:1]
     table4["panels"][0]["groups"] = [
         {"label": "Adam & co_%", "settings": {"optimizer": "adam"}, "rows": [{"label": "1e-03 #1", "l2": 1e-3}]},
         {"label": "SGD", "settings": {"optimizer": "sgd"}, "rows": [{"label": "none ~ ^ \\ {}", "l2": 0}]},

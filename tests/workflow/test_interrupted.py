@@ -33,7 +33,7 @@ def bits(project, run):
 
 def test_after_a_time_limit_the_next_call_goes_on(project, run):
     target = f"{run}/provenance.json"
-    stopped = project.tiny(target, "--config", "time_limit=0.001")  # over before the training begins
+    stopped = project.tiny(target, "--config", "time_limit_minutes=0.001")  # over before the training begins
     assert stopped.returncode
     assert "stopped at step 1 of 400 (its time is over); the same call goes on from there" in stopped.stderr
     assert not (project.folder / run / "weights.safetensors").exists()

@@ -76,7 +76,7 @@ def test_assumed_facts_are_varied_at_their_own_scale_only(project):
 def test_a_campaign_runs_seed_by_seed_and_what_is_listed_first(project):
     """Three specs, the two of Table 4 first; each run is measured before another is trained."""
     settings = (project.folder / "config" / "tiny_scale.yaml").read_text()
-    (project.folder / "config" / "tiny_scale.yaml").write_text(f"{settings}campaign: [table4]\npack_seeds: false\n")
+    (project.folder / "config" / "tiny_scale.yaml").write_text(f"{settings}train_first: [table4]\npack_seeds: false\n")
     done = project.tiny("campaign", "--cores", "1")
     assert done.returncode == 0, done.stderr[-2000:]
     told = re.findall(r"(train|extract) (\S+) seed \[?'?(\d)", done.stdout + done.stderr)
@@ -115,7 +115,7 @@ def test_tables_and_figures_need_no_latex(project):
     ("arguments", "said"),
     [
         (["--config", "width=-1"], "width: -1 is less than or equal to the minimum of 0"),
-        (["--config", "widht=1"], "unknown key 'widht'; allowed are by_hand, campaign, data_root"),
+        (["--config", "widht=1"], "unknown key 'widht'; allowed are data_root, datasets, device"),
         (["--config", "device=tpu"], "device: 'tpu' is not one of cpu, cuda, auto"),
         (["--config", "scale=huge"], "seeds: none are given for the scale 'huge'"),
         (["--config", "experiments=nowhere.yaml"], "cannot read nowhere.yaml: No such file or directory"),

@@ -168,7 +168,7 @@ def test_the_examples_of_seeds_a_figure_a_claim_and_a_scale_do_what_they_say(pro
     plan = yaml.safe_load((project.folder / "plan.json").read_text())
     assert plan["seeds"] == [0, 1, 2, 3]
     (claim,) = [claim for claim in plan["claims"] if claim["id"] == "adamax_weak_l2"]
-    assert claim["tests"][0]["of"]["spec"] in plan["specs"]
+    assert claim["tests"][0]["spec"]["spec_id"] in plan["specs"]
     assert jobs(project.snakemake("-n", "figure5"))["train"] == 2
     assert jobs(project.snakemake("-n", "report", "--configfile", "config/half.yaml"))["train"] == 3 * 37
 

@@ -138,8 +138,8 @@ def judged(plan):
 
 
 def first_ones():
-    """The specs in the order of the configuration's `campaign`, then all others."""
-    listed = [spec for name in config.get("campaign", []) for spec in PLAN.shown_by(name)]
+    """The specs in the order of the configuration's `train_first`, then all others."""
+    listed = [spec for name in config.get("train_first", []) for spec in PLAN.shown_by(name)]
     return [*dict.fromkeys([*listed, *PLAN.specs])]
 
 

@@ -25,19 +25,19 @@ class Dataset:
     channels: int
     side: int
     flip: bool
-    obtain: str  # ships (in a package), downloaded (by us), by hand (by the user)
+    access: str  # ships (in a package), downloaded (by us), by hand (by the user)
     source: str
     checksum: str  # of the archive
     bytes: str  # of the archive
     digest: str  # of the prepared content, where somebody has seen it
-    found_as: str  # names below data_root, any of which means that the original data are there
-    get: str  # what a user does to have it
+    local_names: str  # names below data_root, any of which means that the original data are there
+    instructions: str  # what a user does to have it
     licence: str
     citation: str
 
     def found(self, root: Path) -> str:
         """The first of its names that is below the folder of original data; empty if there is none."""
-        return next((name for name in self.found_as.split() if (root / name).exists()), "")
+        return next((name for name in self.local_names.split() if (root / name).exists()), "")
 
 
 def read_datasets(path: Path) -> dict[str, Dataset]:
@@ -63,10 +63,10 @@ def listing(table: Path, root: Path, prepared: Path) -> Iterator[str]:
         found = line.found(root)
         if of_data(prepared, name).exists():
             state = "prepared"
-        elif line.obtain == "ships":
+        elif line.access == "ships":
             state = "ships in a package"
         else:
-            state = f"there: {root / found}" if found else f"missing: {line.get}"
+            state = f"there: {root / found}" if found else f"missing: {line.instructions}"
         size = f"{int(line.bytes) / 1e6:,.0f} MB" if line.bytes else "-"
         yield f"{name}: {state}"
         yield f"    {line.train:,} + {line.test:,} images, {line.classes} classes, version {line.version}; {size}"

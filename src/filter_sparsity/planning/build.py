@@ -18,8 +18,8 @@ from ..records import archive
 from .resolver import Resolver, combine, regularizer
 from .validation import read_yaml, validate
 
-WHOLE = ("train_loss", "test_loss", "test_error", "params_pruned", "pruned_test_error")  # measures without layers
-UNBOUNDED = ("train_loss", "test_loss", "scalar")  # measures that are no shares
+WHOLE = ("train_loss", "test_loss", "test_error", "params_pruned", "pruned_test_error")  # metrics without layers
+UNBOUNDED = ("train_loss", "test_loss", "scalar")  # metrics that are no shares
 
 
 def merge(base: dict[str, Any], above: Mapping[str, Any]) -> dict[str, Any]:
@@ -45,7 +45,7 @@ def build_plan(settings: dict[str, Any]) -> Plan:
     if (below := settings.get("extends")) and (read_yaml(Path(below)) or {}).get("extends"):
         raise UserError(f"{below} extends a file, too: only one may stand below a configuration file")
     # How long a call may take is no part of what it makes, and what was extended is in the settings already.
-    settings = {k: v for k, v in settings.items() if k != "time_limit"} | {"extends": None}
+    settings = {k: v for k, v in settings.items() if k != "time_limit_minutes"} | {"extends": None}
     path = Path(settings["experiments"])
     experiments = read_yaml(path)
     validate(experiments, "experiments", str(path))
@@ -56,9 +56,9 @@ def build_plan(settings: dict[str, Any]) -> Plan:
     datasets = read_datasets(Path(settings["datasets"]))
     root = Path(settings["data_root"] or paths.ORIGINAL)
     _data_as_said(settings, datasets, root)
-    if settings.get("by_hand") is None:
+    if settings.get("manual_datasets") is None:
         there = [name for name, d in datasets.items() if d.found(root) or paths.prepared(name).exists()]
-        settings = {**settings, "by_hand": [name for name in there if datasets[name].obtain == "by hand"]}
+        settings = {**settings, "manual_datasets": [name for name in there if datasets[name].access == "by hand"]}
     resolver = Resolver(experiments, settings, datasets, str(path))
     own = {name: table for name, table in experiments["tables"].items() if table.get("scale") == scale}
     shared = {name: table for name, table in experiments["tables"].items() if "scale" not in table}
@@ -92,7 +92,7 @@ def build_plan(settings: dict[str, Any]) -> Plan:
 
 def _data_as_said(settings: dict[str, Any], datasets: Mapping[str, Dataset], root: Path) -> None:
     """Raise UserError where the configuration names data that there are not, or a place that holds none."""
-    for key in ("stand_ins", "mirrors", "by_hand"):
+    for key in ("substitutes", "mirrors", "manual_datasets"):
         for name in settings.get(key) or []:
             if name not in datasets:
                 known = ", ".join(datasets)
@@ -112,7 +112,7 @@ def build_plans(settings: dict[str, Any]) -> tuple[Plan, Plan | None, Plan | Non
         return build_plan(overlay(settings, Path(path)) | more) if path else None
 
     plan = build_plan(settings)
-    for name in settings.get("campaign", []):
+    for name in settings.get("train_first", []):
         plan.shown_by(name)  # or there is none, which it says
     for name, table in plan.tables.items():
         if table["reference"] and not (paths.PUBLISHED / table["reference"]).exists():
@@ -121,12 +121,12 @@ def build_plans(settings: dict[str, Any]) -> tuple[Plan, Plan | None, Plan | Non
 
 
 def _table(resolver: Resolver, name: str, table: dict[str, Any]) -> dict[str, Any]:
-    """The table with, in each row, its published settings and, by block, the id of its spec.
+    """The table with, in each row, its published settings and, by column group, the id of its spec.
 
     A table whose data are not there has no panels and selects nothing: `needs` says which, and how to get them.
     """
     before = dict(resolver.specs)
-    blocks = table.get("blocks", [{"label": "", "settings": {}}])
+    column_groups = table.get("column_groups", [{"label": "", "settings": {}}])
     panels = []
     for p, panel in enumerate(table["panels"]):
         groups = []
@@ -136,11 +136,11 @@ def _table(resolver: Resolver, name: str, table: dict[str, Any]) -> dict[str, An
             _once(resolver, [row["label"] for row in group["rows"]], where, "label")
             for r, row in enumerate(group["rows"]):
                 outer = [table["settings"], panel.get("settings", {}), group.get("settings", {}), row]
-                merged = {block["label"]: combine([*outer, block["settings"]]) for block in blocks}
-                specs = {block: resolver.spec(settings, f"{where}.rows[{r}]") for block, settings in merged.items()}
+                merged = {columns["label"]: combine([*outer, columns["settings"]]) for columns in column_groups}
+                specs = {label: resolver.spec(settings, f"{where}.rows[{r}]") for label, settings in merged.items()}
                 # A table's or group's own schedule is the paper's, a row's is not.
                 own = {"phase_epochs": row["phase_epochs"]} if "phase_epochs" in row else {}
-                published = {block: resolver.published(settings) | own for block, settings in merged.items()}
+                published = {label: resolver.published(settings) | own for label, settings in merged.items()}
                 rows.append({"label": row["label"], "specs": specs, "published": published})
             groups.append({"label": group.get("label", ""), "rows": rows})
         _once(resolver, [group["label"] for group in groups], f"tables.{name}.panels[{p}]", "label")
@@ -161,7 +161,7 @@ def _table(resolver: Resolver, name: str, table: dict[str, Any]) -> dict[str, An
         "row_head": table.get("row_head", ""),
         "metrics": table["metrics"],
         "layers": layers,
-        "blocks": [block["label"] for block in blocks],
+        "column_groups": [columns["label"] for columns in column_groups],
         "panels": panels,
     }
 
@@ -181,10 +181,10 @@ def _figure(resolver: Resolver, name: str, figure: dict[str, Any]) -> dict[str, 
     curves = []
     for i, curve in enumerate(figure["curves"]):
         settings = combine([figure["settings"], curve])
-        curves.append({"label": curve["label"], "spec": resolver.spec(settings, f"figures.{name}.curves[{i}]")})
+        curves.append({"label": curve["label"], "spec_id": resolver.spec(settings, f"figures.{name}.curves[{i}]")})
     for layer in figure.get("layers", []):
         for curve in curves:
-            layers = resolver.specs[curve["spec"]].network.layers
+            layers = resolver.specs[curve["spec_id"]].network.layers
             if layer not in layers:
                 raise UserError(f"{resolver.where}: figures.{name}.layers: {layer!r} is not one of {', '.join(layers)}")
     return {**{k: v for k, v in figure.items() if k != "settings"}, "curves": curves}
@@ -196,18 +196,18 @@ def _claim(resolver: Resolver, number: int, claim: dict[str, Any]) -> dict[str, 
     tests = []
     for t, test in enumerate(claim["tests"]):
         sides = {}
-        for side in ("of", "minus"):
+        for side in ("spec", "baseline"):
             if own := test.get(side):
                 where = f"claims[{number}].tests[{t}].{side}"
                 if "simulated" in test:
                     sides[side] = _panel(resolver, test["simulated"], own, where)
                 else:
-                    sides[side] = {"settings": own, "spec": resolver.spec(own, where)}
-        plain = {k: v for k, v in test.items() if k not in ("of", "minus", "layers")}
+                    sides[side] = {"settings": own, "spec_id": resolver.spec(own, where)}
+        plain = {k: v for k, v in test.items() if k not in ("spec", "baseline", "layers")}
         if "simulated" in test:
             plain["repeats"] = resolver.experiments["figures"][test["simulated"]]["repeats"]["value"]
-        bounds = [test[key] for key in ("at_least", "at_most", "within", "beyond") if key in test]
-        if test["measure"] not in UNBOUNDED and any(abs(bound) > 1 for bound in bounds):
+        bounds = [test[key] for key in ("at_least", "at_most", "within", "outside") if key in test]
+        if test["metric"] not in UNBOUNDED and any(abs(bound) > 1 for bound in bounds):
             raise UserError(f"{resolver.where}: claims[{number}].tests[{t}]: shares are fractions, from −1 to 1")
         layers = _layers(resolver, test, sides, f"claims[{number}].tests[{t}]")
         tests += [{**plain, "layer": layer, **sides} for layer in layers]
@@ -217,20 +217,20 @@ def _claim(resolver: Resolver, number: int, claim: dict[str, Any]) -> dict[str, 
 
 def _layers(resolver: Resolver, test: dict[str, Any], sides: dict[str, dict[str, Any]], where: str) -> list[str]:
     """The layers that a test of a claim is about; of what has none, one without a name."""
-    measure = test["measure"]
-    if (measure == "scalar") != ("simulated" in test):
+    metric = test["metric"]
+    if (metric == "scalar") != ("simulated" in test):
         raise UserError(f"{resolver.where}: {where}: a scalar is what a figure has `simulated`, and nothing else is")
-    if measure in (*WHOLE, "scalar"):
+    if metric in (*WHOLE, "scalar"):
         if "layers" in test:
-            raise UserError(f"{resolver.where}: {where}.layers: {measure} has none")
+            raise UserError(f"{resolver.where}: {where}.layers: {metric} has none")
         return [""]
-    total = ["total"] if measure.startswith("sparsity") else []
+    total = ["total"] if metric.startswith("sparsity") else []
     wanted: list[str] = test.get("layers", total)
-    for network in [resolver.specs[side["spec"]].network for side in sides.values()]:
+    for network in [resolver.specs[side["spec_id"]].network for side in sides.values()]:
         known = [*network.layers, *total]
         if not wanted or not {*wanted} <= {*known}:
             given = f"{', '.join(wanted)} given" if wanted else "none given"
-            raise UserError(f"{resolver.where}: {where}.layers: {given}; {measure} has {', '.join(known)}")
+            raise UserError(f"{resolver.where}: {where}.layers: {given}; {metric} has {', '.join(known)}")
     return wanted
 
 

@@ -58,7 +58,7 @@ class Resolver:
         self.experiments, self.settings, self.datasets, self.where = experiments, settings, datasets, where
         self.specs: dict[str, Spec] = {}
         self.seeds: dict[str, list[int]] = {}  # of datasets with seeds of their own at this scale
-        for key in ("rate_multiplier", "strength_multiplier"):
+        for key in ("lr_multiplier", "strength_multiplier"):
             for optimizer in settings[key] if isinstance(settings[key], dict) else []:
                 self.known("optimizers", optimizer, f"the configuration's {key}")
 
@@ -99,7 +99,7 @@ class Resolver:
                 beta_init=full["beta_init"],
                 optimizer=full["optimizer"],
                 algorithm=optimizer["algorithm"],
-                rate=_round(optimizer["rate"] * multiplier(self.settings["rate_multiplier"], full["optimizer"])),
+                rate=_round(optimizer["rate"] * multiplier(self.settings["lr_multiplier"], full["optimizer"])),
                 hyperparameters={**optimizer["hyperparameters"], **full.get("hyperparameters", {})},
                 gamma_rate_scale=full["gamma_rate_scale"],
                 beta_rate_scale=full["beta_rate_scale"],
@@ -133,7 +133,7 @@ class Resolver:
 
     def dataset(self, published: str, where: str) -> Dataset:
         """What this scale has for a published dataset."""
-        name = (self.settings["stand_ins"] or {}).get(published, published)
+        name = (self.settings["substitutes"] or {}).get(published, published)
         shrunk = f"{name}_{self.settings['image_side']}"
         name = shrunk if shrunk in self.datasets else name
         if name not in self.datasets:
@@ -144,7 +144,7 @@ class Resolver:
     def needs(self, names: Iterable[str]) -> list[str]:
         """Of some datasets, those that only the user can get and that are not there, and how to get them."""
         used = [self.datasets[name] for name in dict.fromkeys(names)]
-        return [f"{d.name} ({d.get})" for d in used if not self._there(d)]
+        return [f"{d.name} ({d.instructions})" for d in used if not self._there(d)]
 
     def renders(self, datasets: Iterable[str]) -> dict[str, dict[str, Any]]:
         """The settings of the families of renders that some datasets are composed of, which must say the same."""
@@ -191,7 +191,7 @@ class Resolver:
         )
 
     def _there(self, dataset: Dataset) -> bool:
-        return dataset.obtain != "by hand" or dataset.name in self.settings["by_hand"]
+        return dataset.access != "by hand" or dataset.name in self.settings["manual_datasets"]
 
     def _phases(self, epochs: list[int], steps_per_epoch: int, wanted: int | None) -> tuple[int, ...]:
         """Published epochs as steps; where the scale wants a number of steps, each phase keeps its share of it."""

@@ -6,13 +6,36 @@ import math
 import re
 import reprlib
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import yaml
 
 from ..errors import UserError
 
+if TYPE_CHECKING:
+    from jsonschema import ValidationError
+
 SCHEMAS = Path(__file__).parent / "schemas"
+
+# Keys of earlier versions, by schema.
+RENAMED = {
+    "config": {
+        "by_hand": "manual_datasets",
+        "campaign": "train_first",
+        "rate_multiplier": "lr_multiplier",
+        "stand_ins": "substitutes",
+        "time_limit": "time_limit_minutes",
+    },
+    "experiments": {
+        "beyond": "outside",
+        "blocks": "column_groups",
+        "given": "precondition",
+        "measure": "metric",
+        "minus": "baseline",
+        "of": "spec",
+        "why": "rationale",
+    },
+}
 
 _WORDS = {
     "number": "a finite number",
@@ -65,10 +88,15 @@ def validate(data: Any, schema: str, where: str) -> None:
     rules: Any = yaml.safe_load((SCHEMAS / f"{schema}.schema.yaml").read_text())
     plain = Draft202012Validator.TYPE_CHECKER
     finite = plain.redefine("number", lambda _, v: plain.is_type(v, "number") and math.isfinite(v))
-    error = best_match(extend(Draft202012Validator, type_checker=finite)(rules).iter_errors(data))
-    if error is None:
+    errors = list(extend(Draft202012Validator, type_checker=finite)(rules).iter_errors(data))
+    if not errors:
         return
-    key = "".join(f"[{p}]" if isinstance(p, int) else f".{p}" for p in error.absolute_path).lstrip(".")
+    for error in errors:
+        if error.validator == "additionalProperties":
+            for old, new in RENAMED.get(schema, {}).items():
+                if old in error.instance and new in error.schema["properties"]:
+                    raise UserError(f"{where}: {_place(error)}`{old}` is now `{new}`")
+    error = best_match(errors)
     if error.validator == "additionalProperties":
         known = dict(error.schema)["properties"]
         unknown = [k for k in error.instance if k not in known]
@@ -94,4 +122,10 @@ def validate(data: Any, schema: str, where: str) -> None:
         said = f"kind is {kind!r}: allowed are {', '.join(known)}"
     else:
         said = error.message
-    raise UserError(f"{where}: {key + ': ' if key else ''}{said}")
+    raise UserError(f"{where}: {_place(error)}{said}")
+
+
+def _place(error: ValidationError) -> str:
+    """The key that an error is about, as `tables.table1.metrics[0]: `; empty at the top."""
+    key = "".join(f"[{p}]" if isinstance(p, int) else f".{p}" for p in error.absolute_path).lstrip(".")
+    return f"{key}: " if key else ""

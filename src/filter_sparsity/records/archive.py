@@ -65,7 +65,7 @@ def lacking(name: str, figure: dict[str, Any], kept: dict[str, Any]) -> list[str
     if figure["kind"] == "gallery":
         return figure["needs"]
     runs = {
-        curve["label"]: [run for (spec_id, _), run in kept["runs"].items() if spec_id == curve["spec"]]
+        curve["label"]: [run for (spec_id, _), run in kept["runs"].items() if spec_id == curve["spec_id"]]
         for curve in figure["curves"]
     }
     missing = [label for label, own in runs.items() if not own or any(figure["kind"] not in r["arrays"] for r in own)]

@@ -141,7 +141,7 @@ def _canvas(height: float, rows: int, columns: int, **shared: Any) -> tuple[Figu
 
 def _affine(plan: Plan, figure: dict[str, Any], runs: Path) -> Figure:
     """Gammas and betas of some layers as training goes on: a row for each, a column for each curve."""
-    specs = [plan.specs[curve["spec"]] for curve in figure["curves"]]
+    specs = [plan.specs[curve["spec_id"]] for curve in figure["curves"]]
     rows = [(layer, kind) for layer in figure["layers"] for kind in ("gamma", "beta")]
     drawn, axes = _canvas(0.5 + 1.3 * len(rows), len(rows), len(specs), sharex="col", sharey="row")
     for column, (spec, curve) in enumerate(zip(specs, figure["curves"], strict=True)):
@@ -198,12 +198,12 @@ def _fan(ax: Axes, step: np.ndarray, values: np.ndarray, color: str) -> None:
 
 def _universality(plan: Plan, figure: dict[str, Any], runs: Path) -> Figure:
     """A histogram of the features' universality for each layer: the first curve filled, others as steps."""
-    layers = plan.specs[figure["curves"][0]["spec"]].network.layers
+    layers = plan.specs[figure["curves"][0]["spec_id"]].network.layers
     rows = math.ceil((len(layers) + 1) / 4)  # a cell more than layers, for the legend
     drawn, axes = _canvas(0.3 + 1.4 * rows, rows, 4)
     edges = np.linspace(0, 1, BINS + 1)
     for number, curve in enumerate(figure["curves"]):
-        spec = plan.specs[curve["spec"]]
+        spec = plan.specs[curve["spec_id"]]
         color = COLORS.get(spec.optimizer, OTHER)
         if number == 0:
             style = {"facecolor": (color, 0.45), "edgecolor": color, "linewidth": 0.5, "fill": True}

@@ -59,7 +59,7 @@ def table(plan: Plan, name: str, values: pd.DataFrame, template: Path) -> str:
     if layout["needs"]:
         return fill(template, {"name": name, "caption": layout["caption"], "needs": layout["needs"]})
     cells = {tuple(cell[key] for key in KEYS): cell for cell in values.to_dict("records")}
-    wanted = [(block, metric, layer) for block in layout["blocks"] for metric, layer in columns(layout)]
+    wanted = [(block, metric, layer) for block in layout["column_groups"] for metric, layer in columns(layout)]
 
     def row(*labels: str) -> dict[str, Any]:
         """A row, by the labels of its panel, of its group and its own."""
@@ -136,7 +136,7 @@ def heads(layout: dict[str, Any], wanted: list[tuple[str, str, str]], first: int
 
     def label(key: tuple[str, str, str]) -> str:
         block, metric, _ = key
-        if len(layout["blocks"]) > 1:
+        if len(layout["column_groups"]) > 1:
             return block
         return SPANS[metric] if metric in LAYERED and len(layout["layers"]) > 1 else ""
 
@@ -206,7 +206,7 @@ def changes(plan: Plan) -> list[str]:
         said.append(f"A training has {settings['steps']:,} iterations; the phases of the schedule keep their shares.")
     for key, what in (
         ("strength_multiplier", "Strengths of L2 and WD are those that label the rows, times {}."),
-        ("rate_multiplier", "Base learning rates are the published ones, times {}."),
+        ("lr_multiplier", "Base learning rates are the published ones, times {}."),
     ):
         times = _times(plan, key, plan.specs)
         said += [what.format(times)] if times else []

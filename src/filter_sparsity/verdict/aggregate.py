@@ -56,7 +56,7 @@ def aggregate(plan: Plan, name: str, runs: Path, published: Path, tolerances: Pa
     for panel in table["panels"]:
         for group in panel["groups"]:
             for row in group["rows"]:
-                for block in table["blocks"]:
+                for block in table["column_groups"]:
                     spec_id, settings = row["specs"][block], row["published"][block]
                     printed = find_published(paper, settings, plan.usual)
                     for metric, layer in columns(table):

@@ -1,13 +1,13 @@
 """Claims: sentences of the supplement as predicates on records, with an effect and a verdict. Torch-free.
 
-A claim holds if all of its tests do. A test is about one quantity: a measure of a spec, or the difference between two
-specs, seed by seed; or a scalar at the end of a simulation. It says where the quantity must lie: `at_least`, `at_most`,
-`within` or `beyond` a distance from 0. The quantity is known as an interval: the mean over the seeds, give or take what
-Student's t says of 90 % confidence, and never less than one feature more or less makes of a share of them. So each
-side is tested at 5 %, and equivalence by two one-sided tests. The test is confirmed if the whole interval lies there,
-refuted if none of it does, and undecided else; one seed decides nothing, nor do runs that did not start up, did not
-learn, or had too few steps to lose a filter by decay: `reason` says so. A test may be `given`: unless it is confirmed,
-the claim is undecided.
+A claim holds if all of its tests do. A test is about one quantity: a metric of a `spec`, or its difference to that of
+a `baseline`, seed by seed; or a scalar at the end of a simulation. It says where the quantity must lie: `at_least`,
+`at_most`, `within` or `outside` a distance from 0. The quantity is known as an interval: the mean over the seeds, give
+or take what Student's t says of 90 % confidence, and never less than one feature more or less makes of a share of them.
+So each side is tested at 5 %, and equivalence by two one-sided tests. The test is confirmed if the whole interval lies
+there, refuted if none of it does, and undecided else; one seed decides nothing, nor do runs that did not start up, did
+not learn, or had too few steps to lose a filter by decay: `reason` says so. A test may be a `precondition`: unless it
+is confirmed, the claim is undecided.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ from .aggregate import LOSSES, read_records
 from .soundness import faults, told
 
 CONFIDENCE = 0.9
-REGIONS = ("at_least", "at_most", "within", "beyond")
+REGIONS = ("at_least", "at_most", "within", "outside")
 COLUMNS = (
     "id",
     "statement",
@@ -58,7 +58,7 @@ NAMES = {
     "adagrad": "Adagrad",
     "adadelta": "Adadelta",
 }
-MEASURES = {
+METRICS = {
     "sparsity_by_gamma": "sparsity",
     "test_error": "test error",
     "universality": "universality",
@@ -79,7 +79,11 @@ def judge(plan: Plan, runs: Path, simulations: Path, tolerances: Path) -> pd.Dat
     decides it: `networks`, or a `simulation`, which is the same at every scale.
     """
     wanted = {
-        side["spec"] for claim in plan.claims for test in claim["tests"] for side in _sides(test) if "spec" in side
+        side["spec_id"]
+        for claim in plan.claims
+        for test in claim["tests"]
+        for side in _sides(test)
+        if "spec_id" in side
     }
     there = [spec for spec in plan.specs if spec in wanted]
     measured = record.tidy(read_records(plan, there, runs))
@@ -95,13 +99,13 @@ def judge(plan: Plan, runs: Path, simulations: Path, tolerances: Path) -> pd.Dat
 
 
 def _sides(test: dict[str, Any]) -> list[dict[str, Any]]:
-    return [test[side] for side in ("of", "minus") if side in test]
+    return [test[side] for side in ("spec", "baseline") if side in test]
 
 
 def _test(
     test: dict[str, Any], values: pd.Series, unsound: dict[str, dict[str, str]], simulations: Path, plan: Plan
 ) -> dict[str, Any]:
-    region, differs = next(r for r in REGIONS if r in test), "minus" in test
+    region, differs = next(r for r in REGIONS if r in test), "baseline" in test
     doubts = slow = ""
     if "simulated" in test:
         by_seed = pd.Series(dtype=float)
@@ -109,18 +113,18 @@ def _test(
     else:
         by_seed = _by_seed(test, values)
         effect, low, high, n = interval(by_seed, one_feature(test, plan))
-        if test["measure"] not in LOSSES:  # a share, or a difference of two: few seeds' interval may reach beyond
+        if test["metric"] not in LOSSES:  # a share, or a difference of two: few seeds' interval may reach beyond
             low, high = np.clip((low, high), -1.0 if differs else 0.0, 1.0)
         doubts, slow = _faulty(test, unsound, plan), _too_slow(test, values, plan)
     # Where decay is too slow, more filters may be lost in more steps: a share is a lower bound, a difference no bound.
     ends = (-math.inf if differs else low, math.inf) if slow else (low, high)
     verdict = "not measured" if n == 0 else "undecided" if n == 1 or doubts else decided(region, test[region], *ends)
-    sign = {"at_least": "≥", "at_most": "≤", "within": "within ±", "beyond": "beyond ±"}[region]
-    wanted = f"{sign} {number(test[region], test['measure'], differs, signed=False)}"
-    wanted = f"given {wanted}" if test.get("given") else wanted
-    said = number(effect, test["measure"], differs, signed=differs)
+    sign = {"at_least": "≥", "at_most": "≤", "within": "within ±", "outside": "beyond ±"}[region]
+    wanted = f"{sign} {number(test[region], test['metric'], differs, signed=False)}"
+    wanted = f"given {wanted}" if test.get("precondition") else wanted
+    said = number(effect, test["metric"], differs, signed=differs)
     if not math.isnan(low):
-        said += f" ({' to '.join(number(end, test['measure'], differs, differs, unit=False) for end in (low, high))})"
+        said += f" ({' to '.join(number(end, test['metric'], differs, differs, unit=False) for end in (low, high))})"
     return {
         "basis": "simulation" if "simulated" in test else "networks",
         "quantity": quantity(test, plan),
@@ -132,15 +136,16 @@ def _test(
         "n": n,
         "verdict": verdict,
         "reason": "; ".join(filter(None, (doubts, slow))) if verdict == "undecided" else "",
-        "given": bool(test.get("given")),
-        **{side: test.get(side, {}).get("spec", "") for side in ("of", "minus")},
+        "given": bool(test.get("precondition")),
+        "of": test["spec"].get("spec_id", ""),
+        "minus": test.get("baseline", {}).get("spec_id", ""),
         "seeds": " ".join(map(str, by_seed.index)),
     }
 
 
 def _by_seed(test: dict[str, Any], values: pd.Series) -> pd.Series:
     """The quantity of each seed that all sides have."""
-    sides = [_measured(values, side["spec"], test["measure"], test["layer"]) for side in _sides(test)]
+    sides = [_measured(values, side["spec_id"], test["metric"], test["layer"]) for side in _sides(test)]
     return sides[0] if len(sides) == 1 else (sides[0] - sides[1]).dropna()
 
 
@@ -155,16 +160,16 @@ def _measured(values: pd.Series, *key: str) -> pd.Series:
 def _faulty(test: dict[str, Any], unsound: dict[str, dict[str, str]], plan: Plan) -> str:
     """Which sides of a test have runs that did not start up or did not learn, and how it shows; empty if none."""
     sides = zip(_sides(test), _labels(test, plan)[1], strict=True)
-    return "; ".join(f"{name}: {told(unsound[side['spec']])}" for side, name in sides if side["spec"] in unsound)
+    return "; ".join(f"{name}: {told(unsound[side['spec_id']])}" for side, name in sides if side["spec_id"] in unsound)
 
 
 def _too_slow(test: dict[str, Any], values: pd.Series, plan: Plan) -> str:
     """Which sides of a test of filters lost could lose none by decay, and how far that goes; empty if all could."""
-    if test["measure"] != "sparsity_by_gamma":
+    if test["metric"] != "sparsity_by_gamma":
         return ""
     said = []
     for side, name in zip(_sides(test), _labels(test, plan)[1], strict=True):
-        floor = _measured(values, side["spec"], "decay_floor", "").max()
+        floor = _measured(values, side["spec_id"], "decay_floor", "").max()
         if floor > GAMMA_THRESHOLD:
             least = short(float(f"{floor:.1g}"))
             said.append(f"{name}: decay alone cannot take a scale below {least} in so few steps")
@@ -173,9 +178,9 @@ def _too_slow(test: dict[str, Any], values: pd.Series, plan: Plan) -> str:
 
 def one_feature(test: dict[str, Any], plan: Plan) -> float:
     """The deviation that a share of features has at least: one feature more or less. 0 of what counts no features."""
-    if test["measure"] not in COUNTED:
+    if test["metric"] not in COUNTED:
         return 0.0
-    networks = [plan.specs[side["spec"]].network for side in _sides(test) if side["spec"] in plan.specs]
+    networks = [plan.specs[side["spec_id"]].network for side in _sides(test) if side["spec_id"] in plan.specs]
     return math.hypot(*(1 / network.features(test["layer"]) for network in networks))
 
 
@@ -201,7 +206,7 @@ def decided(region: str, bound: float, low: float, high: float) -> str:
         "at_least": (low >= bound - small, high < bound - small),
         "at_most": (high <= bound + small, low > bound + small),
         "within": (low >= -bound - small and high <= bound + small, low > bound + small or high < -bound - small),
-        "beyond": (low >= bound - small or high <= -bound + small, low > -bound + small and high < bound - small),
+        "outside": (low >= bound - small or high <= -bound + small, low > -bound + small and high < bound - small),
     }[region]
     return "confirmed" if inside else "refuted" if outside else "undecided"
 
@@ -246,16 +251,14 @@ def quantity(test: dict[str, Any], plan: Plan) -> str:
     """
     common, labels = _labels(test, plan)
     where = f" of {test['layer']}" if test["layer"] not in ("", "total") else ""
-    measure = MEASURES.get(test["measure"], test["measure"].replace("_", " "))
-    return f"{DATASETS.get(common, common)}{', ' if common else ''}{measure}{where}: {' − '.join(labels)}"
+    metric = METRICS.get(test["metric"], test["metric"].replace("_", " "))
+    return f"{DATASETS.get(common, common)}{', ' if common else ''}{metric}{where}: {' − '.join(labels)}"
 
 
 def _labels(test: dict[str, Any], plan: Plan) -> tuple[str, list[str]]:
     """The data that the sides of a test share, empty if they do not, and each side's settings as its label."""
-    settings = [
-        side["settings"] | ({"dataset": plan.specs[side["spec"]].dataset} if side.get("spec") in plan.specs else {})
-        for side in _sides(test)
-    ]
+    trained = {spec_id: {"dataset": spec.dataset} for spec_id, spec in plan.specs.items()}
+    settings = [side["settings"] | trained.get(side.get("spec_id", ""), {}) for side in _sides(test)]
     data = {own.get("dataset", "") for own in settings}
     common = data.pop() if len(data) == 1 else ""
     return common, [label({**own, "dataset": "" if common else own.get("dataset", "")}) for own in settings]
@@ -272,11 +275,11 @@ def label(settings: dict[str, Any]) -> str:
     return " ".join(part for part in parts if part)
 
 
-def number(value: float, measure: str, differs: bool, signed: bool, unit: bool = True) -> str:
+def number(value: float, metric: str, differs: bool, signed: bool, unit: bool = True) -> str:
     """A share in percent, a difference of shares in points; a loss or a scalar as it is."""
     if math.isnan(value):
         return "–"
-    plain = measure in (*LOSSES, "scalar")
+    plain = metric in (*LOSSES, "scalar")
     digits = 2 if plain else 1
     rounded = round(value if plain else 100 * value, digits) or 0.0  # which has no sign
     text = f"{rounded:{'+' if signed and rounded else ''}.{digits}f}".replace("-", "−")

@@ -68,7 +68,7 @@ def read_compared(path: Path) -> pd.DataFrame:
 
 def _stronger(plan: Plan, optimizer: str) -> str:
     """What the scale does to an optimizer's printed strength and rate, behind the group's name."""
-    strength, rate = (multiplier(plan.settings[f"{key}_multiplier"], optimizer) for key in ("strength", "rate"))
+    strength, rate = (multiplier(plan.settings[f"{key}_multiplier"], optimizer) for key in ("strength", "lr"))
     return (f" × {strength:g}" if strength != 1 else "") + (f", rate × {rate:g}" if rate != 1 else "")
 
 

@@ -12,7 +12,7 @@ from filter_sparsity.paths import renders_of
 
 ROOT = Path(__file__).parents[3]
 DATASETS = read_datasets(ROOT / "config/datasets.tsv")
-SHIPPED = [name for name, line in DATASETS.items() if line.obtain == "ships" and not renders_of(name)]
+SHIPPED = [name for name, line in DATASETS.items() if line.access == "ships" and not renders_of(name)]
 UNUSED = Path("unused")
 
 

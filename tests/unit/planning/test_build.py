@@ -88,8 +88,11 @@ def test_labels_say_the_row_s_regularizer_and_strength(paper_plan, name):
 
 def test_table_4_has_both_datasets_in_each_row(paper_plan):
     for row in rows_of(paper_plan.tables["table4"]):
-        specs = {block: paper_plan.specs[i] for block, i in row["specs"].items()}
-        assert {block: spec.dataset for block, spec in specs.items()} == {"CIFAR10": "cifar10", "CIFAR100": "cifar100"}
+        specs = {label: paper_plan.specs[i] for label, i in row["specs"].items()}
+        assert {label: spec.dataset for label, spec in specs.items()} == {
+            "CIFAR10": "cifar10",
+            "CIFAR100": "cifar100",
+        }
         assert {spec.strength for spec in specs.values()} == {float(row["label"])}
 
 
@@ -126,14 +129,14 @@ def test_a_row_with_a_fact_of_its_own_is_not_the_papers(paper_settings, tmp_path
         {"width": 0.5},
         {"steps": 1000},
         {"strength_multiplier": 11},
-        {"rate_multiplier": {"adam": 2}},
-        {"stand_ins": {"cifar10": "digits"}},
+        {"lr_multiplier": {"adam": 2}},
+        {"substitutes": {"cifar10": "digits"}},
         {"image_side": 16},
     ],
 )
 def test_only_published_settings_are_held_against_the_papers_numbers(paper_settings, changes):
     assert build_plan(paper_settings).at_papers
-    assert build_plan(paper_settings | {"rate_multiplier": {"adam": 1.0}}).at_papers
+    assert build_plan(paper_settings | {"lr_multiplier": {"adam": 1.0}}).at_papers
     assert not build_plan(paper_settings | changes).at_papers
 
 
@@ -167,9 +170,7 @@ def test_fewer_steps_keep_each_phase_s_share(paper_settings, steps):
 
 
 def test_multipliers_and_width_scale_every_spec(paper_settings, paper_plan):
-    scaled = build_plan(
-        paper_settings | {"width": 0.125, "strength_multiplier": 10, "rate_multiplier": 3, "steps": 100}
-    )
+    scaled = build_plan(paper_settings | {"width": 0.125, "strength_multiplier": 10, "lr_multiplier": 3, "steps": 100})
     assert len(scaled.specs) == len(paper_plan.specs)
     for big, small in zip(paper_plan.specs.values(), scaled.specs.values(), strict=True):
         assert small.network.filters == (8, 16, 16, 32, 32, 64, 64)
@@ -209,10 +210,10 @@ def test_a_row_s_regularizer_replaces_that_of_its_table(paper_settings, tmp_path
     assert {(s.regularizer, s.strength) for s in others} == {(around[:2], 1e-4)}
 
 
-def test_stand_ins_replace_the_data_and_nothing_else(paper_settings, paper_plan):
-    stand_ins = {"cifar10": "digits", "cifar100": "digit_pairs"}
-    plan = build_plan(paper_settings | {"stand_ins": stand_ins})
-    replaced = [stand_ins.get(s.dataset, s.dataset) for s in paper_plan.specs.values()]
+def test_substitutes_replace_the_data_and_nothing_else(paper_settings, paper_plan):
+    substitutes = {"cifar10": "digits", "cifar100": "digit_pairs"}
+    plan = build_plan(paper_settings | {"substitutes": substitutes})
+    replaced = [substitutes.get(s.dataset, s.dataset) for s in paper_plan.specs.values()]
     assert [s.dataset for s in plan.specs.values()] == replaced
     assert {s.flip for s in plan.specs.values() if s.dataset.startswith("digit")} == {False}
     assert set(plan.datasets) == {"digits", "digit_pairs"}
@@ -330,10 +331,10 @@ NO_SETTINGS = [
     ({"steps": 2.5}, ["configuration: steps", "2.5", "a whole number or null"]),
     ({"strength_multiplier": float("nan")}, ["configuration: strength_multiplier", "nan", "a finite number"]),
     ({"device": "gpu"}, ["configuration: device", "'gpu'", "cpu, cuda, auto"]),
-    ({"stand_ins": {"cifar10": "mnist"}}, [f"{PLACE}.dataset", "'mnist'", "digits, digit_pairs"]),
-    ({"stand_ins": {"cifra10": "digits"}}, ["configuration's stand_ins", "'cifra10'", "cifar10, cifar100"]),
+    ({"substitutes": {"cifar10": "mnist"}}, [f"{PLACE}.dataset", "'mnist'", "digits, digit_pairs"]),
+    ({"substitutes": {"cifra10": "digits"}}, ["configuration's substitutes", "'cifra10'", "cifar10, cifar100"]),
     ({"mirrors": {"cifra10": "https://a.b"}}, ["configuration's mirrors", "'cifra10'", "cifar10, cifar100"]),
-    ({"by_hand": ["tiny"]}, ["configuration's by_hand", "'tiny'", "tiny_imagenet"]),
+    ({"manual_datasets": ["tiny"]}, ["configuration's manual_datasets", "'tiny'", "tiny_imagenet"]),
     ({"data_root": __file__}, ["configuration's data_root", "test_build.py is not a folder"]),
     ({"experiments": "nowhere.yaml"}, ["cannot read nowhere.yaml", "No such file"]),
     ({"datasets": "nowhere.tsv"}, ["cannot read nowhere.tsv", "No such file"]),
@@ -355,7 +356,7 @@ def test_mistakes_in_the_experiments_are_told_in_one_line(paper_settings, tmp_pa
     assert right in text
     path = tmp_path / "experiments.yaml"
     path.write_text(text.replace(right, wrong, 1))
-    said = refused(paper_settings | {"experiments": str(path), "by_hand": BY_HAND})
+    said = refused(paper_settings | {"experiments": str(path), "manual_datasets": BY_HAND})
     assert said.startswith(str(path))
     for part in parts:
         assert part in said
@@ -368,9 +369,25 @@ def test_mistakes_in_the_configuration_are_told_in_one_line(paper_settings, chan
         assert part in said
 
 
-def test_a_campaign_of_what_there_is_not_is_refused(paper_settings):
+@pytest.mark.parametrize(
+    ("schema", "old", "new", "place", "data"),
+    [
+        ("config", "by_hand", "manual_datasets", "", {"by_hand": []}),
+        ("config", "campaign", "train_first", "", {"campaign": [], "width": 1}),
+        ("experiments", "blocks", "column_groups", "tables.t: ", {"tables": {"t": {"blocks": []}}}),
+        ("experiments", "of", "spec", "claims[0].tests[0]: ", {"claims": [{"tests": [{"of": {}}]}]}),
+        ("experiments", "why", "rationale", "claims[0]: ", {"claims": [{"why": "", "tests": []}]}),
+    ],
+)
+def test_an_old_key_is_told_its_new_name(schema, old, new, place, data):
+    with pytest.raises(UserError) as error:
+        validate(data, schema, "configuration")
+    assert str(error.value) == f"configuration: {place}`{old}` is now `{new}`"
+
+
+def test_training_first_what_there_is_not_is_refused(paper_settings):
     with pytest.raises(UserError, match="no table or figure is called 'tabel1': there are table1"):
-        build_plans(paper_settings | {"campaign": ["claims", "tabel1"]})
+        build_plans(paper_settings | {"train_first": ["claims", "tabel1"]})
 
 
 def test_a_table_of_numbers_that_are_not_there_is_refused(paper_settings, tmp_path):
@@ -429,7 +446,7 @@ def test_an_unknown_table_or_figure_is_told_with_those_that_are(paper_plan, kind
 
 
 def at_hand(paper_settings, *names):
-    return build_plan(paper_settings | {"by_hand": list(names)})
+    return build_plan(paper_settings | {"manual_datasets": list(names)})
 
 
 def test_a_table_whose_data_are_not_there_says_so_and_trains_nothing(paper_plan, paper_settings):
@@ -452,10 +469,10 @@ def test_a_mistake_in_a_table_that_is_not_run_is_told_all_the_same(paper_setting
 
 def test_data_got_by_hand_are_found_in_data_root(paper_settings, tmp_path):
     settings = paper_settings | {"data_root": str(tmp_path)}
-    assert build_plan(settings).settings["by_hand"] == []
+    assert build_plan(settings).settings["manual_datasets"] == []
     (tmp_path / "tiny-imagenet-200.zip").touch()
     plan = build_plan(settings)
-    assert plan.settings["by_hand"] == ["tiny_imagenet"]
+    assert plan.settings["manual_datasets"] == ["tiny_imagenet"]
     assert build_plan(plan.settings) == plan  # what the rule `plan` is given
 
 
@@ -534,6 +551,6 @@ def test_objectnet3d_is_rendered_as_the_supplement_says(objectnet3d_plan):
 def test_the_two_sides_of_task_difficulty_differ_in_their_dataset_only(objectnet3d_plan):
     paper_plan = objectnet3d_plan
     for row in rows_of(paper_plan.tables["task_difficulty"]):
-        plain, cluttered = (paper_plan.specs[row["specs"][block]] for block in ("plain", "cluttered"))
+        plain, cluttered = (paper_plan.specs[row["specs"][columns]] for columns in ("plain", "cluttered"))
         assert replace(plain, dataset="objectnet3d_cluttered") == cluttered
         assert (plain.batch_size, plain.phase_steps) == (40, (250 * 750, 75 * 750))

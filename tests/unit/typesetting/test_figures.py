@@ -91,7 +91,7 @@ def test_figure1_draws_the_distribution_over_features_of_all_seeds(plan: Plan, r
         r"C5: scale $\gamma$",
         r"C5: bias $\beta$",
     ]
-    spec = plan.specs[plan.figures["figure1"]["curves"][2]["spec"]]
+    spec = plan.specs[plan.figures["figure1"]["curves"][2]["spec_id"]]
     seeds = [load_file(runs / spec.id / f"seed{seed}" / "affine.safetensors") for seed in plan.seeds]
     pooled = np.concatenate([arrays["beta_C5"] for arrays in seeds], axis=1)
     zero, least, most, median, drop = (xy(line) for line in drawn.axes[14].lines)
@@ -182,7 +182,7 @@ def test_files_are_whole_and_the_same_every_time(
 
 
 def test_published_settings_need_no_note(plan: Plan, runs: Path, tmp_path: Path) -> None:
-    published = {"stand_ins": None, "steps": None, "width": 1, "strength_multiplier": 1, "rate_multiplier": 1}
+    published = {"substitutes": None, "steps": None, "width": 1, "strength_multiplier": 1, "lr_multiplier": 1}
     paper = Plan(**{**plan.__dict__, "settings": {**plan.settings, **published}})
     figures.plot(paper, "figure2", runs, None, [tmp_path / "figure2.pdf"])
     assert "not the paper" not in PdfReader(tmp_path / "figure2.pdf").pages[0].extract_text()

@@ -130,9 +130,7 @@ def test_what_a_scale_changes_is_named_by_optimizer(paper_plan):
     some = replace(paper_plan, settings=paper_plan.settings | {"strength_multiplier": {"adam": 20, "sgd": 5}})
     assert trained_with(some, "table1").endswith("these times 5 for SGD; 20 for Adam.")
     assert trained_with(paper_plan, "table1") == ""
-    two = replace(
-        paper_plan, settings=paper_plan.settings | {"rate_multiplier": {"adam": 4, "amsgrad": 4, "rmsprop": 3}}
-    )
+    two = replace(paper_plan, settings=paper_plan.settings | {"lr_multiplier": {"adam": 4, "amsgrad": 4, "rmsprop": 3}})
     assert changes(two) == ["Base learning rates are the published ones, times 3 for RMSProp; 4 for Adam and AMSGrad."]
 
 

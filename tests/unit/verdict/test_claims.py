@@ -56,10 +56,10 @@ def test_an_interval_by_hand():
         ("within", 0.1, -0.15, 0.05, "undecided"),
         ("within", 0.1, 0.11, 0.2, "refuted"),
         ("within", 0.1, -0.3, -0.11, "refuted"),
-        ("beyond", 0.1, 0.1, 0.2, "confirmed"),
-        ("beyond", 0.1, -0.2, -0.1, "confirmed"),
-        ("beyond", 0.1, -0.09, 0.09, "refuted"),
-        ("beyond", 0.1, -0.2, 0.2, "undecided"),
+        ("outside", 0.1, 0.1, 0.2, "confirmed"),
+        ("outside", 0.1, -0.2, -0.1, "confirmed"),
+        ("outside", 0.1, -0.09, 0.09, "refuted"),
+        ("outside", 0.1, -0.2, 0.2, "undecided"),
     ],
 )
 def test_a_test_by_hand(region, bound, low, high, verdict):
@@ -102,8 +102,8 @@ def test_seeds_are_paired_and_one_decides_nothing(narrow_plan):
     values = frame.set_index([0, 1, 2, 3])[4]
 
     def test_of(minus):
-        sides = {"of": {"spec": "a", "settings": SGD}, "minus": {"spec": minus, "settings": SGD}}
-        test = {"measure": "test_error", "layer": "", "at_least": 0.05, **sides}
+        sides = {"spec": {"spec_id": "a", "settings": SGD}, "baseline": {"spec_id": minus, "settings": SGD}}
+        test = {"metric": "test_error", "layer": "", "at_least": 0.05, **sides}
         return claims._test(test, values, {}, Path(), narrow_plan)
 
     assert (test_of("b")["n"], test_of("b")["effect"]) == (2, pytest.approx(0.2))
@@ -125,8 +125,8 @@ def test_no_share_of_features_is_known_better_than_by_one(narrow_plan, layer, mi
     lines = [("a", "sparsity_by_gamma", layer, k, v) for k, v in enumerate(shares)]
     lines += [("b", "sparsity_by_gamma", layer, k, 0.0) for k, _ in enumerate(shares)]
     values = pd.DataFrame(lines).set_index([0, 1, 2, 3])[4]
-    test = {"measure": "sparsity_by_gamma", "layer": layer, "at_least": 0.1, "of": {"spec": "a", "settings": SGD}}
-    test |= {"minus": {"spec": "b", "settings": SGD}} if minus else {}
+    test = {"metric": "sparsity_by_gamma", "layer": layer, "at_least": 0.1, "spec": {"spec_id": "a", "settings": SGD}}
+    test |= {"baseline": {"spec_id": "b", "settings": SGD}} if minus else {}
     found = claims._test(test, values, {}, Path(), narrow_plan)
     assert found["high"] == pytest.approx(min(1, sum(shares) / len(shares) + half), abs=1e-5)
 
@@ -138,8 +138,8 @@ def test_records_older_than_a_measure_do_not_count(narrow_plan):
     values = pd.DataFrame(lines).set_index([0, 1, 2, 3])[4].sort_index()
 
     def found(spec):
-        side = {"spec": spec, "settings": SGD}
-        test = {"measure": "universality_living", "layer": "C6", "at_least": 0.7, "of": side}
+        side = {"spec_id": spec, "settings": SGD}
+        test = {"metric": "universality_living", "layer": "C6", "at_least": 0.7, "spec": side}
         return claims._test(test, values, {}, Path(), narrow_plan)
 
     assert (found("a")["n"], found("a")["effect"], found("a")["verdict"]) == (2, 0.75, "confirmed")
@@ -152,8 +152,8 @@ def test_a_simulated_claim_is_about_the_end_of_its_curves(narrow_plan, tmp_path)
     names = ["panel", "regularizer", "strength", "iteration", "median", "low", "high"]
     pd.DataFrame(curve, columns=names).to_csv(tmp_path / "figure3.csv", index=False)
     side = {"regularizer": "l2", "strength": 1e-4, "settings": {"optimizer": "x"}}
-    test = {"simulated": "figure3", "measure": "scalar", "layer": "", "at_least": 0.5, "repeats": 20}
-    test |= {"of": side | {"panel": "SGD"}, "minus": side | {"panel": "Adam"}}
+    test = {"simulated": "figure3", "metric": "scalar", "layer": "", "at_least": 0.5, "repeats": 20}
+    test |= {"spec": side | {"panel": "SGD"}, "baseline": side | {"panel": "Adam"}}
     found = claims._test(test, pd.Series(), {}, tmp_path, narrow_plan)
     assert found["basis"] == "simulation"
     assert (found["effect"], found["low"], found["high"]) == pytest.approx((0.9, 0.7, 1.05))
@@ -164,25 +164,25 @@ def test_a_simulated_claim_is_about_the_end_of_its_curves(narrow_plan, tmp_path)
 @pytest.mark.parametrize(
     ("right", "wrong", "said"),
     [
-        ("beyond: 0.02}", "beyond: 0.02, within: 0.1}", "exactly one of at_least, at_most, within, beyond"),
+        ("outside: 0.02}", "outside: 0.02, within: 0.1}", "exactly one of at_least, at_most, within, outside"),
         (
-            "measure: scalar, simulated: figure3, of: {optimizer: sgd, l2: 1e-4}",
-            "measure: scalar, simulated: figure3, of: {optimizer: sgd, l2: 2e-4}",
+            "metric: scalar, simulated: figure3, spec: {optimizer: sgd, l2: 1e-4}",
+            "metric: scalar, simulated: figure3, spec: {optimizer: sgd, l2: 2e-4}",
             "figure3 simulates no sgd with l2 0.0002",
         ),
         (
-            "measure: test_error, of: {dataset: cifar100, optimizer: adam",
-            "measure: test_error, of: {dataset: cifar100, optimizer: adan",
+            "metric: test_error, spec: {dataset: cifar100, optimizer: adam",
+            "metric: test_error, spec: {dataset: cifar100, optimizer: adan",
             "'adan' is not one of the optimizers",
         ),
         ("layers: [C5, C6]", "layers: [C5, C9]", r"layers: C5, C9 given; \w+ has C1, C2, C3, C4, C5, C6, C7$"),
         (
-            "measure: gamma_positive, layers: [C5, C6]",
-            "measure: gamma_positive",
+            "metric: gamma_positive, layers: [C5, C6]",
+            "metric: gamma_positive",
             "none given; gamma_positive has C1, C2",
         ),
-        ("measure: gamma_positive, layers", "measure: test_error, layers", "layers: test_error has none"),
-        ("measure: gamma_positive, layers", "measure: scalar, layers", "a scalar is what a figure has `simulated`"),
+        ("metric: gamma_positive, layers", "metric: test_error, layers", "layers: test_error has none"),
+        ("metric: gamma_positive, layers", "metric: scalar, layers", "a scalar is what a figure has `simulated`"),
         ("at_least: 0.05", "at_least: 5", "shares are fractions, from −1 to 1"),
         ("id: sgd_positive_scales", "id: sgd_positive_biases", "claims: the id 'sgd_positive_biases' is given twice"),
     ],
@@ -199,11 +199,11 @@ def test_mistakes_in_claims_are_one_line(paper_settings, tmp_path, right, wrong,
 def test_claims_select_specs_and_add_none(paper_plan):
     known = {*paper_plan.specs}
     measured = [
-        s["spec"]
+        s["spec_id"]
         for c in paper_plan.claims
         for t in c["tests"]
-        for s in (t["of"], t.get("minus", t["of"]))
-        if "spec" in s
+        for s in (t["spec"], t.get("baseline", t["spec"]))
+        if "spec_id" in s
     ]
     assert {
         spec for spec in measured if not spec.startswith("objectnet3d")
@@ -227,7 +227,7 @@ def test_a_difference_that_is_rounded_to_nothing_has_no_sign(value, measure, sai
 def test_an_interval_of_shares_ends_where_shares_do(narrow_plan):
     """Of 0.01 and 0.03 Student's t says 0.02 give or take 0.063."""
     values = pd.DataFrame([("a", "test_error", "", k, v) for k, v in ((0, 0.01), (1, 0.03))]).set_index([0, 1, 2, 3])[4]
-    test = {"measure": "test_error", "layer": "", "at_most": 0.05, "of": {"spec": "a", "settings": SGD}}
+    test = {"metric": "test_error", "layer": "", "at_most": 0.05, "spec": {"spec_id": "a", "settings": SGD}}
     found = claims._test(test, values, {}, Path(), narrow_plan)
     assert (found["low"], found["high"]) == pytest.approx((0, 0.02 + 0.01 * 6.3138), abs=1e-4)
     assert found["verdict"] == "undecided"

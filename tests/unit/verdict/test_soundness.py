@@ -139,8 +139,8 @@ def judged(plan, region, bound, of, minus=None, floors=(0.0, 0.0)):
             lines.append((spec_id, "sparsity_by_gamma", "total", seed, share))
             lines.append((spec_id, "decay_floor", "", seed, floor))
     values = pd.DataFrame(lines).set_index([0, 1, 2, 3])[4].sort_index()
-    test = {"measure": "sparsity_by_gamma", "layer": "total", region: bound, "of": {"spec": specs[0], **SIDE}}
-    test |= {"minus": {"spec": specs[1], **SIDE}} if minus is not None else {}
+    test = {"metric": "sparsity_by_gamma", "layer": "total", region: bound, "spec": {"spec_id": specs[0], **SIDE}}
+    test |= {"baseline": {"spec_id": specs[1], **SIDE}} if minus is not None else {}
     line = claims._test(test, values, {}, Path(), plan)
     assert (line["reason"] != "") == (max(floors) > 1e-3 and line["verdict"] == "undecided")
     return line["verdict"]
@@ -161,7 +161,7 @@ def test_only_lost_filters_count_where_decay_is_slow(paper_plan, region, share, 
 
 
 @pytest.mark.parametrize("floors", [(0.04, 0.0), (0.0, 0.04), (0.04, 0.04)])
-@pytest.mark.parametrize("region", ["at_least", "at_most", "within", "beyond"])
+@pytest.mark.parametrize("region", ["at_least", "at_most", "within", "outside"])
 def test_a_difference_needs_decay_on_both_sides(paper_plan, region, floors):
     assert judged(paper_plan, region, 0.1, 0.5, 0.0) != "undecided"
     assert judged(paper_plan, region, 0.1, 0.5, 0.0, floors) == "undecided"
@@ -172,6 +172,6 @@ def test_other_measures_do_not_depend_on_decay(paper_plan):
     measured = {"test_error": 0.2, "decay_floor": 1.0}
     lines = [(spec_id, metric, "", seed, value) for metric, value in measured.items() for seed in (0, 1)]
     values = pd.DataFrame(lines).set_index([0, 1, 2, 3])[4].sort_index()
-    test = {"measure": "test_error", "layer": "", "at_most": 0.3, "of": {"spec": spec_id, **SIDE}}
+    test = {"metric": "test_error", "layer": "", "at_most": 0.3, "spec": {"spec_id": spec_id, **SIDE}}
     line = claims._test(test, values, {}, Path(), paper_plan)
     assert (line["verdict"], line["reason"]) == ("confirmed", "")
