@@ -15,7 +15,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from .errors import Unfinished, UserError
-from .paths import ORIGINAL, of_run, write_text
+from .files import write_text
+from .paths import ORIGINAL, of_run
 from .plan import Plan
 from .spec import Spec
 

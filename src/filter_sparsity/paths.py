@@ -1,12 +1,7 @@
-"""Where everything stands, one pure function per artefact, and writing that leaves nothing half-written."""
+"""Where everything stands: one pure function or method per artefact."""
 
 from __future__ import annotations
 
-import glob
-import os
-import platform
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 RESULTS = Path("results")
@@ -108,55 +103,3 @@ def home(scale: str, records: str) -> str:
 
 def report(scale: str, ending: str) -> Path:
     return RESULTS / scale / f"report.{ending}"
-
-
-@contextmanager
-def whole(path: Path) -> Iterator[Path]:
-    """Give a temporary path beside `path`, and rename it into place if the block ends well: whole or not at all.
-
-    What writers of `path` left that were killed on this machine goes; of another machine's nobody here can tell.
-    """
-    path.parent.mkdir(parents=True, exist_ok=True)
-    name = f".{path.name}.{platform.node()}"
-    beside = path.with_name(f"{name}.{os.getpid()}.part")
-    try:
-        with naming(path):
-            for part in path.parent.glob(f"{glob.escape(name)}.[0-9]*.part"):
-                if not _lives(int(part.name.split(".")[-2])):
-                    part.unlink(missing_ok=True)
-            yield beside
-            with beside.open("rb") as file:
-                os.fsync(file.fileno())
-            beside.replace(path)
-    finally:
-        beside.unlink(missing_ok=True)
-
-
-def _lives(process: int) -> bool:
-    try:
-        os.kill(process, 0)
-    except ProcessLookupError:
-        return False
-    except PermissionError:  # another user's
-        return True
-    return True
-
-
-@contextmanager
-def naming(path: Path) -> Iterator[None]:
-    """Errors of the system name `path`, which the user knows: a full disk names no file by itself."""
-    try:
-        yield
-    except OSError as error:
-        if error.errno is not None:  # gzip's are not of the system: they say what is wrong in words
-            error.filename = str(path)
-        raise
-
-
-def write_text(path: Path, text: str) -> None:
-    write_bytes(path, text.encode())
-
-
-def write_bytes(path: Path, data: bytes) -> None:
-    with whole(path) as beside:
-        beside.write_bytes(data)

@@ -13,7 +13,7 @@ import numpy as np
 from safetensors import SafetensorError, safe_open
 
 from ..errors import UserError
-from ..paths import whole
+from ..files import atomic_write
 
 UNSEALED = 64 * "0"  # what stands for the SHA-256 of the file until it is known
 CHUNK = 1000  # rows that are written at once
@@ -44,7 +44,7 @@ def write(
         header[name] = {"dtype": DTYPES[array.dtype], "shape": array.shape, "data_offsets": offsets}
     text = json.dumps(header, separators=(",", ":"), ensure_ascii=False).encode()
     text += b" " * (-len(text) % 8)
-    with whole(path) as beside, beside.open("wb") as file:
+    with atomic_write(path) as temporary, temporary.open("wb") as file:
         file.write(len(text).to_bytes(8, "little") + text)
         seal = hashlib.sha256(text)
         for name in names:

@@ -14,8 +14,8 @@ from safetensors import SafetensorError, safe_open
 from .. import provenance
 from ..data.prepared import Index, Prepared
 from ..errors import UserError
+from ..files import write_text
 from ..metrics import UNIVERSALITY_THRESHOLD
-from ..paths import write_text
 from ..records.record import as_csv, files_digest, read_lines, read_provenance, sealed
 from ..spec import Spec
 from ..training.loaders import Images, opened

@@ -14,7 +14,7 @@ import pandas as pd
 import torch
 from torch import Tensor
 
-from ..paths import write_text
+from ..files import write_text
 from ..training.optim import decay, make_optimizer
 
 SEED = 0

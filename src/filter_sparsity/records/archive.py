@@ -15,7 +15,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..errors import UserError
-from ..paths import of_run, reference, write_bytes, write_text
+from ..files import write_bytes, write_text
+from ..paths import of_run, reference
 
 if TYPE_CHECKING:
     import numpy as np

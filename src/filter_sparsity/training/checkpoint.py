@@ -19,7 +19,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load, save
 from torch import Tensor
 
-from ..paths import write_bytes
+from ..files import write_bytes
 
 KEPT = 2  # the newest and the one before, should the newest be damaged
 SEAL = 32  # bytes of the SHA-256 that a file begins with; a safetensors file follows

@@ -15,7 +15,8 @@ from safetensors.torch import save
 
 from ..data.prepared import Index, Prepared
 from ..errors import Unfinished, UserError
-from ..paths import TRAINED, write_bytes, write_text
+from ..files import write_bytes, write_text
+from ..paths import TRAINED
 from ..records import record
 from ..spec import Spec
 from .checkpoint import Snapshots

@@ -22,7 +22,8 @@ from matplotlib.ticker import EngFormatter, MaxNLocator
 
 from ..data.prepared import Index, Prepared, read
 from ..errors import UserError
-from ..paths import of_data, of_run, whole
+from ..files import atomic_write
+from ..paths import of_data, of_run
 from ..plan import Plan
 from ..records import record
 from ..spec import Spec
@@ -101,8 +102,8 @@ def save(draw: Callable[[], Figure], out: Sequence[Path]) -> None:
         for path in out:
             ending = path.suffix.lstrip(".")
             undated = {"CreationDate": None} if ending == "pdf" else {}
-            with whole(path) as beside:
-                drawn.savefig(beside, format=ending, metadata=undated)
+            with atomic_write(path) as temporary:
+                drawn.savefig(temporary, format=ending, metadata=undated)
 
 
 def draw(plan: Plan, name: str, runs: Path, simulation: Path | None, prepared: Path | None = None) -> Figure:

@@ -14,7 +14,7 @@ import jinja2
 import pandas as pd
 
 from ..errors import UserError
-from ..paths import whole
+from ..files import atomic_write
 from ..spec import short
 from ..verdict.aggregate import LOSSES
 
@@ -180,5 +180,5 @@ def compile_pdf(tex: Path, style: Path, out: Path, inside: Path | None = None) -
             log.write_text(done.stdout + done.stderr)
             first = next((line for line in done.stdout.splitlines() if line.startswith("!")), "it gave no reason")
             raise UserError(f"LaTeX stopped at {tex}: {first}; all it said is in {log}")
-        with whole(out) as beside:
-            shutil.copyfile(made, beside)
+        with atomic_write(out) as temporary:
+            shutil.copyfile(made, temporary)

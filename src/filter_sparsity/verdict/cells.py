@@ -12,7 +12,7 @@ from typing import Any
 import pandas as pd
 
 from ..errors import UserError
-from ..paths import whole, write_text
+from ..files import atomic_write, write_text
 from ..plan import Plan
 from ..spec import short
 from .aggregate import aggregate
@@ -163,7 +163,7 @@ def into_readme(verdict: Path, pictures: Sequence[Path], readme: Path, folder: P
     if not between.search(text):
         raise UserError(f"{readme} has no place for the verdict: put the lines {START} and {END} into it")
     for picture in pictures if found["runs"] else ():
-        with whole(folder / picture.name) as beside:
-            shutil.copyfile(picture, beside)
+        with atomic_write(folder / picture.name) as temporary:
+            shutil.copyfile(picture, temporary)
     block = for_readme(found, *((folder / picture.name).relative_to(readme.parent).as_posix() for picture in pictures))
     write_text(readme, between.sub(lambda _: block, text))

@@ -19,7 +19,7 @@ from typing import Any
 import numpy as np
 
 from ...errors import UserError
-from ...paths import naming
+from ...files import naming_file
 from .archives import inside, verify
 from .base import Source
 from .download import download
@@ -99,7 +99,7 @@ def _archive(name: str, archive: Path, kind: Any) -> Source:
     verify(archive, kind.tgz_md5)
     with tempfile.TemporaryDirectory() as folder:
         try:
-            with naming(Path(folder)), tarfile.open(archive) as tar:
+            with naming_file(Path(folder)), tarfile.open(archive) as tar:
                 tar.extractall(folder, filter=inside)
         except (tarfile.TarError, EOFError, zlib.error, gzip.BadGzipFile) as error:
             raise UserError(f"{archive} cannot be extracted: {' '.join(str(error).split())}") from None

@@ -9,7 +9,7 @@ import urllib.request
 from pathlib import Path
 
 from ...errors import UserError
-from ...paths import naming
+from ...files import naming_file
 from ...progress import bar
 from .archives import md5
 
@@ -71,7 +71,7 @@ def _receive(url: str, part: Path) -> None:
             bar(part.stem, total, "B", initial=have, unit_scale=True) as progress,
         ):
             while block := answer.read(CHUNK):
-                with naming(part):
+                with naming_file(part):
                     file.write(block)
                 progress.update(len(block))
                 have += len(block)

@@ -18,7 +18,7 @@ from pathlib import Path
 import numpy as np
 
 from ...errors import UserError
-from ...paths import naming
+from ...files import naming_file
 from .archives import inside
 from .base import Files
 
@@ -37,7 +37,7 @@ def imagenet(root: Path) -> Files:
     try:
         if not (meta := place / parser.META_FILE).exists():
             try:
-                with _guarded(), naming(meta):
+                with _guarded(), naming_file(meta):
                     parser.parse_devkit_archive(place)
             except BaseException:
                 meta.unlink(missing_ok=True)
@@ -47,7 +47,7 @@ def imagenet(root: Path) -> Files:
                 part = place / f".{split}.part"
                 shutil.rmtree(part, ignore_errors=True)  # of a call that was killed
                 try:
-                    with _guarded(), naming(part):
+                    with _guarded(), naming_file(part):
                         parse(place, folder=part.name)
                     part.replace(place / split)  # only when all of it is there
                 finally:

@@ -7,15 +7,15 @@ import sys
 
 import pytest
 
-from filter_sparsity.paths import write_bytes
+from filter_sparsity.files import write_bytes
 
 WRITER = """
 import sys, time
 from pathlib import Path
-from filter_sparsity.paths import whole
-with whole(Path(sys.argv[1])) as beside:
-    beside.write_bytes(b"half")
-    print(beside.name, flush=True)
+from filter_sparsity.files import atomic_write
+with atomic_write(Path(sys.argv[1])) as temporary:
+    temporary.write_bytes(b"half")
+    print(temporary.name, flush=True)
     time.sleep(60)
 """
 
