@@ -34,10 +34,8 @@ def activations(model: ConvNet, data: Images | Stream) -> Iterator[tuple[int, to
     """
     model.eval()
     for x, _ in data.batches():
-        for i, (conv, norm) in enumerate(zip(model.convs, model.norms, strict=True)):
-            x = model.activation(norm(conv(x)))
-            yield i, x
-            x = model.pool(x, i + 1)
+        for i, (normed, _) in enumerate(model.layer_outputs(x)):
+            yield i, model.activation(normed)
 
 
 @torch.inference_mode()

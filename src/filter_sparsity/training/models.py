@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any, cast
 
 import torch
@@ -96,12 +96,20 @@ class ConvNet(nn.Module):
                 seen.append(x)
         return self.head[-1](x)
 
+    def layer_outputs(self, x: Tensor) -> Iterator[tuple[Tensor, Tensor]]:
+        """Of each layer, C1 first: its output after BatchNorm, and what the next layer gets, activated and pooled.
+
+        The layer's activations before pooling are `activation` of the first; only measuring needs them.
+        """
+        for i, (conv, norm) in enumerate(zip(self.convs, self.norms, strict=True), start=1):
+            normed = norm(convolve(conv, x))
+            # The maximum before a rising activation gives the same values and is cheaper by the pooled positions.
+            x = self.pool(self.activation(normed), i) if self.average else self.activation(self.pool(normed, i))
+            yield normed, x
+
     def forward(self, x: Tensor, seen: list[Tensor] | None = None) -> Tensor:
         """Logits. `seen` gets every layer's activations after its pooling, C1 first, then the hidden layers'."""
-        for i, (conv, norm) in enumerate(zip(self.convs, self.norms, strict=True), start=1):
-            x = norm(convolve(conv, x))
-            # The maximum before a rising activation gives the same values and is cheaper by the pooled positions.
-            x = self.pool(self.activation(x), i) if self.average else self.activation(self.pool(x, i))
+        for _, x in self.layer_outputs(x):
             if seen is not None:
                 seen.append(x)
         return self.classify(x, seen)
