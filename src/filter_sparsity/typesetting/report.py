@@ -21,7 +21,7 @@ from ..verdict.aggregate import read_records
 from ..verdict.cells import told, undecidable
 from ..verdict.claims import CONFIDENCE, NAMES
 from ..verdict.sensitivity import read_compared
-from .latex import fill, number, spread
+from .latex import fill, latex, number, spread
 from .tables import changes, scale_in_short
 
 KNOWN = {
@@ -230,7 +230,7 @@ def _assumed(line: dict[Any, Any], layers: list[str]) -> dict[str, Any]:
         ],
         "error": cell("test_error", "test_error"),
         "n": line["n"],
-        "contrast": _points(line["contrast"]) + spread(line.get("contrast_sd", math.nan), "test_error"),
+        "contrast": latex(_points(line["contrast"])) + spread(line.get("contrast_sd", math.nan), "test_error"),
         "nearer": changed if pd.isna(low) else f"{changed} ({_points(low)} to {_points(high)})",
         "verdict": "" if pd.isna(line.get("contrast_verdict")) else line["contrast_verdict"],
         "silent_contrast": _points(line["silent_contrast"]) if "silent_contrast" in line else "",
