@@ -19,11 +19,6 @@ shell.prefix(f"export PATH={Path(sys.executable).parent}:$PATH; ")  # without ac
 configfile: "config/config.yaml"
 
 
-if config.get("extends"):
-
-    configfile: config["extends"]  # what the call's own files and options say stands above it
-
-
 try:
     if workflow.is_main_process and workflow_lock.take(sys.argv):
         print("an earlier call was killed here: the lock that it left is dropped", file=sys.stderr)

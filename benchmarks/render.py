@@ -65,7 +65,7 @@ def main() -> None:
     manual = {"manual_datasets": ["objectnet3d_plain", "objectnet3d_cluttered"]}
     plans = {
         "shapes": build_plan(quick),
-        "objectnet3d": build_plan(merge(merge(quick, read_yaml(Path("config/paper.yaml"))), manual)),
+        "objectnet3d": build_plan(merge(merge(quick, read_yaml(Path("config/scales/paper.yaml"))), manual)),
     }
     machine = {"python": platform.python_version(), "mitsuba": render.mitsuba().__version__, "cores": progress.cores()}
     results = json.loads(OUT.read_text())["results"] if sys.argv[1:] else {}

@@ -37,7 +37,7 @@ def setting(width: float) -> tuple[Any, Any]:
     from filter_sparsity.planning.build import build_plan, merge
     from filter_sparsity.planning.validation import read_yaml
 
-    settings = merge(read_yaml(ROOT / "config/config.yaml"), read_yaml(ROOT / "config/paper.yaml"))
+    settings = merge(read_yaml(ROOT / "config/config.yaml"), read_yaml(ROOT / "config/scales/paper.yaml"))
     settings |= {key: str(ROOT / settings[key]) for key in ("experiments", "datasets")} | {"width": width}
     spec = next(iter(build_plan(settings).specs.values()))
     chance = np.random.default_rng(0)

@@ -33,7 +33,7 @@ def root():
 @pytest.fixture(scope="session")
 def paper_settings():
     """The merged configuration of the scale `paper`, with paths that hold from any folder."""
-    settings = merge(read_yaml(ROOT / "config/config.yaml"), read_yaml(ROOT / "config/paper.yaml"))
+    settings = merge(read_yaml(ROOT / "config/config.yaml"), read_yaml(ROOT / "config/scales/paper.yaml"))
     return settings | {key: str(ROOT / settings[key]) for key in ("experiments", "datasets")}
 
 

@@ -64,6 +64,7 @@ def planned() -> dict[tuple[str, ...], str]:
     for page, command in told("snakemake"):
         options = parsed(command)
         files = ["--configfile", *map(str, options.configfile)] if options.configfile else []
+        files += ["--config", *options.config] if options.config else []
         if not options.unlock:  # the page itself is made in another test
             found.setdefault((*sorted(options.targets), *files), page)
     return found

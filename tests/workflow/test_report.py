@@ -204,7 +204,7 @@ def test_the_supplement_is_typeset_from_stored_records_alone(again):
     trained = pd.read_csv(again.folder / "results" / "test" / "tables" / "table1.csv")
     shutil.rmtree(again.folder / "results" / "test")
     tiny = (again.folder / "config" / "tiny_scale.yaml").read_text()
-    (again.folder / "config" / "tiny_stored.yaml").write_text(f"{tiny}records: stored\nverdict: null\n")
+    (again.folder / "config" / "tiny_stored.yaml").write_text(f"{tiny}records: stored\n")
     done = again.snakemake("report", "--configfile", "config/tiny_stored.yaml")
     assert done.returncode == 0, done.stderr[-3000:]
     assert not {"train", "extract", "simulate"} & {*jobs(done)}
@@ -224,7 +224,7 @@ def test_stored_records_without_some_runs_leave_dashes(again):
         *("--out", "report/references/measured/test.csv"),
     ).returncode == 0  # fmt: skip
     tiny = (again.folder / "config" / "tiny_scale.yaml").read_text()
-    (again.folder / "config" / "tiny_stored.yaml").write_text(f"{tiny}records: stored\nverdict: null\n")
+    (again.folder / "config" / "tiny_stored.yaml").write_text(f"{tiny}records: stored\n")
     done = again.snakemake("report", "--configfile", "config/tiny_stored.yaml")
     assert done.returncode == 0, done.stderr[-3000:]
     home = again.folder / "results" / "test-stored"

@@ -1,6 +1,6 @@
 # A campaign: the records of a scale that are not stored yet, in an order in which each stop leaves the most. It is started
 # again and again, on one machine or another, until all are stored:
-# `snakemake --cores 2 campaign --keep-going --configfile config/reduced.yaml`.
+# `snakemake --cores 2 campaign --keep-going --configfile config/scales/reduced.yaml`.
 
 
 rule campaign:

@@ -3,7 +3,9 @@
 
 import time
 
-STOP_AT = int(time.time() + 60 * config["time_limit_minutes"]) if config["time_limit_minutes"] else 0  # seconds since 1970; 0: never
+STOP_AT = (
+    int(time.time() + 60 * config["time_limit_minutes"]) if config["time_limit_minutes"] else 0
+)  # seconds since 1970; 0: never
 
 
 rule train:

@@ -32,20 +32,18 @@ def merge(base: dict[str, Any], above: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def overlay(settings: dict[str, Any], path: Path) -> dict[str, Any]:
-    """A configuration file above other settings, and below it the one that it extends. Raises UserError."""
+    """The settings with a configuration file above them. Raises UserError."""
     own = read_yaml(path) or {}
-    if below := own.get("extends"):
-        settings = merge(settings, read_yaml(Path(below)) or {})
+    if not isinstance(own, dict):
+        raise UserError(f"{path} is not a mapping of settings")
     return merge(settings, own)
 
 
 def build_plan(settings: dict[str, Any]) -> Plan:
     """Resolve everything. `settings` is the merged configuration. Raises UserError for anything impossible."""
     validate(settings, "config", "configuration")
-    if (below := settings.get("extends")) and (read_yaml(Path(below)) or {}).get("extends"):
-        raise UserError(f"{below} extends a file, too: only one may stand below a configuration file")
-    # How long a call may take is no part of what it makes, and what was extended is in the settings already.
-    settings = {k: v for k, v in settings.items() if k != "time_limit_minutes"} | {"extends": None}
+    # How long a call may take is no part of what it makes.
+    settings = {k: v for k, v in settings.items() if k != "time_limit_minutes"}
     path = Path(settings["experiments"])
     experiments = read_yaml(path)
     validate(experiments, "experiments", str(path))
@@ -107,9 +105,9 @@ def build_plans(settings: dict[str, Any]) -> tuple[Plan, Plan | None, Plan | Non
     Raises UserError as `build_plan` does, and for what is to be trained first or compared with and is not there.
     """
 
-    def other(key: str, **more: str) -> Plan | None:
+    def stored(key: str) -> Plan | None:
         path = settings.get(key)
-        return build_plan(overlay(settings, Path(path)) | more) if path else None
+        return build_plan(overlay(settings, Path(path)) | {"records": "stored"}) if path else None
 
     plan = build_plan(settings)
     for name in settings.get("train_first", []):
@@ -117,7 +115,7 @@ def build_plans(settings: dict[str, Any]) -> tuple[Plan, Plan | None, Plan | Non
     for name, table in plan.tables.items():
         if table["reference"] and not (paths.PUBLISHED / table["reference"]).exists():
             raise UserError(f"tables.{name}.reference: there is no {paths.PUBLISHED / table['reference']}")
-    return plan, other("verdict"), other("sensitivity", records="stored")
+    return plan, None if plan.runs is not None else stored("verdict"), stored("sensitivity")
 
 
 def _table(resolver: Resolver, name: str, table: dict[str, Any]) -> dict[str, Any]:

@@ -32,7 +32,7 @@ SILENT = {**dict.fromkeys(("C1", "C2", "C3", "C4", "C5"), 0.3), "C6": 0.5, "C7":
 
 @pytest.fixture(scope="module")
 def plan(root):
-    settings = merge(read_yaml(root / "config/config.yaml"), read_yaml(root / "config/sensitivity.yaml"))
+    settings = merge(read_yaml(root / "config/config.yaml"), read_yaml(root / "config/scales/sensitivity.yaml"))
     return build_plan(settings | {key: str(root / settings[key]) for key in ("experiments", "datasets")})
 
 
