@@ -232,12 +232,12 @@ def _assumed(line: dict[Any, Any], layers: list[str]) -> dict[str, Any]:
         "n": line["n"],
         "contrast": latex(_points(line["contrast"])) + spread(line.get("contrast_sd", math.nan), "test_error"),
         "nearer": changed if pd.isna(low) else f"{changed} ({_points(low)} to {_points(high)})",
-        "verdict": "" if pd.isna(line.get("contrast_verdict")) else line["contrast_verdict"],
+        "verdict": "" if pd.isna(low) else line["contrast_verdict"],  # one seed has no interval
         "silent_contrast": _points(line["silent_contrast"]) if "silent_contrast" in line else "",
         "silent_hidden": cell("silent_hidden", "sparsity_by_gamma"),
         "silent_start": cell("silent_start", "sparsity_by_gamma"),
         "distance": cell("distance", "test_error"),
-        "distance_verdict": "" if pd.isna(line.get("verdict")) else line["verdict"],
+        "distance_verdict": "" if pd.isna(low) else line["verdict"],
     }
 
 
