@@ -1,54 +1,39 @@
-# From data to the typeset supplement. Read the included files in their order: it is the way of the data.
-import gc
+# From data to the typeset supplement. The included files stand in the order of the data:
+# config -> plan; originals -> prepared data; train -> run; extract -> record; records -> tables, figures, verdict -> report
+import json
 import sys
+import time
 from pathlib import Path
 
 from snakemake.utils import min_version
 
 from filter_sparsity import paths
-from filter_sparsity.errors import UserError
-from filter_sparsity.planning import workflow_lock
-from filter_sparsity.planning.build import build_plans
-from filter_sparsity.records import archive
+from filter_sparsity.planning import jobs, startup
+from filter_sparsity.typesetting import captions
 
 min_version("9.1")
-gc.set_threshold(1_000_000)  # looking for garbage among a plan's millions of live objects was a fifth of planning
-shell.prefix(f"export PATH={Path(sys.executable).parent}:$PATH; ")  # without activating the environment, too
+shell.prefix(f"export PATH={Path(sys.executable).parent}:$PATH; ")  # verbs are found without activating the environment
 
 
 configfile: "config/config.yaml"
 
 
-try:
-    if workflow.is_main_process and workflow_lock.take(sys.argv):
-        print("an earlier call was killed here: the lock that it left is dropped", file=sys.stderr)
-    PLAN, OTHER, VARIED = build_plans(config)
-except UserError as error:
-    raise SystemExit(f"error: {error}") from None
-
-config.update(PLAN.settings)  # which say what data were there, too
-SCALE = PLAN.home  # the folder in results/
-STORED = PLAN if PLAN.runs is not None else OTHER  # the plan of stored runs, if there is one
-PLANS = {plan.home: plan for plan in (PLAN, STORED, VARIED) if plan}
-
-
-# The platform this is meant for. Only `--software-deployment-method apptainer` would use it; nobody has tried that.
-container: "docker://python:3.11-bookworm"
+PLAN, ARCHIVED, SENSITIVITY = startup.start(config, sys.argv if workflow.is_main_process else None)
+PLANS = {plan.results_folder.name: plan for plan in (PLAN, ARCHIVED, SENSITIVITY) if plan}
+OUT = PLAN.results_folder
+config.update(PLAN.settings)  # with the datasets found on disk
 
 
 include: "workflow/rules/common.smk"
 include: "workflow/rules/plan.smk"
 include: "workflow/rules/prepare.smk"
-include: "workflow/rules/restore.smk"  # of stored runs, if there are any
+include: "workflow/rules/restore.smk"
 
 
-if PLAN is not STORED:
+if PLAN.trains:
 
     include: "workflow/rules/train.smk"
-
-    if not config["pack_seeds"]:
-
-        include: "workflow/rules/extract.smk"
+    include: "workflow/rules/extract.smk"
     include: "workflow/rules/campaign.smk"
 
 
@@ -62,7 +47,7 @@ include: "workflow/rules/check.smk"
 
 
 rule all:
-    "The report: what is made if nothing is named."
-    default_target: True  # Snakemake does not hear it from an included file
+    "The report: the default target."
+    default_target: True  # Snakemake ignores it in an included file
     input:
         rules.report.input,

@@ -29,6 +29,7 @@ from typing import Any
 import yaml
 
 from filter_sparsity import paths
+from filter_sparsity.files import write_text
 from filter_sparsity.plan import Plan
 from filter_sparsity.planning.build import build_plan, merge
 from filter_sparsity.planning.validation import read_yaml
@@ -76,7 +77,7 @@ def fill(plan: Plan) -> int:
         layers = [*spec.network.layers, "total"]
         origin = {"commit": "none", "versions": {}, "device": "none", "threads": 1, "data_digest": "none", "date": ""}
         for seed in plan.seeds_of(spec_id):
-            folder = paths.run(plan.home, spec_id, seed)
+            folder = plan.results_folder.run(spec_id, seed)
             for name in paths.TRAINED:
                 write(folder / name, "", 60)
             single = ("train_loss", "test_loss", "test_error", "params_pruned", "pruned_test_error")
@@ -107,29 +108,29 @@ def measure(runs: int) -> dict[str, object]:
     with tempfile.TemporaryDirectory() as name:
         plan = project(Path(name), runs)
         count = fill(plan)
-        paths.write_text(paths.plan(plan.home), plan.to_json())
-        given = ["--plan", str(paths.plan(plan.home)), "--runs", str(paths.runs(plan.home))]
-        tables = {table: paths.table(plan.home, table, "csv") for table in plan.tables}
+        out = plan.results_folder
+        write_text(out.plan, plan.to_json())
+        given = ["--plan", str(out.plan), "--runs", str(out.runs)]
+        tables = {table: out.table(table, "csv") for table in plan.tables}
         fixed = ["--published", str(paths.PUBLISHED), "--tolerances", str(paths.TOLERANCES)]
         aggregating = [
-            [*VERB, "aggregate", *given, "--table", table, *fixed, "--out", str(out)] for table, out in tables.items()
+            [*VERB, "aggregate", *given, "--table", table, *fixed, "--out", str(csv)] for table, csv in tables.items()
         ]
         typesetting = [
-            [*VERB, "typeset", *given[:2], "--table", table, "--values", str(out), "--template", "report/table.tex.j2",
-             "--out", str(out.with_suffix(".tex"))]
-            for table, out in tables.items()
+            [*VERB, "typeset", *given[:2], "--table", table, "--values", str(csv), "--template", "report/table.tex.j2",
+             "--out", str(csv.with_suffix(".tex"))]
+            for table, csv in tables.items()
         ]  # fmt: skip
         planning = [*PYTHON, "-m", "snakemake", "-n", "--cores", "2", "tables", "--configfile", OVERLAY]
         first, said = seconds(planning)
         jobs = dict(re.findall(r"^(\w+) +(\d+)$", said, re.MULTILINE))
         if "train" in jobs or "extract" in jobs or int(jobs["aggregate"]) != len(tables):
             raise SystemExit(f"error: planned was {jobs}")
-        verdict = [str(paths.verdict(plan.home, file)) for file in ("cells.csv", "claims.csv", "verdict.json")]
+        verdict = [str(out.verdict(file)) for file in ("cells.csv", "claims.csv", "verdict.json")]
         for figure, settings in plan.figures.items():
             if settings["kind"] == "simulation":
-                out = str(paths.simulation(plan.home, figure))
-                seconds([*VERB, "simulate", *given[:2], "--figure", figure, "--out", out])
-        judging = [*VERB, "judge", *given, "--simulations", str(paths.simulation(plan.home, "any").parent), *fixed]
+                seconds([*VERB, "simulate", *given[:2], "--figure", figure, "--out", str(out.simulation(figure))])
+        judging = [*VERB, "judge", *given, "--simulations", str(out.simulations), *fixed]
         found = {
             "runs": count,
             "seconds": {

@@ -14,7 +14,7 @@ import pytest
 
 from filter_sparsity.data import prepared
 from filter_sparsity.data.sources.base import Source
-from filter_sparsity.paths import of_run
+from filter_sparsity.paths import run_folder
 from filter_sparsity.planning.build import build_plan, merge
 from filter_sparsity.planning.validation import read_yaml
 from filter_sparsity.records.record import sealed
@@ -218,7 +218,7 @@ def campaign(tmp_path_factory, paper_plan):
     for spec_id, spec in paper_plan.specs.items():
         measured = printed_of(spec)
         for seed in paper_plan.seeds:
-            folder = of_run(runs, spec_id, seed)
+            folder = run_folder(runs, spec_id, seed)
             folder.mkdir(parents=True)
             record = {"spec_id": spec_id, "seed": seed, "measured": measured}
             (folder / "record.json").write_text(sealed(record))

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 from .errors import Unfinished, UserError
 from .files import write_text
-from .paths import ORIGINAL, of_run
+from .paths import ORIGINAL, ResultsFolder, run_folder
 from .plan import Plan
 from .spec import Spec
 
@@ -76,10 +76,8 @@ def train(args: argparse.Namespace) -> None:
     stop = _when_to_stop(min(time.time() + (args.time_limit or math.inf), args.stop_at or math.inf))
     settings = Settings(device, args.history_points, args.precision, args.snapshot_seconds, stop)
     snapshots = args.snapshots or args.runs.with_name("snapshots")
-    kept = [
-        train_run(spec, seed, data, of_run(args.runs, spec.id, seed), of_run(snapshots, spec.id, seed), settings)
-        for seed in args.seed
-    ]
+    folders = [(run_folder(args.runs, spec.id, seed), run_folder(snapshots, spec.id, seed)) for seed in args.seed]
+    kept = [train_run(spec, seed, data, *own, settings) for seed, own in zip(args.seed, folders, strict=True)]
     if args.measure:
         extract(args)
     for each in kept:  # not before: Snakemake deletes the results of every seed if one fails
@@ -105,7 +103,7 @@ def extract(args: argparse.Namespace) -> None:
     spec = _spec(args)
     data = read(args.data)
     for seed in args.seed:
-        folder = of_run(args.runs, spec.id, seed)
+        folder = run_folder(args.runs, spec.id, seed)
         extract_run(spec, seed, data, folder, device)
         print(f"{spec.id} seed {seed}: {summary(folder)}", file=sys.stderr)
 
@@ -149,14 +147,13 @@ def report(args: argparse.Namespace) -> None:
     from .typesetting.report import report, sensitivity, verdict
 
     verdicts = []
-    for home in args.verdict or []:
-        pictures = {
-            name: os.path.relpath(home / "figures" / f"{name}.pdf", args.out.parent) for name in ("layers", "overview")
-        }
-        verdicts.append(verdict(Plan.from_json(home / "plan.json"), home / "verdict", pictures))
+    for out in map(ResultsFolder, args.verdict or []):
+        pictures = {name: os.path.relpath(out.figure(name, "pdf"), args.out.parent) for name in ("layers", "overview")}
+        verdicts.append(verdict(Plan.from_json(out.plan), out.path / "verdict", pictures))
     assumed = None
-    if home := args.sensitivity:
-        assumed = sensitivity(Plan.from_json(home / "plan.json"), home / "sensitivity.csv")
+    if args.sensitivity:
+        out = ResultsFolder(args.sensitivity)
+        assumed = sensitivity(Plan.from_json(out.plan), out.sensitivity)
     write_text(args.out, report(Plan.from_json(args.plan), args.runs, args.template, verdicts, assumed))
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
 
 RESULTS = Path("results")
@@ -19,10 +20,10 @@ COMPOSED = ("plain", "cluttered")  # <family>_<one of these> is a dataset compos
 
 def prepared(dataset: str) -> Path:
     """Prepared data are the same at every scale."""
-    return of_data(DATA, dataset)
+    return dataset_file(DATA, dataset)
 
 
-def of_data(folder: Path, dataset: str) -> Path:
+def dataset_file(folder: Path, dataset: str) -> Path:
     """A prepared dataset below a folder of them."""
     return folder / f"{dataset}.safetensors"
 
@@ -41,54 +42,7 @@ def shrunk_from(dataset: str) -> tuple[str, int] | None:
 
 def rendered(family: str) -> Path:
     """Renders without backgrounds, the same at every scale."""
-    return of_data(DATA / "renders", family)
-
-
-def plan(scale: str) -> Path:
-    return RESULTS / scale / "plan.json"
-
-
-def runs(scale: str) -> Path:
-    return RESULTS / scale / "runs"
-
-
-def run(scale: str, spec_id: str, seed: int | str) -> Path:
-    return of_run(runs(scale), spec_id, seed)
-
-
-def of_run(runs: Path, spec_id: str, seed: int | str) -> Path:
-    """The folder of a run below a folder of runs."""
-    return runs / spec_id / f"seed{seed}"
-
-
-def table(scale: str, name: str, ending: str) -> Path:
-    return RESULTS / scale / "tables" / f"{name}.{ending}"
-
-
-def figure(scale: str, name: str, ending: str) -> Path:
-    return RESULTS / scale / "figures" / f"{name}.{ending}"
-
-
-def simulation(scale: str, name: str) -> Path:
-    return RESULTS / scale / "simulations" / f"{name}.csv"
-
-
-def log(scale: str, job: str) -> Path:
-    return RESULTS / scale / "logs" / f"{job}.log"
-
-
-def check(scale: str, ending: str) -> Path:
-    return RESULTS / scale / "check" / f"check.{ending}"
-
-
-def verdict(scale: str, name: str) -> Path:
-    """cells.csv, claims.csv, and the counts of both: verdict.json."""
-    return RESULTS / scale / "verdict" / name
-
-
-def sensitivity(scale: str) -> Path:
-    """How near each varied fact comes to the paper."""
-    return RESULTS / scale / "sensitivity.csv"
+    return dataset_file(DATA / "renders", family)
 
 
 def reference(scale: str, ending: str = "csv") -> Path:
@@ -96,10 +50,66 @@ def reference(scale: str, ending: str = "csv") -> Path:
     return REFERENCES / "measured" / f"{scale}.{ending}"
 
 
-def home(scale: str, records: str) -> str:
-    """The folder in results/ of a scale whose records are `trained` here, or `stored` ones: they are never mixed."""
-    return scale if records == "trained" else f"{scale}-{records}"
+def run_folder(runs: Path, spec_id: str, seed: int | str) -> Path:
+    """The folder of a run below a folder of runs."""
+    return runs / spec_id / f"seed{seed}"
 
 
-def report(scale: str, ending: str) -> Path:
-    return RESULTS / scale / f"report.{ending}"
+@dataclass(frozen=True)
+class ResultsFolder:
+    """Where a plan's results lie: a folder in results/, and the name of each file in it."""
+
+    path: Path
+
+    @classmethod
+    def of(cls, scale: str, records: str = "trained") -> ResultsFolder:
+        """That of a scale whose records are `trained` here, or `stored` in the repository: they are never mixed."""
+        return cls(RESULTS / (scale if records == "trained" else f"{scale}-{records}"))
+
+    @property
+    def name(self) -> str:
+        return self.path.name
+
+    @property
+    def plan(self) -> Path:
+        return self.path / "plan.json"
+
+    @property
+    def runs(self) -> Path:
+        return self.path / "runs"
+
+    def run(self, spec_id: str, seed: int | str) -> Path:
+        """The folder of a run."""
+        return run_folder(self.runs, spec_id, seed)
+
+    def table(self, name: str, ending: str) -> Path:
+        return self.path / "tables" / f"{name}.{ending}"
+
+    def figure(self, name: str, ending: str) -> Path:
+        return self.path / "figures" / f"{name}.{ending}"
+
+    @property
+    def simulations(self) -> Path:
+        return self.path / "simulations"
+
+    def simulation(self, name: str) -> Path:
+        return self.simulations / f"{name}.csv"
+
+    def log(self, job: str) -> Path:
+        return self.path / "logs" / f"{job}.log"
+
+    def check(self, ending: str) -> Path:
+        """The comparison with the archive: every cell (csv), and their counts (json)."""
+        return self.path / "check" / f"check.{ending}"
+
+    def verdict(self, name: str) -> Path:
+        """A file of the verdict: cells.csv, claims.csv, and the counts of both, verdict.json."""
+        return self.path / "verdict" / name
+
+    @property
+    def sensitivity(self) -> Path:
+        """How near each setting of the sensitivity analysis comes to the paper."""
+        return self.path / "sensitivity.csv"
+
+    def report(self, ending: str) -> Path:
+        return self.path / f"report.{ending}"

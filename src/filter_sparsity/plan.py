@@ -12,8 +12,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from . import paths
 from .errors import UserError
+from .paths import ResultsFolder
 from .spec import Spec
 
 
@@ -55,9 +55,13 @@ class Plan:
         return as_published and {own["width"], *each} == {1}
 
     @property
-    def home(self) -> str:
-        """The folder in results/."""
-        return paths.home(self.scale, self.settings.get("records", "trained"))
+    def results_folder(self) -> ResultsFolder:
+        return ResultsFolder.of(self.scale, self.settings.get("records", "trained"))
+
+    @property
+    def trains(self) -> bool:
+        """Whether its runs are trained here; else their records come from the archive."""
+        return self.runs is None
 
     def table(self, name: str) -> dict[str, Any]:
         if name not in self.tables:

@@ -38,7 +38,7 @@ from filter_sparsity.data.renders import objectnet3d
 from filter_sparsity.data.sources import archives, cifar, tiny_imagenet
 from filter_sparsity.errors import UserError
 from filter_sparsity.measuring.extract import extract_run
-from filter_sparsity.paths import of_run
+from filter_sparsity.paths import run_folder
 from filter_sparsity.plan import Plan
 from filter_sparsity.planning.build import build_plan, merge
 from filter_sparsity.planning.validation import read_yaml
@@ -107,7 +107,7 @@ class Mutants:
         spec = next(s for s in self.good_plan.specs.values() if s.dataset == "digits")
         self.spec, self.runs = spec, self.folder / "runs"
         self.images = data.read(self.good_data)
-        self.good_run = of_run(self.runs, spec.id, 0)
+        self.good_run = run_folder(self.runs, spec.id, 0)
         with contextlib.redirect_stderr(io.StringIO()):
             kept = train_run(spec, 0, self.images, self.good_run, self.folder / "kept", Settings(CPU, 2))
         kept.clear()
@@ -115,7 +115,7 @@ class Mutants:
         self.measured = records.read(self.good_run / "record.json", spec.id, 0)["measured"]
         for spec_id in self.good_plan.selected("table1"):
             for seed in self.good_plan.seeds:
-                folder = of_run(self.folder / "all", spec_id, seed)
+                folder = run_folder(self.folder / "all", spec_id, seed)
                 folder.mkdir(parents=True, exist_ok=True)
                 record = records.read(self.good_run / "record.json", spec.id, 0)
                 own = {"spec_id": spec_id, "seed": seed, "spec": self.good_plan.specs[spec_id].to_dict()}
@@ -224,7 +224,7 @@ class Mutants:
     def resealed(self) -> bool:
         """A record that somebody made, digest and all: nobody can say that its numbers are wrong."""
         record = records.read(self.good_run / "record.json", self.spec.id, 0)
-        folder = of_run(self.inside / "runs", self.spec.id, 0)
+        folder = run_folder(self.inside / "runs", self.spec.id, 0)
         folder.mkdir(parents=True)
         (folder / "record.json").write_text(records.sealed(self.tree(record)))
         plan = Plan({"scale": "t"}, [0], {self.spec.id: self.spec}, {}, {}, {}, {}, [])
@@ -236,7 +236,7 @@ class Mutants:
 
     def run_folder(self) -> bool:
         """Weights, histories, or where they come from; then measured."""
-        folder = of_run(self.inside / "runs", self.spec.id, 0)
+        folder = run_folder(self.inside / "runs", self.spec.id, 0)
         shutil.copytree(self.good_run, folder)
         names = ("weights.safetensors", "affine.safetensors", "history.csv", "provenance.json")
         path = folder / self.chance.choice(names)

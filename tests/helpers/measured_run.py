@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from safetensors.numpy import save_file
 
-from filter_sparsity.paths import of_run
+from filter_sparsity.paths import run_folder
 from filter_sparsity.records.record import sealed
 
 MEASURED = {"test_error": 0.1 + 0.2, "sparsity_by_gamma": {"C1": 1 / 3, "total": 0}, "gamma_positive": {}}
@@ -14,7 +14,7 @@ ORIGIN = {"commit": "c", "versions": {"torch": "2"}, "device": "d", "threads": 1
 
 def make_run(plan, runs, spec_id, seed, digest="data", **measured):
     """The folder of a run with two points of gammas and betas, random features, and a record."""
-    folder = of_run(runs, spec_id, seed)
+    folder = run_folder(runs, spec_id, seed)
     folder.mkdir(parents=True, exist_ok=True)
     spec = plan.specs[spec_id]
     origin = {**ORIGIN, "spec_id": spec_id, "seed": seed, "spec": spec.to_dict(), "data_digest": digest, "more": [seed]}

@@ -41,7 +41,7 @@ def test_the_snakefile_plans_without_heavy_packages(python, root):
     found = [imports.findall(file.read_text()) for file in files]
     named = {(source, name.strip()) for lines in found for source, names in lines for name in names.split(",")}
     modules = {f"{source}.{name}" if f"{source}.{name}" in MODULES else source for source, name in named}
-    assert modules >= {"filter_sparsity.paths", "filter_sparsity.planning.build"}
+    assert modules >= {"filter_sparsity.paths", "filter_sparsity.planning.startup"}
     heavy = [*HEAVY, "matplotlib", "numpy", "pandas", "scipy", "seaborn"]
     heavy.remove("snakemake")
     assert loaded(python, modules | {"filter_sparsity.cli"}, heavy) == ""

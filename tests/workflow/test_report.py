@@ -16,6 +16,7 @@ import pytest
 from playwright.sync_api import sync_playwright
 from pypdf import PdfReader
 
+from filter_sparsity.paths import ResultsFolder
 from filter_sparsity.records.record import sealed
 from helpers.snakemake_output import jobs, refused
 
@@ -209,12 +210,12 @@ def test_the_supplement_is_typeset_from_stored_records_alone(again):
     assert done.returncode == 0, done.stderr[-3000:]
     assert not {"train", "extract", "simulate"} & {*jobs(done)}
     assert not (again.folder / "results" / "test").exists()
-    home = again.folder / "results" / "test-stored"
-    assert pd.read_csv(home / "tables" / "table1.csv").equals(trained)
-    text = "".join(page.extract_text() for page in PdfReader(home / "report.pdf").pages)
+    out = ResultsFolder(again.folder / "results" / "test-stored")
+    assert pd.read_csv(out.table("table1", "csv")).equals(trained)
+    text = "".join(page.extract_text() for page in PdfReader(out.report("pdf")).pages)
     assert "The verdict: scale test, stored records" in text
     for name in ("figure1", "figure2", "figure3"):
-        assert (home / "figures" / f"{name}.png").exists()
+        assert out.figure(name, "png").exists()
 
 
 def test_stored_records_without_some_runs_leave_dashes(again):
@@ -227,11 +228,11 @@ def test_stored_records_without_some_runs_leave_dashes(again):
     (again.folder / "config" / "tiny_stored.yaml").write_text(f"{tiny}records: stored\n")
     done = again.snakemake("report", "--configfile", "config/tiny_stored.yaml")
     assert done.returncode == 0, done.stderr[-3000:]
-    home = again.folder / "results" / "test-stored"
-    cells = pd.read_csv(home / "verdict" / "cells.csv")
+    out = ResultsFolder(again.folder / "results" / "test-stored")
+    cells = pd.read_csv(out.verdict("cells.csv"))
     assert {*cells["verdict"]} == {"not comparable", "not measured"}
     assert (cells.loc[cells["verdict"] == "not measured", "n"] == 0).all()
-    text = "".join(page.extract_text() for page in PdfReader(home / "report.pdf").pages)
+    text = "".join(page.extract_text() for page in PdfReader(out.report("pdf")).pages)
     assert "needs stored runs of Adam" in text
     assert "not stored" in text  # the simulation
 

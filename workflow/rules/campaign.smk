@@ -1,11 +1,8 @@
-# A campaign: the records of a scale that are not stored yet, in an order in which each stop leaves the most. It is started
-# again and again, on one machine or another, until all are stored:
+# A campaign: the records of a scale that are not in the archive yet. Start it again, on any machine, until all are:
 # `snakemake --cores 2 campaign --keep-going --configfile config/scales/reduced.yaml`.
 
 
 rule campaign:
-    "Every record of the scale that is not stored yet, the first ones first."
+    "Every record of the scale that is not in the archive yet."
     input:
-        [paths.run(SCALE, *run) / file for run in archive.absent(PLAN) for file in (paths.TRAINED[-1], "record.json")],
-        paths.plan(SCALE),
-        [paths.simulation(SCALE, name) for name in PLAN.simulations],
+        jobs.campaign_files(PLAN),

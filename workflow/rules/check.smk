@@ -1,34 +1,35 @@
-# Fresh records against the stored ones of this scale. `snakemake check` prints the verdict, and fails if it is not good.
+# Regression check: fresh records against the archive of the same scale.
+# `snakemake check` prints it, and fails if cells differ.
 
 
 rule compare:
     input:
-        every_run("record.json"),
-        plan=paths.plan(SCALE),
+        jobs.run_files(PLAN, jobs.RECORD),
+        plan=OUT.plan,
         reference=paths.reference(PLAN.scale),
         tolerances=paths.TOLERANCES,
     output:
-        csv=paths.check(SCALE, "csv"),
-        json=paths.check(SCALE, "json"),
+        csv=OUT.check("csv"),
+        json=OUT.check("json"),
     log:
-        paths.log(SCALE, "compare"),
+        OUT.log("compare"),
     localrule: True
     params:
-        runs=paths.runs(SCALE),
+        runs=OUT.runs,
     message:
-        "compare with the stored records"
+        "compare records with the archive"
     shell:
         "filter-sparsity compare --plan {input.plan:q} --runs {params.runs:q} --reference {input.reference:q}"
         " --tolerances {input.tolerances:q} --out {output.csv:q} {output.json:q} > {log:q} 2>&1"
 
 
 rule check:
-    "Fresh records against the stored ones of the scale."
+    "Regression check: fresh records against the archive of the scale."
     input:
-        behind(),
-        comparison=paths.check(SCALE, "json"),
+        jobs.final_files(PLAN),
+        comparison=OUT.check("json"),
     log:
-        paths.log(SCALE, "check"),
+        OUT.log("check"),
     localrule: True
     message:
         "check"
@@ -36,22 +37,22 @@ rule check:
         "filter-sparsity check {input.comparison:q} 2> {log:q}"
 
 
-# Only by name; of whatever seeds.
+# Only by name. Takes every run on disk, whatever its seed.
 rule store_reference:
-    "Add the runs that are there to the stored ones of the scale."
+    "Add the runs on disk to the archive of the scale."
     input:
-        [paths.simulation(SCALE, name) for name in PLAN.simulations],
-        plan=paths.plan(SCALE),
+        jobs.simulation_files(PLAN),
+        plan=OUT.plan,
     log:
-        paths.log(SCALE, "store-reference"),
+        OUT.log("store-reference"),
     localrule: True
     params:
-        runs=paths.runs(SCALE),
-        simulations=paths.simulation(SCALE, "any").parent,
+        runs=OUT.runs,
+        simulations=OUT.simulations,
         note=[f"--note={config['note']}"] if config.get("note") else [],
         out=paths.reference(PLAN.scale),
     message:
-        "store the runs that are there: {params.out}"
+        "store runs in {params.out}"
     shell:
         "filter-sparsity store --plan {input.plan:q} --runs {params.runs:q} --simulations {params.simulations:q}"
         " {params.note:q} --out {params.out:q} > {log:q} 2>&1"

@@ -1,15 +1,15 @@
 # Figures, as PDF and PNG. `snakemake figure2` makes one.
 
 
-if PLAN is not STORED:  # else it comes with the stored records
+if PLAN.trains:  # else `restore` writes the simulations
 
     rule simulate:
         input:
-            plan=paths.plan(SCALE),
+            plan=OUT.plan,
         output:
-            paths.simulation(SCALE, "{figure}"),
+            OUT.simulation("{figure}"),
         log:
-            paths.log(SCALE, "simulate-{figure}"),
+            OUT.log("simulate-{figure}"),
         message:
             "simulate {wildcards.figure}"
         shell:
@@ -18,18 +18,18 @@ if PLAN is not STORED:  # else it comes with the stored records
 
 rule plot:
     input:
-        needed_by,
-        plan=paths.plan(SCALE),
+        lambda w: jobs.figure_inputs(PLAN, w.figure),
+        plan=OUT.plan,
     output:
-        paths.figure(SCALE, "{figure}", "pdf"),
-        on_page(paths.figure(SCALE, "{figure}", "png"), "Figures", figure="{figure}", scale=SCALE),
+        OUT.figure("{figure}", "pdf"),
+        on_page(OUT.figure("{figure}", "png"), "Figures", figure="{figure}", scale=OUT.name),
     log:
-        paths.log(SCALE, "plot-{figure}"),
+        OUT.log("plot-{figure}"),
     localrule: True
     params:
-        runs=paths.runs(SCALE),
+        runs=OUT.runs,
         data=paths.DATA,
-        simulation=lambda w: f"--simulation {paths.simulation(SCALE, w.figure)}",
+        simulation=lambda w: f"--simulation {OUT.simulation(w.figure)}",
     message:
         "plot {wildcards.figure}"
     shell:
@@ -43,12 +43,12 @@ for name in PLAN.drawn:
         name:
             name
         input:
-            [paths.figure(SCALE, name, ending) for ending in ("pdf", "png")],
-            behind([name]),
+            jobs.figure_files(PLAN, ["pdf", "png"], [name]),
+            jobs.final_files(PLAN, [name]),
 
 
 rule figures:
-    "Every figure; each can be named alone."
+    "Every figure."
     input:
-        [paths.figure(SCALE, name, ending) for name in PLAN.drawn for ending in ("pdf", "png")],
-        behind(PLAN.drawn),
+        jobs.figure_files(PLAN, ["pdf", "png"]),
+        jobs.final_files(PLAN, PLAN.drawn),

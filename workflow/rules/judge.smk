@@ -1,26 +1,26 @@
-# The verdict: every number that the paper prints against ours, and every claim; and all of it in one picture.
+# The verdict: every printed number against ours, and every claim; and two pictures of the numbers.
 
 
 rule judge:
     input:
-        lambda w: every_run("record.json", PLANS[w.home]),
-        lambda w: judged(PLANS[w.home]),
+        lambda w: jobs.run_files(PLANS[w.results], jobs.RECORD),
+        lambda w: jobs.claim_inputs(PLANS[w.results]),
         paths.PUBLISHED.glob("*.csv"),
-        plan=paths.plan("{home}"),
+        plan=ANY.plan,
         tolerances=paths.TOLERANCES,
     output:
-        on_page(paths.verdict("{home}", "cells.csv"), "Verdict", what="every printed number (CSV)", scale="{home}"),
-        on_page(paths.verdict("{home}", "claims.csv"), "Verdict", what="every claim (CSV)", scale="{home}"),
-        paths.verdict("{home}", "verdict.json"),
+        on_page(ANY.verdict("cells.csv"), "Verdict", **captions.LABELS["cells"], scale="{results}"),
+        on_page(ANY.verdict("claims.csv"), "Verdict", **captions.LABELS["claims"], scale="{results}"),
+        ANY.verdict("verdict.json"),
     log:
-        paths.log("{home}", "judge"),
+        ANY.log("judge"),
     localrule: True
     params:
-        runs=lambda w: paths.runs(w.home),
-        simulations=lambda w: paths.simulation(w.home, "any").parent,
+        runs=lambda w: PLANS[w.results].results_folder.runs,
+        simulations=lambda w: PLANS[w.results].results_folder.simulations,
         published=paths.PUBLISHED,
     message:
-        "judge cells and claims of {wildcards.home}"
+        "judge {wildcards.results}"
     shell:
         "filter-sparsity judge --plan {input.plan:q} --runs {params.runs:q} --simulations {params.simulations:q}"
         " --published {params.published:q} --tolerances {input.tolerances:q} --out {output:q} > {log:q} 2>&1"
@@ -28,38 +28,38 @@ rule judge:
 
 rule overview:
     input:
-        plan=paths.plan("{home}"),
-        cells=paths.verdict("{home}", "cells.csv"),
+        plan=ANY.plan,
+        cells=ANY.verdict("cells.csv"),
     output:
-        paths.figure("{home}", "overview", "pdf"),
-        on_page(paths.figure("{home}", "overview", "png"), "Verdict", what="all in one picture", scale="{home}"),
+        ANY.figure("overview", "pdf"),
+        on_page(ANY.figure("overview", "png"), "Verdict", **captions.LABELS["overview"], scale="{results}"),
     log:
-        paths.log("{home}", "overview"),
+        ANY.log("overview"),
     localrule: True
     message:
-        "overview of {wildcards.home}: all printed numbers in one picture"
+        "plot the overview of {wildcards.results}"
     shell:
         "filter-sparsity overview --plan {input.plan:q} --cells {input.cells:q} --out {output:q} > {log:q} 2>&1"
 
 
 rule layers:
     input:
-        paths.verdict("{home}", "cells.csv"),
+        ANY.verdict("cells.csv"),
     output:
-        paths.figure("{home}", "layers", "pdf"),
-        on_page(paths.figure("{home}", "layers", "png"), "Verdict", what="Table 1, layer by layer", scale="{home}"),
+        ANY.figure("layers", "pdf"),
+        on_page(ANY.figure("layers", "png"), "Verdict", **captions.LABELS["layers"], scale="{results}"),
     log:
-        paths.log("{home}", "layers"),
+        ANY.log("layers"),
     localrule: True
     message:
-        "layers of {wildcards.home}: what each loses in Table 1"
+        "plot the layers of {wildcards.results}"
     shell:
         "filter-sparsity layers --cells {input:q} --out {output:q} > {log:q} 2>&1"
 
 
 rule verdict:
-    "All printed numbers and claims judged, and the numbers in one picture."
+    "The verdict on all printed numbers and claims, with pictures."
     input:
-        rules.judge.output[0].format(home=SCALE),
-        [paths.figure(SCALE, name, ending) for name in ("layers", "overview") for ending in ("pdf", "png")],
-        behind(),
+        rules.judge.output[0].format(results=OUT.name),
+        [OUT.figure(name, ending) for name in ("layers", "overview") for ending in ("pdf", "png")],
+        jobs.final_files(PLAN),

@@ -1,21 +1,21 @@
-# The plan: every spec of this scale in full, and which runs each table and figure selects. What makes tables and figures
-# reads it, not the configuration. Runs do not depend on it: a training is given its spec, and nothing else can change it.
+# The plan: every spec in full, and which runs each table and figure selects. Tables and figures read it, not the
+# configuration. Trainings do not read it: they get their spec as a param, so only a change of the spec trains again.
 
 
 rule plan:
     input:
-        lambda w: PLANS[w.home].settings["experiments"],
+        lambda w: PLANS[w.results].settings["experiments"],
         config["datasets"],
-        lambda w: stored_index(PLANS[w.home]),
+        lambda w: jobs.archive_index(PLANS[w.results]),
     output:
-        paths.plan("{home}"),
+        ANY.plan,
     log:
-        paths.log("{home}", "plan"),
+        ANY.log("plan"),
     localrule: True
     params:
-        settings=lambda w: json.dumps(PLANS[w.home].settings, sort_keys=True),
-        content=lambda w: PLANS[w.home].digest,  # an edit is seen by what it says, whatever a clock said of when
+        settings=lambda w: json.dumps(PLANS[w.results].settings, sort_keys=True),
+        content=lambda w: PLANS[w.results].digest,  # edits are seen by content: clocks may be wrong
     message:
-        "plan: every spec and what selects it"
+        "plan {wildcards.results}"
     shell:
         "filter-sparsity plan --settings {params.settings:q} --out {output:q} > {log:q} 2>&1"

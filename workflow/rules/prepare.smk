@@ -1,17 +1,17 @@
-# Datasets in the form that training reads. They are the same at every scale.
+# Data: from originals to the form that training reads, the same at every scale.
 
 
 rule datasets:
-    "Which data are there, and how to get the rest."
+    "List the datasets: which are available, and how to get the others."
     log:
-        paths.log(SCALE, "datasets"),
+        OUT.log("datasets"),
     localrule: True
     params:
         table=config["datasets"],
-        root=ROOT,
-        prepared=paths.prepared("any").parent,
+        root=ORIGINALS,
+        prepared=paths.DATA,
     message:
-        "datasets: what is there, what is missing, and how to get it"
+        "list datasets"
     shell:
         "filter-sparsity datasets --table {params.table:q} --root {params.root:q} --prepared {params.prepared:q} 2> {log:q}"
 
@@ -21,11 +21,11 @@ rule render:
     output:
         paths.rendered("{family}"),
     log:
-        paths.log(SCALE, "render-{family}"),
+        OUT.log("render-{family}"),
     threads: workflow.cores
     params:
         settings=lambda w: json.dumps(PLAN.renders[w.family], sort_keys=True),
-        root=ROOT,
+        root=ORIGINALS,
     message:
         "render {wildcards.family}"
     shell:
@@ -35,15 +35,15 @@ rule render:
 
 rule prepare:
     input:
-        renders_for,
+        lambda w: jobs.prepare_inputs(w.dataset),
     output:
         paths.prepared("{dataset}"),
     log:
-        paths.log(SCALE, "prepare-{dataset}"),
+        OUT.log("prepare-{dataset}"),
     localrule: True
     params:
-        root=ROOT,
-        options=prepare_options,
+        root=ORIGINALS,
+        options=lambda w, input: jobs.prepare_options(PLAN, w.dataset, input),
     message:
         "prepare {wildcards.dataset}"
     shell:

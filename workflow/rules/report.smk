@@ -1,25 +1,25 @@
-# The whole supplement as one PDF. The stored records' verdict comes first; what was trained here follows.
+# The whole supplement as one PDF. The verdict of the archive comes first, that of runs trained here second.
 
-SHOWN = [*dict.fromkeys([STORED.home, PLAN.home] if STORED else [PLAN.home])]  # whose verdict
+JUDGED = {plan.results_folder.name: plan.results_folder for plan in (ARCHIVED, PLAN) if plan}.values()
 
 
 rule typeset_report:
     input:
-        every_run("record.json"),
-        plan=paths.plan(SCALE),
+        jobs.run_files(PLAN, jobs.RECORD),
+        plan=OUT.plan,
         template="report/report.tex.j2",
-        verdicts=[paths.verdict(home, "verdict.json") for home in SHOWN],
+        verdicts=[out.verdict("verdict.json") for out in JUDGED],
         page="report/sensitivity.tex.j2",
-        varied=[paths.sensitivity(VARIED.home)] if VARIED else [],
+        varied=[SENSITIVITY.results_folder.sensitivity] if SENSITIVITY else [],
     output:
-        paths.report(SCALE, "tex"),
+        OUT.report("tex"),
     log:
-        paths.log(SCALE, "typeset-report"),
+        OUT.log("typeset-report"),
     localrule: True
     params:
-        runs=paths.runs(SCALE),
-        verdicts=" ".join(f"--verdict {paths.RESULTS / home}" for home in SHOWN),
-        varied=f"--sensitivity {paths.RESULTS / VARIED.home}" if VARIED else "",
+        runs=OUT.runs,
+        verdicts=" ".join(f"--verdict {out.path}" for out in JUDGED),
+        varied=f"--sensitivity {SENSITIVITY.results_folder.path}" if SENSITIVITY else "",
     message:
         "typeset the report"
     shell:
@@ -30,14 +30,14 @@ rule typeset_report:
 rule compile_report:
     input:
         rules.tables.input.shown,
-        [paths.figure(SCALE, name, "pdf") for name in PLAN.drawn],
-        [paths.figure(home, name, "pdf") for home in SHOWN for name in ("layers", "overview")],
-        tex=paths.report(SCALE, "tex"),
+        jobs.figure_files(PLAN, ["pdf"]),
+        [out.figure(name, "pdf") for out in JUDGED for name in ("layers", "overview")],
+        tex=OUT.report("tex"),
         style="report/supplement.sty",
     output:
-        on_page(paths.report(SCALE, "pdf"), "Report", what="the whole report", scale=SCALE),
+        on_page(OUT.report("pdf"), "Report", **captions.LABELS["report"], scale=OUT.name),
     log:
-        paths.log(SCALE, "compile-report"),
+        OUT.log("compile-report"),
     localrule: True
     message:
         "compile the report: {output}"
@@ -50,21 +50,21 @@ rule report:
     input:
         rules.tables.input,
         rules.figures.input,
-        paths.report(SCALE, "pdf"),
-        behind(),
+        OUT.report("pdf"),
+        jobs.final_files(PLAN),
 
 
 # Only by name.
-if STORED:
+if ARCHIVED:
 
     rule readme:
-        "Write the verdict of the stored records into the README."
+        "Write the verdict of the archive into the README."
         input:
-            verdict=paths.verdict(STORED.home, "verdict.json"),
-            layers=paths.figure(STORED.home, "layers", "png"),
-            overview=paths.figure(STORED.home, "overview", "png"),
+            verdict=ARCHIVED.results_folder.verdict("verdict.json"),
+            layers=ARCHIVED.results_folder.figure("layers", "png"),
+            overview=ARCHIVED.results_folder.figure("overview", "png"),
         log:
-            paths.log(STORED.home, "readme"),
+            ARCHIVED.results_folder.log("readme"),
         localrule: True
         message:
             "write the verdict into README.md"

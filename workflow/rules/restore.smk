@@ -1,23 +1,32 @@
-# Stored records of an earlier campaign, in place of training and measuring: what comes after is the same.
+# Records from the archive, in place of training and measuring: later steps are the same.
 
 
-if restored():
+RESTORED = (
+    [
+        *(record_on_page(ARCHIVED.results_folder, *run) for run in jobs.runs(ARCHIVED)),
+        *jobs.restored_files(ARCHIVED),
+    ]
+    if ARCHIVED
+    else []
+)
+
+if RESTORED:
 
     rule restore:
         input:
-            plan=paths.plan(STORED.home),
-            reference=paths.reference(STORED.scale),
-            beside=[paths.reference(STORED.scale, ending) for ending in ("json", "npz")],
+            plan=ARCHIVED.results_folder.plan,
+            reference=paths.reference(ARCHIVED.scale),
+            beside=[paths.reference(ARCHIVED.scale, ending) for ending in ("json", "npz")],
         output:
-            restored(),
+            RESTORED,
         log:
-            paths.log(STORED.home, "restore"),
+            ARCHIVED.results_folder.log("restore"),
         localrule: True
         params:
-            runs=paths.runs(STORED.home),
-            simulations=paths.simulation(STORED.home, "any").parent,
+            runs=ARCHIVED.results_folder.runs,
+            simulations=ARCHIVED.results_folder.simulations,
         message:
-            "restore the stored runs of scale {STORED.scale}"
+            "restore the archived runs of scale {ARCHIVED.scale}"
         shell:
             "filter-sparsity restore --plan {input.plan:q} --reference {input.reference:q} --runs {params.runs:q}"
             " --simulations {params.simulations:q} > {log:q} 2>&1"

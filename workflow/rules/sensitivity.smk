@@ -1,23 +1,23 @@
-# Assumed facts, one varied at a time: how near each comes to the paper, from stored runs of a scale of their own.
+# Sensitivity analysis: unstated settings, varied one at a time, from archived runs of a scale of their own.
 
 
-if VARIED:
+if SENSITIVITY:
 
     rule compare_sensitivity:
         input:
             paths.PUBLISHED.glob("*.csv"),
-            [paths.reference(VARIED.scale)] if stored_index(VARIED) else [],
-            plan=paths.plan(VARIED.home),
+            [paths.reference(SENSITIVITY.scale)] if jobs.archive_index(SENSITIVITY) else [],
+            plan=SENSITIVITY.results_folder.plan,
         output:
-            paths.sensitivity(VARIED.home),
+            SENSITIVITY.results_folder.sensitivity,
         log:
-            paths.log(VARIED.home, "sensitivity"),
+            SENSITIVITY.results_folder.log("sensitivity"),
         params:
-            table=next(iter(VARIED.tables)),
-            reference=paths.reference(VARIED.scale),
+            table=next(iter(SENSITIVITY.tables)),
+            reference=paths.reference(SENSITIVITY.scale),
             published=paths.PUBLISHED,
         message:
-            "compare assumed facts that were varied"
+            "compare varied settings with the paper"
         shell:
             "filter-sparsity sensitivity --plan {input.plan:q} --table {params.table} --reference {params.reference:q}"
             " --published {params.published:q} --out {output:q} > {log:q} 2>&1"

@@ -3,17 +3,17 @@
 
 rule aggregate:
     input:
-        lambda w: selected(w.table, "record.json"),
+        lambda w: jobs.shown_run_files(PLAN, jobs.RECORD, w.table),
         paths.PUBLISHED.glob("*.csv"),
-        plan=paths.plan(SCALE),
+        plan=OUT.plan,
         tolerances=paths.TOLERANCES,
     output:
-        on_page(paths.table(SCALE, "{table}", "csv"), "Tables", table="{table}", form="all digits (CSV)"),
+        on_page(OUT.table("{table}", "csv"), "Tables", table="{table}", **captions.LABELS["table csv"]),
     log:
-        paths.log(SCALE, "aggregate-{table}"),
+        OUT.log("aggregate-{table}"),
     localrule: True
     params:
-        runs=paths.runs(SCALE),
+        runs=OUT.runs,
         published=paths.PUBLISHED,
     message:
         "aggregate {wildcards.table}"
@@ -24,13 +24,13 @@ rule aggregate:
 
 rule typeset_table:
     input:
-        plan=paths.plan(SCALE),
-        values=paths.table(SCALE, "{table}", "csv"),
+        plan=OUT.plan,
+        values=OUT.table("{table}", "csv"),
         template="report/table.tex.j2",
     output:
-        paths.table(SCALE, "{table}", "tex"),
+        OUT.table("{table}", "tex"),
     log:
-        paths.log(SCALE, "typeset-{table}"),
+        OUT.log("typeset-{table}"),
     localrule: True
     message:
         "typeset {wildcards.table}"
@@ -41,13 +41,13 @@ rule typeset_table:
 
 rule compile_table:
     input:
-        tex=paths.table(SCALE, "{table}", "tex"),
+        tex=OUT.table("{table}", "tex"),
         inside="report/single.tex",
         style="report/supplement.sty",
     output:
-        on_page(paths.table(SCALE, "{table}", "pdf"), "Tables", table="{table}", form="PDF"),
+        on_page(OUT.table("{table}", "pdf"), "Tables", table="{table}", **captions.LABELS["table pdf"]),
     log:
-        paths.log(SCALE, "compile-{table}"),
+        OUT.log("compile-{table}"),
     localrule: True
     message:
         "compile {wildcards.table}"
@@ -61,12 +61,12 @@ for name in PLAN.tables:
         name:
             name
         input:
-            [paths.table(SCALE, name, ending) for ending in ("csv", "tex", "pdf")],
-            behind([name]),
+            jobs.table_files(PLAN, ["csv", "tex", "pdf"], [name]),
+            jobs.final_files(PLAN, [name]),
 
 
 rule tables:
-    "Every table; each can be named alone."
+    "Every table."
     input:
-        behind(PLAN.tables),
-        shown=[paths.table(SCALE, name, ending) for name in PLAN.tables for ending in ("csv", "tex")],
+        jobs.final_files(PLAN, PLAN.tables),
+        shown=jobs.table_files(PLAN, ["csv", "tex"]),

@@ -1,29 +1,26 @@
-# Training per spec and seed. At scales where starting up costs as much as training, one job has all seeds.
-# Snapshots are no output: Snakemake would delete them when a job fails, and they are what it goes on from.
+# Training: from a spec and a seed to a run. With `pack_seeds` one job trains all seeds of a spec.
+# Snapshots are no output: Snakemake would delete them when a job fails, and the next job resumes from them.
 
-import time
-
-STOP_AT = (
-    int(time.time() + 60 * config["time_limit_minutes"]) if config["time_limit_minutes"] else 0
-)  # seconds since 1970; 0: never
+PRIORITIES = jobs.training_priorities(PLAN)
+STOP_AT = jobs.stop_time(config["time_limit_minutes"], time.time())
 
 
 rule train:
     input:
-        data=data_of,
+        data=training_data,
     output:
-        of_run(paths.TRAINED),
+        jobs.job_files(PLAN, paths.TRAINED),
         measured() if config["pack_seeds"] else [],
     log:
-        of_run(["train.log"]),
-    priority: turn
+        jobs.job_files(PLAN, ["train.log"]),
+    priority: lambda w: PRIORITIES[w.spec, w.get("seed")]
     resources:
         gpu=int(config["device"] != "cpu"),
-        stop_at=STOP_AT,  # not among the params, which would train again what another time limit trained
+        stop_at=STOP_AT,  # no param: another time limit would train everything again
     params:
-        spec=lambda w: SETTINGS[w.spec],
+        spec=lambda w: SPECS[w.spec],
         seeds=SEEDS,
-        runs=paths.runs(SCALE),
+        runs=OUT.runs,
         device=config["device"],
         precision=config["precision"],
         history_points=config["history_points"],

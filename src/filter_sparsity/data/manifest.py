@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import UserError
-from ..paths import of_data
+from ..paths import dataset_file
 
 
 @dataclass(frozen=True)
@@ -61,7 +61,7 @@ def listing(table: Path, root: Path, prepared: Path) -> Iterator[str]:
     yield f"original data: {root}{'' if root.is_dir() else ', which is not there'}"
     for name, line in read_datasets(table).items():
         found = line.found(root)
-        if of_data(prepared, name).exists():
+        if dataset_file(prepared, name).exists():
             state = "prepared"
         elif line.access == "ships":
             state = "ships in a package"

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 from ..errors import UserError
 from ..files import write_bytes, write_text
-from ..paths import of_run, reference
+from ..paths import reference, run_folder
 
 if TYPE_CHECKING:
     import numpy as np
@@ -177,7 +177,7 @@ def restore(plan: Plan, reference: Path, runs: Path, simulations: Path) -> int:
                     f"{reference}: {spec_id} seed {seed} does not have the digest of the record that was stored: "
                     "the file was changed; get it again from the repository"
                 )
-            folder = of_run(runs, spec_id, seed)
+            folder = run_folder(runs, spec_id, seed)
             own = {name.split("/", 2)[2]: a for name, a in arrays.items() if name.startswith(f"{spec_id}/{seed}/")}
             if "universality" in drawn:
                 write_text(folder / "features.csv", _features(plan.specs[spec_id].network, own["universality"]))

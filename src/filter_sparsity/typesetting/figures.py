@@ -23,7 +23,7 @@ from matplotlib.ticker import EngFormatter, MaxNLocator
 from ..data.prepared import Index, Prepared, read
 from ..errors import UserError
 from ..files import atomic_write
-from ..paths import of_data, of_run
+from ..paths import dataset_file, run_folder
 from ..plan import Plan
 from ..records import record
 from ..spec import Spec
@@ -174,7 +174,7 @@ def _affine(plan: Plan, figure: dict[str, Any], runs: Path) -> Figure:
 
 def _pooled(spec: Spec, seeds: Sequence[int], runs: Path) -> dict[str, np.ndarray]:
     """Gammas and betas of all seeds side by side: `step` (points,), others (points, seeds * filters)."""
-    paths = [of_run(runs, spec.id, seed) / "affine.safetensors" for seed in seeds]
+    paths = [run_folder(runs, spec.id, seed) / "affine.safetensors" for seed in seeds]
     kept = [record.read_affine(path) for path in paths]
     for path, arrays in zip(paths, kept, strict=True):
         if not np.array_equal(arrays["step"], kept[0]["step"]):
@@ -232,7 +232,7 @@ def _universality(plan: Plan, figure: dict[str, Any], runs: Path) -> Figure:
 
 def _histograms(spec: Spec, seeds: Sequence[int], runs: Path, edges: np.ndarray) -> dict[str, np.ndarray]:
     """Of each layer, the share of features in each bin of universality (bins,): the mean over the seeds."""
-    paths = [of_run(runs, spec.id, seed) / "features.csv" for seed in seeds]
+    paths = [run_folder(runs, spec.id, seed) / "features.csv" for seed in seeds]
     features = pd.concat(record.read_features(path) for path in paths)  # each seed has as many features as another
     universality = features.groupby("layer")["universality"]
     return {str(layer): np.histogram(values, edges)[0] / len(values) for layer, values in universality}
@@ -340,7 +340,7 @@ TRIED = 20  # images of a class, until one is found in both datasets
 
 def _gallery(plan: Plan, figure: dict[str, Any], prepared: Path) -> Figure:
     """An image of each class: plain above, and the same render cluttered below."""
-    paths = [of_data(prepared, figure[kind]) for kind in ("plain", "cluttered")]
+    paths = [dataset_file(prepared, figure[kind]) for kind in ("plain", "cluttered")]
     plain, cluttered = (read(path) for path in paths)
     if isinstance(plain, Index) or isinstance(cluttered, Index) or plain.classes != cluttered.classes:
         raise UserError(f"{paths[0]} and {paths[1]} have other classes: prepare both again")

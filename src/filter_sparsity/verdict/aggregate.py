@@ -11,7 +11,7 @@ from typing import Any
 import pandas as pd
 
 from ..errors import UserError
-from ..paths import of_run
+from ..paths import run_folder
 from ..plan import Plan
 from ..planning.validation import read_yaml
 from ..records import record
@@ -27,7 +27,7 @@ COLUMNS = (*KEYS, "spec_id", *FAULTS, "n", "mean", "sd", "paper", *JUDGED)
 def read_records(plan: Plan, spec_ids: Iterable[str], runs: Path) -> list[dict[str, Any]]:
     """Records of all seeds of some specs. Raises UserError for a record that is missing or not to be trusted."""
     return [
-        record.read(of_run(runs, spec_id, seed) / "record.json", spec_id, seed)
+        record.read(run_folder(runs, spec_id, seed) / "record.json", spec_id, seed)
         for spec_id in spec_ids
         for seed in plan.seeds_of(spec_id)
     ]

@@ -11,7 +11,7 @@ from safetensors.numpy import load_file
 
 from filter_sparsity import paths
 from filter_sparsity.errors import UserError
-from filter_sparsity.paths import of_run
+from filter_sparsity.paths import run_folder
 from filter_sparsity.planning.build import build_plan
 from filter_sparsity.records import archive
 from helpers.measured_run import make_run
@@ -52,14 +52,15 @@ def test_records_and_features_come_back_byte_by_byte(plan, kept, again, tmp_path
         assert json.loads(back.read_text()) == json.loads(path.read_text())
     for spec_id in plan.selected("figure2"):
         for name in ("features.csv",):
-            one, two = (of_run(tmp_path / runs, spec_id, 0) / name for runs in ("runs", "back"))
+            one, two = (run_folder(tmp_path / runs, spec_id, 0) / name for runs in ("runs", "back"))
             assert one.read_bytes() == two.read_bytes()
 
 
 def test_histories_come_back_in_half_precision(plan, kept, again, tmp_path):
     archive.restore(again, kept, tmp_path / "back", tmp_path / "none")
     for spec_id in plan.selected("figure1"):
-        one, two = (load_file(of_run(tmp_path / runs, spec_id, 1) / "affine.safetensors") for runs in ("runs", "back"))
+        folders = [run_folder(tmp_path / runs, spec_id, 1) for runs in ("runs", "back")]
+        one, two = (load_file(folder / "affine.safetensors") for folder in folders)
         assert {*two} == {"step", "gamma_C5", "gamma_C6", "beta_C5", "beta_C6"}
         for key, values in two.items():
             np.testing.assert_allclose(values, one[key], rtol=2**-11)
@@ -69,7 +70,7 @@ def test_the_plan_has_the_stored_runs_and_no_others(plan, again):
     stand = {spec_id: again.seeds_of(spec_id) for spec_id in plan.specs}
     assert {i for i, seeds in stand.items() if seeds} == {*plan.selected("figure1"), *plan.selected("figure2")}
     assert stand[plan.selected("figure1")[0]] == [0, 1]
-    assert again.home == "reduced-stored"
+    assert again.results_folder.name == "reduced-stored"
     assert "figure1" in again.drawn
 
 

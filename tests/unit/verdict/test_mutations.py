@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from filter_sparsity.measuring import extract, sparsity
-from filter_sparsity.paths import of_run
+from filter_sparsity.paths import run_folder
 from filter_sparsity.plan import Plan
 from filter_sparsity.records import archive
 from filter_sparsity.spec import Network
@@ -40,7 +40,7 @@ def campaign(plan, digits, runs):
     """Train and measure a plan's runs."""
     for spec in plan.specs.values():
         for seed in SEEDS:
-            folder = of_run(runs, spec.id, seed)
+            folder = run_folder(runs, spec.id, seed)
             run.train_run(spec, seed, digits, folder, folder / "snapshots", run.Settings(CPU, 2)).clear()
             extract.extract_run(spec, seed, digits, folder, CPU)
     return runs

@@ -13,7 +13,7 @@ import yaml
 
 from filter_sparsity import paths
 from filter_sparsity.errors import UserError
-from filter_sparsity.paths import of_run
+from filter_sparsity.paths import run_folder
 from filter_sparsity.planning.build import build_plan
 from filter_sparsity.planning.validation import read_yaml
 from filter_sparsity.records import archive
@@ -47,7 +47,7 @@ def runs(tmp_path):
     values = {"a": [measured(0.10, 0.5), measured(0.12, 0.7)], "b": [measured(0.2, 0.4), measured(0.2, 0.4)]}
     for spec_id, seeds in values.items():
         for seed, own in enumerate(seeds):
-            folder = of_run(tmp_path / "runs", spec_id, seed)
+            folder = run_folder(tmp_path / "runs", spec_id, seed)
             folder.mkdir(parents=True)
             record = {"spec_id": spec_id, "seed": seed, "measured": own, "provenance": ORIGIN}
             (folder / "record.json").write_text(sealed(record))
@@ -125,7 +125,7 @@ def test_what_each_cell_hides_all_of_them_show(tmp_path):
     lines = [(f"spec{i}", k, v) for i in range(9) for k, v in enumerate([0.5 - 0.1 / 2**0.5, 0.5 + 0.1 / 2**0.5])]
     names = [f"spec{i}" for i in range(9)]
     for spec_id, seed, value in lines:
-        folder = of_run(tmp_path / "runs", spec_id, seed)
+        folder = run_folder(tmp_path / "runs", spec_id, seed)
         folder.mkdir(parents=True)
         record = {"spec_id": spec_id, "seed": seed, "measured": measured(0.1, value - 0.2), "provenance": ORIGIN}
         (folder / "record.json").write_text(sealed(record))

@@ -9,7 +9,7 @@ import pandas as pd
 import pytest
 
 from filter_sparsity import paths
-from filter_sparsity.paths import of_run
+from filter_sparsity.paths import run_folder
 from filter_sparsity.records.record import read, sealed, tidy
 from filter_sparsity.typesetting.tables import read_values, table
 from filter_sparsity.verdict import claims, soundness
@@ -79,7 +79,7 @@ def marred(campaign, tmp_path):
     shutil.copytree(runs, tmp_path / "runs")
 
     def change(spec_id, **measured):
-        path = of_run(tmp_path / "runs", spec_id, 1) / "record.json"
+        path = run_folder(tmp_path / "runs", spec_id, 1) / "record.json"
         record = read(path, spec_id, 1)
         path.write_text(sealed({**record, "measured": record["measured"] | measured}))
 
