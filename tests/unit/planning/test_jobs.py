@@ -62,7 +62,7 @@ def test_what_the_campaign_lists_is_trained_first(plan):
 
 
 def test_nothing_listed_leaves_the_order_of_the_plan(paper_settings):
-    plan = build_plan({key: value for key, value in paper_settings.items() if key != "campaign"})
+    plan = build_plan({key: value for key, value in paper_settings.items() if key != "train_first"})
     assert jobs.training_order(plan) == [*plan.specs]
 
 
@@ -106,9 +106,9 @@ def test_claims_need_only_the_simulations_that_are_drawn(plan):
 
 
 def test_a_composed_dataset_needs_its_renders(paper_settings):
-    stand_ins = {"objectnet3d_plain": "shapes_plain", "objectnet3d_cluttered": "shapes_cluttered"}
+    substitutes = {"objectnet3d_plain": "shapes_plain", "objectnet3d_cluttered": "shapes_cluttered"}
     mirrors = {"cifar10": "http://localhost/x"}
-    plan = build_plan(paper_settings | {"stand_ins": stand_ins, "mirrors": mirrors})
+    plan = build_plan(paper_settings | {"substitutes": substitutes, "mirrors": mirrors})
     assert jobs.prepare_inputs("cifar10") == []
     assert jobs.prepare_inputs("shapes_plain") == [paths.rendered("shapes")]
     digest = plan.datasets["cifar10"]["digest"]

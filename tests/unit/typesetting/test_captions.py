@@ -10,7 +10,7 @@ def test_published_data_say_only_the_scale(paper_plan):
 
 
 def test_other_data_and_sizes_are_said_not_to_be_comparable(paper_settings):
-    plan = build_plan(paper_settings | {"stand_ins": {"cifar10": "digits"}, "width": 0.5, "steps": 100})
+    plan = build_plan(paper_settings | {"substitutes": {"cifar10": "digits"}, "width": 0.5, "steps": 100})
     assert captions.describe_data(plan, ["digits"]) == (
         "Scale paper: digits for cifar10. Width 0.5, 100 iterations: not comparable with the paper's numbers."
     )
