@@ -7,7 +7,9 @@ when the process ends, however it ends, and jobs do not inherit it.
 
 from __future__ import annotations
 
+import contextlib
 import fcntl
+import io
 import os
 import platform
 import shutil
@@ -18,20 +20,36 @@ from typing import IO
 from ..errors import UserError
 
 FOLDER = Path(".snakemake")
-LOOKS = ("--dry-run", "--dryrun", "--lint", "--list", "--list-rules", "--list-target-rules", "--list-changes",
-         "--list-untracked", "--dag", "--rulegraph", "--filegraph", "--d3dag", "--summary", "--detailed-summary",
-         "-n", "-l", "-S", "-D", "--nolock")  # fmt: skip
+# Options, as Snakemake's parser names them, of calls that write nothing to the folder, and of calls that write even
+# with --dry-run.
+LOOKS = ("dryrun", "nolock", "lint", "list_rules", "list_target_rules", "print_compilation", "dag", "rulegraph",
+         "filegraph", "d3dag", "summary", "detailed_summary", "list_changes", "list_input_changes",
+         "list_params_changes", "list_untracked", "list_conda_envs")  # fmt: skip
+WRITES = ("unlock", "cleanup_metadata", "cleanup_shadow", "containerize")
 
 _held: list[IO[str]] = []  # a file that nothing refers to is closed, and its lock is gone
 
 
-def take(arguments: Sequence[str], folder: Path = FOLDER) -> bool:
-    """Keep other calls from working in this folder as long as this process lives; calls that only look need no turn.
+def only_looks(arguments: Sequence[str]) -> bool:
+    """Whether a call of Snakemake, its name first, writes nothing. Its own parser tells: `-np` is `--dry-run -p`."""
+    from snakemake.cli import get_argument_parser
 
-    Deletes the locks of a Snakemake that was killed, and gives whether there were any. Raises UserError if another
-    call is at work.
+    try:
+        with contextlib.redirect_stderr(io.StringIO()):  # where argparse prints what it refuses
+            options = get_argument_parser().parse_args([*arguments[1:]])
+    except (Exception, SystemExit):  # the call did not come from Snakemake's command line
+        return False
+    asked = {name for name in (*LOOKS, *WRITES) if getattr(options, name, None)}
+    return bool(asked) and asked.isdisjoint(WRITES)
+
+
+def take(arguments: Sequence[str], folder: Path = FOLDER) -> bool:
+    """Keep other calls from writing in this folder as long as this process lives; calls that only look take no lock.
+
+    Deletes the locks of a Snakemake that was killed; returns whether there were any. Raises UserError if another call
+    is at work.
     """
-    if any(argument.split("=")[0] in LOOKS for argument in arguments):
+    if only_looks(arguments):
         return False
     try:
         folder.mkdir(exist_ok=True)

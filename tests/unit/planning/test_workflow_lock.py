@@ -72,11 +72,34 @@ def test_the_jobs_of_a_dead_call_hold_nothing(folder, holder):
     assert workflow_lock._held
 
 
-@pytest.mark.parametrize("argument", ["-n", "--dry-run", "--lint", "--summary", "--nolock"])
-def test_a_call_that_only_looks_needs_no_turn(folder, holder, argument):
-    holder()
-    assert workflow_lock.take(["snakemake", "report", argument], folder) is False
+LOOKING = ["-n", "-np", "-nq", "-pn", "-kn", "-nj2", "--dry-run", "--dryrun", "--lint", "--summary", "-S", "-D", "-l"]
+LOOKING += ["--list", "--list-rules", "--list-target-rules", "--dag", "--rulegraph", "--list-untracked", "--nolock"]
+LOOKING += ["--list-changes code", "--config n=1 -n", "--configfile config/n.yaml --detailed-summary", "-n -- all"]
+WRITING = ["", "report", "--cores 2", "-c2", "-j2", "-k", "-kp", "--unlock", "-n --unlock", "--touch", "--config n=1"]
+WRITING += ["-- -n", "page --report page.html --report-after-run", "--no-such-option -n", "--forcerun train"]
+WRITING += ["--cleanup-metadata results/a", "--delete-all-output", "--printshellcmds"]
+
+
+@pytest.mark.parametrize("arguments", LOOKING)
+def test_a_call_that_only_looks_is_known(arguments):
+    assert workflow_lock.only_looks(["snakemake", *arguments.split()])
+
+
+@pytest.mark.parametrize("arguments", WRITING)
+def test_any_other_call_writes(arguments):
+    assert not workflow_lock.only_looks(["snakemake", *arguments.split()])
+
+
+def test_a_call_that_only_looks_takes_no_lock_and_drops_none(folder, holder):
+    first, _ = holder()
+    leave_locks(folder)
+    for arguments in (["-np"], ["report", "--dry-run"]):
+        assert workflow_lock.take(["snakemake", *arguments], folder) is False
+    first.kill()
+    first.wait()
+    assert workflow_lock.take(["snakemake", "-np"], folder) is False
     assert not workflow_lock._held
+    assert (folder / "locks/0.output.lock").exists()
 
 
 def test_the_locks_of_another_machine_stay(folder):
