@@ -26,6 +26,7 @@ class Images:
         self.labels = torch.from_numpy(data.labels[split]).to(device)
         self.mean, self.deviation = (torch.tensor(v, device=device)[:, None, None] for v in (data.mean, data.deviation))
         self.flip = flip
+        self.chosen = torch.empty(0, dtype=torch.int64, device=device)  # numbers of the batch's images
 
     def __len__(self) -> int:
         return len(self.labels)
@@ -37,7 +38,8 @@ class Images:
         whole = order[: len(self) // batch * batch]
         numbers = (whole + flips[whole] * len(self)).view(-1, batch)  # image i flipped is number i + N
         self.order = numbers.to(self.labels.device)
-        self.chosen = torch.empty_like(self.order[0])
+        if len(self.chosen) != batch:  # else it stays where it is: a captured graph reads it there in every epoch
+            self.chosen = torch.empty_like(self.order[0])
 
     def load(self, i: int) -> None:
         """Make batch i of the epoch the one that `batch` gives."""

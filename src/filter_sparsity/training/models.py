@@ -109,10 +109,11 @@ class ConvNet(nn.Module):
 
     def forward(self, x: Tensor, seen: list[Tensor] | None = None) -> Tensor:
         """Logits. `seen` gets every layer's activations after its pooling, C1 first, then the hidden layers'."""
-        for _, x in self.layer_outputs(x):
+        passed = x
+        for _, passed in self.layer_outputs(x):
             if seen is not None:
-                seen.append(x)
-        return self.classify(x, seen)
+                seen.append(passed)
+        return self.classify(passed, seen)
 
 
 def build(spec: Spec, channels: int, side: int, classes: int) -> ConvNet:

@@ -33,6 +33,13 @@ class Stream:
         self.files = _Files(data.root, data.files[split], data.labels[split], data.side, flip)
         self.mean, self.deviation = (torch.tensor(v, device=device)[:, None, None] for v in (data.mean, data.deviation))
         self.device, self.workers = device, cores() if workers is None else workers
+        self._allocate(0)
+
+    def _allocate(self, batch: int) -> None:
+        """Memory for the batch that `load` brings."""
+        shape = (batch, 3, self.files.side, self.files.side)
+        self.pixels = torch.empty(shape, dtype=torch.uint8, device=self.device)
+        self.labels = torch.empty(batch, dtype=torch.int64, device=self.device)
 
     def __len__(self) -> int:
         return len(self.files.labels)
@@ -44,9 +51,8 @@ class Stream:
         whole = len(self) // batch * batch
         items = list(zip(order[:whole].tolist(), seeds[:whole].tolist(), strict=True))
         self.coming = self._load(items[first * batch :], batch)
-        shape = (batch, 3, self.files.side, self.files.side)
-        self.pixels = torch.empty(shape, dtype=torch.uint8, device=self.device)
-        self.labels = torch.empty(batch, dtype=torch.int64, device=self.device)
+        if len(self.labels) != batch:  # else they stay where they are: a captured graph reads them in every epoch
+            self._allocate(batch)
 
     def load(self, i: int) -> None:
         """Bring the next batch to the device; they come in the order of their numbers."""

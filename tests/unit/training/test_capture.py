@@ -1,0 +1,138 @@
+"""What a captured CUDA graph needs of a step, tried on a CPU: a replay reads the same memory and the same numbers.
+
+A graph keeps the address of every tensor that a step reads and did not make, and the value of every number that Python
+gave an operation. Both must stay as they are from one epoch to the next, or a replay computes something else.
+"""
+
+from __future__ import annotations
+
+import sys
+from dataclasses import replace
+
+import pytest
+import torch
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_leaves
+
+from filter_sparsity.data import prepared
+from filter_sparsity.training import loop, optim
+from filter_sparsity.training.loop import Training
+from helpers.imagenet_archives import archives
+
+CPU = torch.device("cpu")
+OPTIMIZERS: dict[str, dict] = {
+    "sgd": {"algorithm": "SGD", "hyperparameters": {"momentum": 0.9}},
+    "adam": {"algorithm": "Adam", "hyperparameters": {"betas": [0.9, 0.99]}},
+    "amsgrad": {"algorithm": "Adam", "hyperparameters": {"betas": [0.9, 0.99], "amsgrad": True}},
+    "adagrad": {"algorithm": "Adagrad", "hyperparameters": {}},
+    "adadelta": {"algorithm": "Adadelta", "hyperparameters": {}},
+    "rmsprop": {"algorithm": "RMSprop", "hyperparameters": {}},
+    "adamax": {"algorithm": "Adamax", "hyperparameters": {}},
+}
+CAPTURABLE = ("adam", "adadelta", "adamax", "rmsprop")  # torch's modules that ask where a count may lie
+
+
+def address(tensor):
+    return tensor.untyped_storage().data_ptr()
+
+
+class Reading(TorchDispatchMode):
+    """Records the operations of a block, with their numbers, and the storages that they read and did not make.
+
+    The tensors read are kept alive, so that no later one gets the address of one that is gone.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.made: set[int] = set()
+        self.read: set[int] = set()
+        self.alive: list[torch.Tensor] = []
+        self.operations: list[tuple] = []
+
+    def __torch_dispatch__(self, operation, types, args=(), kwargs=None):
+        given = tree_leaves((args, kwargs or {}))
+        if operation is torch.ops.aten.lift_fresh.default:  # of `torch.tensor(1.0)`, made out of this class's sight
+            self.made.add(address(given[0]))
+        for tensor in given:
+            if isinstance(tensor, torch.Tensor) and address(tensor) not in self.made | self.read:
+                self.read.add(address(tensor))
+                self.alive.append(tensor)
+        numbers = tuple(value for value in given if isinstance(value, int | float))
+        result = operation(*args, **(kwargs or {}))
+        for tensor in tree_leaves(result):
+            if isinstance(tensor, torch.Tensor) and address(tensor) not in self.read:
+                self.made.add(address(tensor))
+        self.operations.append((str(operation), numbers))
+        return result
+
+
+@pytest.fixture
+def as_on_a_gpu(monkeypatch):
+    """The optimizers' code for a GPU, on a CPU: counts in tensors, all parameters at once."""
+    own = optim.make_optimizer
+
+    def make(algorithm, groups, l2, device="cpu", **arguments):
+        several = {} if algorithm in ("SGD", "Adam") else {"foreach": True}
+        return own(algorithm, groups, l2, "cuda", **several, **arguments)
+
+    monkeypatch.setattr(optim, "make_optimizer", make)
+    for name in CAPTURABLE:
+        module = sys.modules[f"torch.optim.{name}"]  # `torch.optim` deletes the names of its modules
+        monkeypatch.setattr(module, "_get_capturable_supported_devices", lambda **_: ["cpu"])
+
+
+@pytest.fixture(scope="module")
+def streamed(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("imagenet")
+    with pytest.MonkeyPatch.context() as patch:
+        archives(folder / "original", patch)
+        prepared.prepare("imagenet", folder / "original", folder / "prepared")
+    return replace(prepared.read(folder / "prepared"), side=8)  # 12 images to train on
+
+
+@pytest.fixture(params=["images", "stream"])
+def data(request, make_data, streamed):
+    return make_data(train=12) if request.param == "images" else streamed
+
+
+def steps(training, monkeypatch):
+    """Train, and give what every step after the warm-up read and did, with its phase and its epoch."""
+    found = []
+    compute = training.one_step.compute
+    monkeypatch.setattr(loop, "evaluate", lambda model, data: (0.0, 0.0))
+
+    def recorded():
+        with Reading() as reading:
+            loss = compute()
+        found.append((training.phase, training.step // training.per_epoch, reading))
+        return loss
+
+    monkeypatch.setattr(training.one_step, "compute", recorded)
+    training.run()
+    return found[loop.WARM_UP :]
+
+
+@pytest.mark.parametrize("regularizer", ["l2", "wd"])
+@pytest.mark.parametrize("name", OPTIMIZERS)
+@pytest.mark.parametrize("resumed", [False, True])
+def test_a_step_reads_the_same_memory_and_numbers_in_every_epoch(
+    make_spec, data, monkeypatch, as_on_a_gpu, name, regularizer, resumed
+):
+    settings = {**OPTIMIZERS[name], "regularizer": regularizer}
+    spec = make_spec(optimizer=name, strength=1e-2, batch_size=6, phase_steps=(9, 6), **settings)
+    training = Training(spec, 0, data, CPU, history_points=2)
+    training.images.workers = training.tests.workers = 0  # which only a stream has
+    if resumed:
+        training.run_epoch(lambda: None)
+        state = training.state()
+        training = Training(spec, 0, data, CPU, history_points=2)
+        training.restore(*state)
+        training.images.workers = training.tests.workers = 0
+    found = steps(training, monkeypatch)
+    for phase in (0, 1):
+        own = [(epoch, reading) for which, epoch, reading in found if which == phase]
+        assert len({epoch for epoch, _ in own}) >= 3
+        (_, first), *others = own
+        for _, reading in others:
+            assert reading.read == first.read
+            assert reading.operations == first.operations
