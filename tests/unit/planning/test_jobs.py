@@ -20,7 +20,7 @@ def plan(paper_settings):
 @pytest.fixture(scope="module")
 def packed(paper_settings):
     """One job trains all seeds of a spec; Tiny-ImageNet, with seeds of its own, is away."""
-    plan = build_plan(paper_settings | {"by_hand": []})
+    plan = build_plan(paper_settings | {"manual_datasets": []})
     plan.settings["pack_seeds"] = True
     return plan
 
