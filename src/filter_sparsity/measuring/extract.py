@@ -11,11 +11,10 @@ import numpy as np
 import torch
 from safetensors import SafetensorError, safe_open
 
-from .. import provenance
+from .. import metrics, provenance
 from ..data.prepared import Index, Prepared
 from ..errors import UserError
 from ..files import write_text
-from ..metrics import UNIVERSALITY_THRESHOLD
 from ..records.record import as_csv, files_digest, read_lines, read_provenance, sealed
 from ..spec import Spec
 from ..training.loaders import Images, opened
@@ -52,7 +51,7 @@ def responses(model: ConvNet, data: Images | Stream) -> tuple[list[np.ndarray], 
         highest[i] = torch.maximum(highest[i], high)
         largest[i] = torch.maximum(largest[i], torch.maximum(high, -low))
     for i, x in activations(model, data):
-        active[i] = active[i] + (x.amax((2, 3)) > UNIVERSALITY_THRESHOLD * highest[i]).sum(0)
+        active[i] = active[i] + (x.amax((2, 3)) > metrics.UNIVERSALITY_THRESHOLD * highest[i]).sum(0)
     return [a.double().cpu().numpy() / len(data) for a in active], [v.cpu().numpy() for v in largest]
 
 

@@ -9,17 +9,17 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from ..metrics import ACTIVATION_THRESHOLD, GAMMA_THRESHOLD, UNIVERSALITY_THRESHOLD
+from .. import metrics
 
 
 def dead_by_gamma(gamma: np.ndarray) -> np.ndarray:
     """Which features (filters,) have |gamma| < 1e-3."""
-    return np.abs(gamma) < GAMMA_THRESHOLD
+    return np.abs(gamma) < metrics.GAMMA_THRESHOLD
 
 
 def dead_by_activation(largest: np.ndarray) -> np.ndarray:
     """Which features (filters,) never respond: largest |activation| over the whole training set below 1e-12."""
-    return largest < ACTIVATION_THRESHOLD
+    return largest < metrics.ACTIVATION_THRESHOLD
 
 
 def universality(spatial_max: np.ndarray) -> np.ndarray:
@@ -28,7 +28,7 @@ def universality(spatial_max: np.ndarray) -> np.ndarray:
     An image activates a feature if its spatial maximum, divided by the feature's maximum over all images, exceeds 1e-3.
     A feature whose maximum is not positive is activated by none. Selectivity is 1 - universality. (Section 2)
     """
-    return (spatial_max > UNIVERSALITY_THRESHOLD * spatial_max.max(axis=0)).mean(axis=0)
+    return (spatial_max > metrics.UNIVERSALITY_THRESHOLD * spatial_max.max(axis=0)).mean(axis=0)
 
 
 def mean_of_living(values: np.ndarray, dead: np.ndarray) -> float | None:

@@ -309,7 +309,7 @@ NO_EXPERIMENTS = [
     ("metrics: [train_loss", "metrics: [loss", ["tables.table1.metrics[0]", "'loss'", "train_loss, test_loss"]),
     ("kind: affine", "kind: afine", ["figures.figure1", "'afine'", "affine, universality, gallery, simulation"]),
     ("\nfigures:\n", "\nfigures:\n  figure0:\n", ["figures.figure0", "None", "affine, universality"]),
-    ("pool: {value: maximum, source: assumed}", "pool: {value: least, source: assumed}", ["pool", "maximum, average"]),
+    ("pool: {value: average,", "pool: {value: least,", ["pool", "maximum, average"]),
     ("plain: objectnet3d_plain", "plain: nowhere", ["figures.figure4.plain", "'nowhere'", "cifar10, cifar100"]),
     ("azimuth: &azimuth {value: [-180, 180]", "azimuth: &azimuth {value: [-180]", ["azimuth", "[-180] is too short"]),
     ("side: {value: 64,", "side: {value: 63,", ["renders.objectnet3d", "of side 63", "objectnet3d_plain"]),

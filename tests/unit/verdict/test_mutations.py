@@ -9,6 +9,7 @@ from __future__ import annotations
 import pytest
 import torch
 
+from filter_sparsity import metrics
 from filter_sparsity.measuring import extract, sparsity
 from filter_sparsity.paths import run_folder
 from filter_sparsity.plan import Plan
@@ -82,13 +83,13 @@ def with_optimizer(patch, **changes):
 
 
 MUTATIONS = {  # what is changed; how; the spec that is trained, and a metric of it that must tell
-    "threshold of gamma": (lambda p: p.setattr(sparsity, "GAMMA_THRESHOLD", 0.3), "adam", "sparsity_by_gamma"),
+    "threshold of gamma": (lambda p: p.setattr(metrics, "GAMMA_THRESHOLD", 0.3), "adam", "sparsity_by_gamma"),
     "threshold of activation": (
-        lambda p: p.setattr(sparsity, "ACTIVATION_THRESHOLD", 1.0),
+        lambda p: p.setattr(metrics, "ACTIVATION_THRESHOLD", 1.0),
         "still",
         "sparsity_by_activation",
     ),
-    "threshold of universality": (lambda p: p.setattr(sparsity, "UNIVERSALITY_THRESHOLD", 0.5), "sgd", "universality"),
+    "threshold of universality": (lambda p: p.setattr(metrics, "UNIVERSALITY_THRESHOLD", 0.5), "sgd", "universality"),
     "sign of gamma": (
         lambda p: p.setattr(sparsity, "share_positive", lambda values, dead: float((values < 0).mean())),
         "adam",
