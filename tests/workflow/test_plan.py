@@ -32,7 +32,7 @@ def test_stored_records_train_nothing(project):
     planned = jobs(project.snakemake("-n", "report", "--configfile", "config/stored.yaml"))
     assert not {"train", "extract", "prepare", "simulate"} & {*planned}
     assert planned["aggregate"] == 8
-    assert planned["judge"] == planned["overview"] == 1
+    assert planned["judge"] == planned["plot_overview"] == 1
 
 
 def test_a_configuration_stands_above_the_one_that_it_extends(project):
