@@ -51,7 +51,7 @@ check: setup
 	$(BIN)/snakemake --cores $(CORES) check
 
 docs: setup
-	$(BIN)/filter-sparsity keys --out docs/reference.md
+	$(BIN)/filter-sparsity reference --out docs/reference.md
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict
 
 bench: setup

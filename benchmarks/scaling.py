@@ -117,8 +117,8 @@ def measure(runs: int) -> dict[str, object]:
             [*VERB, "aggregate", *given, "--table", table, *fixed, "--out", str(csv)] for table, csv in tables.items()
         ]
         typesetting = [
-            [*VERB, "typeset", *given[:2], "--table", table, "--values", str(csv), "--template", "report/table.tex.j2",
-             "--out", str(csv.with_suffix(".tex"))]
+            [*VERB, "typeset-table", *given[:2], "--table", table, "--values", str(csv),
+             "--template", "report/table.tex.j2", "--out", str(csv.with_suffix(".tex"))]
             for table, csv in tables.items()
         ]  # fmt: skip
         planning = [*PYTHON, "-m", "snakemake", "-n", "--cores", "2", "tables", "--configfile", OVERLAY]

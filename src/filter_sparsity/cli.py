@@ -115,11 +115,11 @@ def aggregate(args: argparse.Namespace) -> None:
     _write_csv(args.out, aggregate(plan, args.table, args.runs, args.published, args.tolerances))
 
 
-def typeset(args: argparse.Namespace) -> None:
-    from .typesetting.tables import read_values, table
+def typeset_table(args: argparse.Namespace) -> None:
+    from .typesetting.tables import read_values, typeset_table
 
     plan = Plan.from_json(args.plan)
-    write_text(args.out, table(plan, args.table, read_values(args.values), args.template))
+    write_text(args.out, typeset_table(plan, args.table, read_values(args.values), args.template))
 
 
 def simulate(args: argparse.Namespace) -> None:
@@ -137,14 +137,14 @@ def plot(args: argparse.Namespace) -> None:
     plot(Plan.from_json(args.plan), args.figure, args.runs, args.simulation, args.out, args.data)
 
 
-def overview(args: argparse.Namespace) -> None:
-    from .typesetting.overview import overview
+def plot_overview(args: argparse.Namespace) -> None:
+    from .typesetting.overview import plot_overview
 
-    overview(Plan.from_json(args.plan), args.cells, args.out)
+    plot_overview(Plan.from_json(args.plan), args.cells, args.out)
 
 
-def report(args: argparse.Namespace) -> None:
-    from .typesetting.report import report, sensitivity, verdict
+def typeset_report(args: argparse.Namespace) -> None:
+    from .typesetting.report import sensitivity, typeset_report, verdict
 
     verdicts = []
     for out in map(ResultsFolder, args.verdict or []):
@@ -154,16 +154,16 @@ def report(args: argparse.Namespace) -> None:
     if args.sensitivity:
         out = ResultsFolder(args.sensitivity)
         assumed = sensitivity(Plan.from_json(out.plan), out.sensitivity)
-    write_text(args.out, report(Plan.from_json(args.plan), args.runs, args.template, verdicts, assumed))
+    write_text(args.out, typeset_report(Plan.from_json(args.plan), args.runs, args.template, verdicts, assumed))
 
 
-def sensitivity(args: argparse.Namespace) -> None:
-    from .verdict.sensitivity import compare
+def compare_sensitivity(args: argparse.Namespace) -> None:
+    from .verdict.sensitivity import compare_sensitivity
 
-    _write_csv(args.out, compare(Plan.from_json(args.plan), args.table, args.reference, args.published))
+    _write_csv(args.out, compare_sensitivity(Plan.from_json(args.plan), args.table, args.reference, args.published))
 
 
-def layers(args: argparse.Namespace) -> None:
+def plot_layers(args: argparse.Namespace) -> None:
     from .typesetting.figures import plot_layers
 
     plot_layers(args.cells, args.out)
@@ -205,9 +205,9 @@ def compare(args: argparse.Namespace) -> None:
 
 
 def check(args: argparse.Namespace) -> None:
-    from .verdict.regression import judge
+    from .verdict.regression import check
 
-    text, good = judge(args.comparison)
+    text, good = check(args.comparison)
     print(text)
     if not good:
         raise UserError(f"the scale's records are not what they were: every cell is in {args.comparison}")
@@ -226,11 +226,11 @@ def restore(args: argparse.Namespace) -> None:
     print(f"{restore(Plan.from_json(args.plan), args.reference, args.runs, args.simulations)} runs restored")
 
 
-def survey(args: argparse.Namespace) -> None:
-    from .records.audit import STATES, survey, table
+def audit(args: argparse.Namespace) -> None:
+    from .records.audit import STATES, audit, table
 
     plan = Plan.from_json(args.plan) if args.plan else None
-    runs, conflicts = survey(args.runs, plan)
+    runs, conflicts = audit(args.runs, plan)
     print("\n".join(table(runs, plan)))
     counts = [f"{sum(run.state == state for run in runs):,} {state}" for state in STATES]
     print(f"{len(runs):,} runs: {', '.join(counts)}")
@@ -240,7 +240,7 @@ def survey(args: argparse.Namespace) -> None:
         raise UserError(f"{len(conflicts)} conflicts: mend them before these runs are used together")
 
 
-def keys(args: argparse.Namespace) -> None:
+def reference(args: argparse.Namespace) -> None:
     from .planning.reference import page
 
     write_text(args.out, page())
@@ -275,7 +275,7 @@ def parser() -> argparse.ArgumentParser:
     verbs = top.add_subparsers(required=True, metavar="VERB")
 
     def verb(function: Callable[[argparse.Namespace], None], help: str) -> argparse.ArgumentParser:
-        added = verbs.add_parser(function.__name__, help=help, description=help)
+        added = verbs.add_parser(function.__name__.replace("_", "-"), help=help, description=help)
         added.set_defaults(run=function)
         return added
 
@@ -334,7 +334,7 @@ def parser() -> argparse.ArgumentParser:
     needs(p, "--published", help="folder of the paper's tables")
     needs(p, "--tolerances", "--out")
 
-    p = verb(typeset, "Typeset a table as LaTeX.")
+    p = verb(typeset_table, "Typeset a table as LaTeX.")
     needs(p, "--plan", "--table", "--values", "--template", "--out")
 
     p = verb(simulate, "Run the simulation that a figure draws.")
@@ -346,20 +346,20 @@ def parser() -> argparse.ArgumentParser:
     p.add_argument("--data", type=Path, help="folder of the prepared datasets")
     needs(p, "--out", nargs="+", help="files; their endings say the formats")
 
-    p = verb(overview, "Draw all the paper's numbers beside ours in one picture.")
+    p = verb(plot_overview, "Draw all the paper's numbers beside ours in one picture.")
     needs(p, "--plan", "--cells")
     needs(p, "--out", nargs="+", help="files; their endings say the formats")
 
-    p = verb(report, "Typeset the report around its tables and figures as LaTeX.")
+    p = verb(typeset_report, "Typeset the report around its tables and figures as LaTeX.")
     needs(p, "--plan", "--runs", "--template")
     p.add_argument("--verdict", type=Path, action="append", help="results of a scale whose verdict is shown, in order")
     p.add_argument("--sensitivity", type=Path, help="results of the stored runs that vary assumed facts")
     needs(p, "--out")
 
-    p = verb(sensitivity, "Say of assumed facts that were varied how near each comes to the paper's sparsities.")
+    p = verb(compare_sensitivity, "Compare each setting of the sensitivity analysis with the paper's sparsities.")
     needs(p, "--plan", "--table", "--reference", "--published", "--out")
 
-    p = verb(layers, "Draw what each layer loses in Table 1, ours and the paper's.")
+    p = verb(plot_layers, "Draw what each layer loses in Table 1, ours and the paper's.")
     needs(p, "--cells", help="what `judge` wrote")
     needs(p, "--out", nargs="+", help="files; their endings say the formats")
 
@@ -392,14 +392,14 @@ def parser() -> argparse.ArgumentParser:
     p.add_argument("--note", default="", help="what whoever reads the stored records should know")
     needs(p, "--out", help="the csv; its json and npz lie beside it")
 
-    p = verb(survey, "Look through folders of runs, before or after they are merged; fail if something does not fit.")
+    p = verb(audit, "Look through folders of runs, before or after they are merged; fail if something does not fit.")
     p.add_argument("runs", type=Path, nargs="+", help="folders such as results/<scale>/runs")
     p.add_argument("--plan", type=Path, help="results/<scale>/plan.json: which runs there are to be")
 
     p = verb(restore, "Write the folders of a plan's stored runs.")
     needs(p, "--plan", "--reference", "--runs", "--simulations")
 
-    p = verb(keys, "Write the page of all configuration keys from the schemas.")
+    p = verb(reference, "Write the page of all configuration keys from the schemas.")
     p.add_argument("--out", type=Path, default=Path("docs/reference.md"))
     return top
 

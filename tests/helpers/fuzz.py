@@ -230,7 +230,7 @@ class Mutants:
         plan = Plan({"scale": "t"}, [0], {self.spec.id: self.spec}, {}, {}, {}, {}, [])
         found = aggregate.read_records(plan, [self.spec.id], self.inside / "runs")
         records.over_seeds(records.tidy(found))
-        audit.survey([self.inside / "runs"], self.good_plan)
+        audit.audit([self.inside / "runs"], self.good_plan)
         store(plan, self.inside / "runs", self.inside / "none", self.inside / "reference.csv")
         return True
 

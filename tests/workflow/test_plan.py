@@ -34,7 +34,7 @@ def test_stored_records_train_nothing(project):
     planned = jobs(project.snakemake("-n", "report", *STORED))
     assert not {"train", "extract", "prepare", "simulate"} & {*planned}
     assert planned["aggregate"] == 8
-    assert planned["judge"] == planned["overview"] == 1
+    assert planned["judge"] == planned["plot_overview"] == 1
 
 
 def test_the_later_of_two_configuration_files_wins(project):

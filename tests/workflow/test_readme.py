@@ -175,7 +175,7 @@ def test_the_examples_of_seeds_a_figure_a_claim_and_a_scale_do_what_they_say(pro
 
 
 def test_the_reference_is_that_of_the_schemas():
-    """To mend it: `filter-sparsity keys`."""
+    """To mend it: `filter-sparsity reference`."""
     assert PAGES["docs/reference.md"] == reference.page()
     for key in read_yaml(ROOT / "config/config.yaml"):
         assert f"`{key}`" in PAGES["docs/reference.md"]

@@ -59,7 +59,7 @@ def test_the_same_seed_gives_the_same_bytes(planned):
         ("train --spec {} --seed 0 --data digits.safetensors --runs runs", ["not a spec", "network"]),
         ("train --plan plan.json --spec nothing --seed 0 --data digits.safetensors --runs runs", ["no spec 'nothing'"]),
         (
-            "typeset --plan plan.json --table table9 --values v --template report/table.tex.j2 --out x",
+            "typeset-table --plan plan.json --table table9 --values v --template report/table.tex.j2 --out x",
             ["cannot read v"],
         ),
         ("plot --plan nowhere.json --figure figure1 --runs runs --out x.pdf", ["cannot read nowhere.json"]),

@@ -26,7 +26,7 @@ rule judge:
         " --published {params.published:q} --tolerances {input.tolerances:q} --out {output:q} > {log:q} 2>&1"
 
 
-rule overview:
+rule plot_overview:
     input:
         plan=ANY.plan,
         cells=ANY.verdict("cells.csv"),
@@ -39,10 +39,10 @@ rule overview:
     message:
         "plot the overview of {wildcards.results}"
     shell:
-        "filter-sparsity overview --plan {input.plan:q} --cells {input.cells:q} --out {output:q} > {log:q} 2>&1"
+        "filter-sparsity plot-overview --plan {input.plan:q} --cells {input.cells:q} --out {output:q} > {log:q} 2>&1"
 
 
-rule layers:
+rule plot_layers:
     input:
         ANY.verdict("cells.csv"),
     output:
@@ -54,7 +54,7 @@ rule layers:
     message:
         "plot the layers of {wildcards.results}"
     shell:
-        "filter-sparsity layers --cells {input:q} --out {output:q} > {log:q} 2>&1"
+        "filter-sparsity plot-layers --cells {input:q} --out {output:q} > {log:q} 2>&1"
 
 
 rule verdict:

@@ -23,7 +23,7 @@ rule typeset_report:
     message:
         "typeset the report"
     shell:
-        "filter-sparsity report --plan {input.plan:q} --runs {params.runs:q} --template {input.template:q}"
+        "filter-sparsity typeset-report --plan {input.plan:q} --runs {params.runs:q} --template {input.template:q}"
         " {params.verdicts} {params.varied} --out {output:q} > {log:q} 2>&1"
 
 

@@ -19,5 +19,5 @@ if SENSITIVITY:
         message:
             "compare varied settings with the paper"
         shell:
-            "filter-sparsity sensitivity --plan {input.plan:q} --table {params.table} --reference {params.reference:q}"
+            "filter-sparsity compare-sensitivity --plan {input.plan:q} --table {params.table} --reference {params.reference:q}"
             " --published {params.published:q} --out {output:q} > {log:q} 2>&1"

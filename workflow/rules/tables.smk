@@ -35,7 +35,7 @@ rule typeset_table:
     message:
         "typeset {wildcards.table}"
     shell:
-        "filter-sparsity typeset --plan {input.plan:q} --table {wildcards.table} --values {input.values:q}"
+        "filter-sparsity typeset-table --plan {input.plan:q} --table {wildcards.table} --values {input.values:q}"
         " --template {input.template:q} --out {output:q} > {log:q} 2>&1"
 
 

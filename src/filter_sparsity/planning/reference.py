@@ -14,9 +14,9 @@ Schema = dict[str, Any]
 
 HEAD = """# Configuration keys
 
-Written by `filter-sparsity keys` from the [schemas](../src/filter_sparsity/planning/schemas), which refuse unknown keys
-and impossible values: edit those, not this page. Keys in bold must be there. `<name>` is a name of one's own, `[]` an
-entry of a list.
+Written by `filter-sparsity reference` from the [schemas](../src/filter_sparsity/planning/schemas), which refuse unknown
+keys and impossible values: edit those, not this page. Keys in bold must be there. `<name>` is a name of one's own, `[]`
+an entry of a list.
 """
 WORDS = {"number": "number", "integer": "whole number", "string": "text", "boolean": "true or false", "null": "`null`"}
 BOUNDS = {"minimum": "≥", "exclusiveMinimum": ">", "maximum": "≤", "exclusiveMaximum": "<"}

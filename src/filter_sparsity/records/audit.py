@@ -40,7 +40,7 @@ class Run:
         return f"{self.spec_id} seed {self.seed}"
 
 
-def survey(folders: Sequence[Path], plan: Plan | None = None) -> tuple[list[Run], list[str]]:
+def audit(folders: Sequence[Path], plan: Plan | None = None) -> tuple[list[Run], list[str]]:
     """The runs below folders of runs, and a line for each conflict in and between them. Raises UserError for no runs.
 
     With a plan, runs of which the plan has the name but other settings are conflicts, too.

@@ -39,7 +39,7 @@ FRAMED = {"differs": "red frame: differs", "undecided": "dotted: undecided"}
 KEY = 0.45  # inches
 
 
-def overview(plan: Plan, cells: Path, out: Sequence[Path]) -> None:
+def plot_overview(plan: Plan, cells: Path, out: Sequence[Path]) -> None:
     """Draw all the paper's numbers beside ours, from the cells that `judge` wrote, into each of `out` (.pdf, .png)."""
     save(lambda: draw(plan, cells), out)
 

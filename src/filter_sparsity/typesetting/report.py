@@ -41,7 +41,7 @@ KNOWN = {
 UNKNOWN = "one that was not kept"  # of records from before it was
 
 
-def report(
+def typeset_report(
     plan: Plan,
     runs: Path,
     template: Path,

@@ -53,7 +53,7 @@ def read_values(path: Path) -> pd.DataFrame:
     return frame
 
 
-def table(plan: Plan, name: str, values: pd.DataFrame, template: Path) -> str:
+def typeset_table(plan: Plan, name: str, values: pd.DataFrame, template: Path) -> str:
     """A table as LaTeX, from its layout in the plan and the numbers that `aggregate` made."""
     layout = plan.table(name)
     if layout["needs"]:

@@ -95,7 +95,7 @@ def as_json(frame: pd.DataFrame, scale: str) -> str:
     )
 
 
-def judge(path: Path) -> tuple[str, bool]:
+def check(path: Path) -> tuple[str, bool]:
     """The comparison as text for a person, and whether it is good: something was compared, and nothing differs."""
     try:
         data = json.loads(path.read_text())

@@ -28,7 +28,7 @@ LATE = 2  # layers, the last ones
 CHANGED = ("total", "distance", "contrast_off")  # against the group's first row
 
 
-def compare(plan: Plan, name: str, reference: Path, published: Path) -> pd.DataFrame:
+def compare_sensitivity(plan: Plan, name: str, reference: Path, published: Path) -> pd.DataFrame:
     """A line for each row of the table: means and deviations over its seeds, its changes and its verdict.
 
     Shares are fractions. `<layer>`, `total`, `test_error` and `distance` are means, `..._sd` their deviations and

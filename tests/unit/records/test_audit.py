@@ -5,11 +5,12 @@ import shutil
 
 import pytest
 
-from filter_sparsity import cli, files
+from filter_sparsity import cli
 from filter_sparsity.errors import UserError
+from filter_sparsity.files import write_text
 from filter_sparsity.plan import Plan
 from filter_sparsity.planning.build import build_plan
-from filter_sparsity.records.audit import survey, table
+from filter_sparsity.records.audit import audit, table
 from filter_sparsity.records.record import read, sealed
 from helpers.measured_run import make_run
 
@@ -42,9 +43,9 @@ def only(conflicts):
 
 
 def test_disjoint_runs_merge_by_copying(two, plan, specs):
-    apart = survey(two, plan)
+    apart = audit(two, plan)
     shutil.copytree(two[1], two[0], dirs_exist_ok=True)
-    runs, conflicts = survey(two[:1], plan)
+    runs, conflicts = audit(two[:1], plan)
     assert (len(runs), conflicts) == (12, []) == (len(apart[0]), apart[1])
     lines = table(runs, plan)
     assert len(lines) == len(plan.specs)
@@ -55,18 +56,18 @@ def test_disjoint_runs_merge_by_copying(two, plan, specs):
 
 def test_the_same_run_twice_is_one_run(two, plan, specs):
     make_run(plan, two[1], specs[0], 0)
-    assert survey(two)[1] == []
+    assert audit(two)[1] == []
 
 
 def test_one_spec_and_seed_with_two_results(two, plan, specs):
     folder = make_run(plan, two[1], specs[0], 0, test_error=0.5)
-    said = only(survey(two)[1])
+    said = only(audit(two)[1])
     assert said == f"{folder} was made in another training than {two[0] / specs[0] / 'seed0'}: keep one of them"
 
 
 def test_other_data_are_named_for_the_dataset(two, plan, specs):
     folder = make_run(plan, two[1], specs[0], 3, digest="another")
-    said = only(survey(two)[1])
+    said = only(audit(two)[1])
     assert said == f"cifar10: runs differ in data: data (12 runs, as {two[0] / sorted(specs)[0] / 'seed0'}); " + (
         f"another (1 runs, as {folder})"
     )
@@ -74,33 +75,33 @@ def test_other_data_are_named_for_the_dataset(two, plan, specs):
 
 def test_a_run_under_another_seeds_or_specs_name(two, specs):
     (two[0] / specs[0] / "seed1").rename(two[0] / specs[0] / "seed7")
-    assert f"is the record of {specs[0]} seed 1, not of {specs[0]} seed 7" in only(survey(two)[1])
+    assert f"is the record of {specs[0]} seed 1, not of {specs[0]} seed 7" in only(audit(two)[1])
     shutil.rmtree(two[0] / specs[0] / "seed7")
     (two[0] / specs[1]).rename(two[0] / "other")
-    assert len(survey(two)[1]) == 2
+    assert len(audit(two)[1]) == 2
 
 
 def test_settings_that_are_not_those_of_the_name(two, plan, specs):
     path = two[0] / specs[0] / "seed0" / "record.json"
     record = read(path, specs[0], 0)
     path.write_text(sealed({**record, "spec": {**record["spec"], "batch_size": 41}}))
-    assert "holds the settings of" in only(survey(two)[1])
+    assert "holds the settings of" in only(audit(two)[1])
 
 
 @pytest.mark.parametrize("content", ["{", "{}", '{"spec_id": 3}', sealed({}), "\x00"])
 def test_a_damaged_record(two, specs, content):
     path = two[0] / specs[0] / "seed0" / "record.json"
     path.write_text(content)
-    assert only(survey(two)[1]).startswith(str(path))
+    assert only(audit(two)[1]).startswith(str(path))
 
 
 def test_a_record_beside_the_weights_of_another_training(two, specs):
     folder = two[0] / specs[0] / "seed0"
     origin = json.loads((folder / "record.json").read_text())["provenance"]
     (folder / "provenance.json").write_text(json.dumps(origin))
-    assert survey(two)[1] == []
+    assert audit(two)[1] == []
     (folder / "provenance.json").write_text(json.dumps({**origin, "date": "later"}))
-    assert only(survey(two)[1]).endswith("are of two trainings: copy the folder whole")
+    assert only(audit(two)[1]).endswith("are of two trainings: copy the folder whole")
 
 
 def test_a_training_that_was_measured_twice_is_no_conflict(two, plan, specs):
@@ -110,7 +111,7 @@ def test_a_training_that_was_measured_twice_is_no_conflict(two, plan, specs):
     origin = record["provenance"]
     path.with_name("provenance.json").write_text(json.dumps(origin))
     path.write_text(sealed({**record, "provenance": {**origin, "measured_by": "a later commit"}}))
-    assert survey(two)[1] == []
+    assert audit(two)[1] == []
 
 
 def test_what_is_not_measured_yet_is_no_conflict(two, specs):
@@ -118,40 +119,40 @@ def test_what_is_not_measured_yet_is_no_conflict(two, specs):
     folder = two[0] / specs[0] / "seed6"
     folder.mkdir()
     (folder / "provenance.json").write_text(json.dumps({"spec_id": specs[0], "seed": 6}))
-    runs, conflicts = survey(two)
+    runs, conflicts = audit(two)
     assert conflicts == []
     assert f"{specs[0]}: measured 0 1 2, trained 6, unfinished 5" in table(runs)
 
 
 def test_a_spec_with_the_name_of_a_planned_one_and_other_settings(two, plan, specs, paper_settings):
     other = build_plan(paper_settings | {"scale": "reduced", "width": 0.125, "steps": 1000})
-    lines = survey(two, Plan.from_json(write(other, two[0].parent / "plan.json")))[1]
+    lines = audit(two, Plan.from_json(write(other, two[0].parent / "plan.json")))[1]
     assert len(lines) == len(specs)
     assert all("has other settings than the plan's" in line and "phase_steps" in line for line in lines)
 
 
 def write(plan, path):
-    files.write_text(path, plan.to_json())
+    write_text(path, plan.to_json())
     return path
 
 
 @pytest.mark.parametrize("name", ["seed", "seed-1", "seed01", "notes", "seed1.bak"])
 def test_a_folder_that_is_no_runs(two, specs, name):
     (two[0] / specs[0] / name).mkdir()
-    assert "is not the folder of a run" in only(survey(two)[1])
+    assert "is not the folder of a run" in only(audit(two)[1])
 
 
 def test_where_there_are_no_runs(tmp_path):
     with pytest.raises(UserError, match="has no runs"):
-        survey([tmp_path])
+        audit([tmp_path])
 
 
 def test_the_verb_prints_a_table_and_fails_on_conflicts(two, plan, specs, capsys):
     folders = [str(folder) for folder in two]
-    assert cli.main(["survey", *folders]) == 0
+    assert cli.main(["audit", *folders]) == 0
     assert capsys.readouterr().out.endswith("12 runs: 12 measured, 0 trained, 0 unfinished\n")
     make_run(plan, two[1], specs[0], 0, test_error=0.5)
-    assert cli.main(["survey", *folders]) == 1
+    assert cli.main(["audit", *folders]) == 1
     printed = capsys.readouterr()
     assert sum(line.startswith("conflict: ") for line in printed.out.splitlines()) == 1
     assert printed.err == "error: 1 conflicts: mend them before these runs are used together\n"

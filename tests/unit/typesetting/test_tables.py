@@ -12,7 +12,14 @@ import pytest
 from filter_sparsity.errors import UserError
 from filter_sparsity.typesetting.latex import given, latex, number, spread, tied
 from filter_sparsity.typesetting.report import as_known
-from filter_sparsity.typesetting.tables import changes, over_seeds, read_values, scale_in_short, table, trained_with
+from filter_sparsity.typesetting.tables import (
+    changes,
+    over_seeds,
+    read_values,
+    scale_in_short,
+    trained_with,
+    typeset_table,
+)
 from filter_sparsity.verdict.aggregate import aggregate
 
 ROOT = Path(__file__).parents[3]
@@ -41,7 +48,7 @@ def test_golden_latex(campaign, name, tmp_path):
     plan, runs = campaign
     frame = aggregate(plan, name, runs, PUBLISHED, TOLERANCES)
     frame.to_csv(tmp_path / "values.csv", index=False, float_format="%.10g")
-    made = table(plan, name, read_values(tmp_path / "values.csv"), TEMPLATE)
+    made = typeset_table(plan, name, read_values(tmp_path / "values.csv"), TEMPLATE)
     (tmp_path / f"{name}.tex").write_text(made)
     assert made == (GOLDEN / f"{name}.tex").read_text(), f"see {tmp_path / name}.tex"
 
@@ -91,7 +98,7 @@ def test_a_table_that_was_not_run_says_what_it_needs(campaign, tmp_path):
     for name in ("tiny_imagenet", "imagenet"):
         frame = aggregate(plan, name, runs, PUBLISHED, TOLERANCES)
         frame.to_csv(tmp_path / "values.csv", index=False)
-        made = table(plan, name, read_values(tmp_path / "values.csv"), TEMPLATE)
+        made = typeset_table(plan, name, read_values(tmp_path / "values.csv"), TEMPLATE)
         assert f"Not run: needs {latex(name)} (" in made
         assert r"\begin{tabular}" not in made
 
@@ -103,7 +110,7 @@ def test_columns_align_where_cells_lack_a_deviation(campaign, tmp_path):
     column = (frame["block"] == frame["block"][0]) & (frame["metric"] == "test_error")
     frame.loc[column, "sd"] = [math.nan, 0.004, 0.123, *[math.nan] * (column.sum() - 3)]
     frame.to_csv(tmp_path / "values.csv", index=False)
-    made = table(plan, "table4", read_values(tmp_path / "values.csv"), TEMPLATE)
+    made = typeset_table(plan, "table4", read_values(tmp_path / "values.csv"), TEMPLATE)
     assert made.count(r"\beside{\spread{12.3}}") == 2 * column.sum()
     assert r"\beside{\spread{12.3}}{\spread{0.4}}" in made
     assert made.count(r"\beside{\spread{12.3}}{}") == 2 * column.sum() - 2

@@ -88,7 +88,7 @@ def test_the_overview_has_a_cell_for_each(campaign, root, tmp_path):
     ]
     key = [text.get_text() for text in drawn.texts]
     assert "shares and errors 0 to 100 %, losses 0 to 4 or more; darker is larger" in key
-    overview.overview(plan, tmp_path / "cells.csv", [tmp_path / "one.png", tmp_path / "two.png"])
+    overview.plot_overview(plan, tmp_path / "cells.csv", [tmp_path / "one.png", tmp_path / "two.png"])
     assert (tmp_path / "one.png").read_bytes() == (tmp_path / "two.png").read_bytes()
 
 

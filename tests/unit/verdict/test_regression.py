@@ -115,7 +115,7 @@ def test_what_could_not_fail_is_counted_apart(runs):
     path.write_text(regression.as_json(compared(runs, stored), "test"))
     said = json.loads(path.read_text())
     assert (said["agrees"], said["differs"], said["cannot_fail"], said["no_reference"]) == (3, 0, 3, 0)
-    text, good = regression.judge(path)
+    text, good = regression.check(path)
     assert good
     assert "3 of 6 cells agree, 3 that nothing could fail; 0 have no reference" in text
 
@@ -175,7 +175,7 @@ def test_the_judgement_names_what_differs(runs):
     stored.loc[stored["spec_id"] == "b", "value"] += 1
     path = runs.parent / "check.json"
     path.write_text(regression.as_json(compared(runs, stored), "test"))
-    text, good = regression.judge(path)
+    text, good = regression.check(path)
     assert not good
     assert "differs: b test_error" in text
     assert "differs: all specs test_error" in text
@@ -186,7 +186,7 @@ def test_a_spec_without_reference_is_said_and_not_judged(runs):
     stored = stored_of(runs)
     path = runs.parent / "check.json"
     path.write_text(regression.as_json(compared(runs, stored[stored["spec_id"] == "a"]), "test"))
-    text, good = regression.judge(path)
+    text, good = regression.check(path)
     assert good
     assert "2 have no reference" in text
 
@@ -196,7 +196,7 @@ def test_nothing_compared_is_not_good(runs):
     stored["spec_id"] += "-other"
     path = runs.parent / "check.json"
     path.write_text(regression.as_json(compared(runs, stored), "test"))
-    assert not regression.judge(path)[1]
+    assert not regression.check(path)[1]
 
 
 def test_one_stored_seed_is_no_reference(runs):
@@ -215,7 +215,7 @@ def test_stored_records_are_not_compared_with_themselves(runs, monkeypatch):
 def test_a_damaged_comparison_is_one_line(tmp_path):
     (tmp_path / "check.json").write_text("{")
     with pytest.raises(UserError, match="damaged"):
-        regression.judge(tmp_path / "check.json")
+        regression.check(tmp_path / "check.json")
 
 
 def test_the_page_says_what_a_check_of_quick_can_see(root, tmp_path, monkeypatch):

@@ -12,7 +12,7 @@ from filter_sparsity.planning.build import build_plan, merge
 from filter_sparsity.planning.validation import read_yaml
 from filter_sparsity.typesetting.latex import fill
 from filter_sparsity.typesetting.report import sensitivity
-from filter_sparsity.verdict.sensitivity import compare, read_compared
+from filter_sparsity.verdict.sensitivity import compare_sensitivity, read_compared
 
 PAPER = {"C1": 0.59, "C2": 0.57, "C3": 0.42, "C4": 0.74, "C5": 0.76, "C6": 0.97, "C7": 0.98, "total": 0.83}
 SEEDS = (0, 1, 2)
@@ -52,7 +52,7 @@ def compared(plan, root, tmp_path_factory):
             lines.append(f"{specs[row]},{seed},silent_early,hidden,0.9")
     (folder / "runs.csv").write_text("\n".join(lines) + "\n")
     there = replace(plan, runs={spec: [*SEEDS[: len(OFF.get(row, ()))]] for row, spec in enumerate(specs)})
-    frame = compare(there, "sensitivity", folder / "runs.csv", root / "report/references/paper")
+    frame = compare_sensitivity(there, "sensitivity", folder / "runs.csv", root / "report/references/paper")
     frame.to_csv(folder / "compared.csv", index=False)
     return frame, folder / "compared.csv"
 
@@ -146,7 +146,7 @@ def test_another_table_is_no_comparison(tmp_path):
 
 
 def test_without_records_the_page_says_so(plan, root, tmp_path):
-    nothing = compare(plan, "sensitivity", tmp_path / "none.csv", root / "report/references/paper")
+    nothing = compare_sensitivity(plan, "sensitivity", tmp_path / "none.csv", root / "report/references/paper")
     nothing.to_csv(tmp_path / "compared.csv", index=False)
     told = sensitivity(plan, tmp_path / "compared.csv")
     assert told["runs"] == 0

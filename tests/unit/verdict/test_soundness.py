@@ -11,7 +11,7 @@ import pytest
 from filter_sparsity import paths
 from filter_sparsity.paths import run_folder
 from filter_sparsity.records.record import read, sealed, tidy
-from filter_sparsity.typesetting.tables import read_values, table
+from filter_sparsity.typesetting.tables import read_values, typeset_table
 from filter_sparsity.verdict import claims, soundness
 from filter_sparsity.verdict.aggregate import aggregate
 from filter_sparsity.verdict.cells import judge, summary, undecidable
@@ -112,7 +112,7 @@ def test_no_claim_is_decided_by_them(campaign, marred, tmp_path):
 
 def typeset(plan, runs, name, tmp_path):
     aggregate(plan, name, runs, PUBLISHED, TOLERANCES).to_csv(tmp_path / "v.csv", index=False)
-    return table(plan, name, read_values(tmp_path / "v.csv"), ROOT / "report/table.tex.j2")
+    return typeset_table(plan, name, read_values(tmp_path / "v.csv"), ROOT / "report/table.tex.j2")
 
 
 def test_their_rows_are_marked_and_others_are_not(marred, tmp_path):
