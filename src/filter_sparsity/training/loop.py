@@ -92,6 +92,7 @@ class Step:
         self.reduced = torch.autocast(self.device.type, torch.bfloat16, enabled=precision == "bfloat16")
         self.done = 0
         self.graph: torch.cuda.CUDAGraph | None = None
+        self.side = torch.cuda.Stream(self.device) if self.device.type == "cuda" else None  # of warm-up and capture
 
     def compute(self) -> Tensor:
         """The step itself, on the batch that is loaded; gives its loss."""
@@ -110,17 +111,18 @@ class Step:
 
     def __call__(self) -> Tensor:
         self.done += 1
-        if self.device.type != "cuda":
+        if self.side is None:
             return self.compute()
         if self.done <= WARM_UP:
-            with torch.cuda.stream(torch.cuda.Stream()):  # where graphs are captured, too
-                torch.cuda.current_stream().wait_stream(torch.cuda.default_stream())
+            self.side.wait_stream(torch.cuda.current_stream())
+            with torch.cuda.stream(self.side):
                 loss = self.compute()
-            torch.cuda.synchronize()
+            torch.cuda.current_stream().wait_stream(self.side)
             return loss
         if self.graph is None:
             self.graph = torch.cuda.CUDAGraph()
-            with torch.cuda.graph(self.graph):
+            # Only this thread's calls can break the capture: a loader's thread pins memory meanwhile.
+            with torch.cuda.graph(self.graph, stream=self.side, capture_error_mode="thread_local"):
                 self.loss = self.compute()
         self.graph.replay()
         return self.loss

@@ -30,17 +30,28 @@ for _function in (torch.optim.Optimizer.add_param_group, torch.optim.Optimizer.z
 
 # Of these, torch has updates of one kernel.
 _FUSED = {"cpu": ("SGD", "Adam", "Adagrad"), "cuda": ("SGD", "Adam")}
+# These need no count of their steps (Adagrad: as long as its lr_decay is 0), so a CUDA graph can hold them.
+_UNCOUNTED = ("SGD", "Adagrad")
 
 
 def make_optimizer(
     algorithm: str, groups: list[Any], l2: float, device: str = "cpu", **arguments: Any
 ) -> torch.optim.Optimizer:
-    """An optimizer of torch.optim by its class name, with L2 of strength `l2`, for parameters on a kind of device."""
+    """An optimizer of torch.optim by its class name, with L2 of strength `l2`, for parameters on a kind of device.
+
+    Raises UserError for one that a CUDA graph cannot hold.
+    """
     kind = getattr(torch.optim, algorithm)
     if algorithm in _FUSED[device]:
         arguments["fused"] = True
     if device == "cuda" and "capturable" in signature(kind).parameters:
         arguments["capturable"] = True  # it counts its steps on the GPU, as a captured graph must
+    elif device == "cuda" and (algorithm not in _UNCOUNTED or arguments.get("lr_decay")):
+        what = f"{algorithm} with lr_decay" if algorithm in _UNCOUNTED else algorithm
+        raise UserError(
+            f"torch.optim.{what} counts its steps on the CPU, where a CUDA graph would not see the count: "
+            "set `device: cpu`, or take another optimizer"
+        )
     optimizer = kind(groups, weight_decay=l2, **arguments)
     optimizer.step = torch.no_grad()(partial(unwrap(type(optimizer).step), optimizer))
     return optimizer

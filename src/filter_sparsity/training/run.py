@@ -9,10 +9,12 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import torch
 from safetensors.torch import save
 
+from .. import provenance
 from ..data.prepared import Index, Prepared
 from ..errors import Unfinished, UserError
 from ..files import write_bytes, write_text
@@ -21,7 +23,7 @@ from ..records import record
 from ..spec import Spec
 from .checkpoint import Snapshots
 from .loop import Epoch, Training
-from .torch_setup import collect_provenance
+from .torch_setup import collect_provenance, machine
 
 CONSOLE_SECONDS = 10.0  # between lines on a console that is not a terminal
 SNAPSHOT_SHARE = 0.005  # of the time is what snapshots may take
@@ -38,10 +40,16 @@ class Keeper:
         self.began = self.last = time.monotonic()
         self.before = 0.0  # seconds of earlier calls
         self.cost = 0.0  # of a snapshot, in seconds
+        self.machine = machine(training.losses.device)
         if found := snapshots.newest():
             tensors, facts = found
             training.restore(tensors, facts)
             self.before = facts["seconds"]
+            if (other := facts.get("machine", self.machine)) != self.machine:  # older snapshots do not say
+                snapshots.say(
+                    f"begun on {_described(other)}, goes on on {_described(self.machine)}: "
+                    "the result can differ in rounding from that of one machine"
+                )
 
     @property
     def seconds(self) -> float:
@@ -61,9 +69,14 @@ class Keeper:
     def keep(self) -> None:
         began = time.monotonic()
         tensors, facts = self.training.state()
-        self.snapshots.save(self.training.step, tensors, {**facts, "seconds": self.seconds})
+        self.snapshots.save(self.training.step, tensors, {**facts, "seconds": self.seconds, "machine": self.machine})
         self.last = time.monotonic()
         self.cost = self.last - began
+
+
+def _described(machine: dict[str, str]) -> str:
+    """A machine in a line: `NVIDIA H100, torch 2.11.0, cudnn 91002`."""
+    return ", ".join([machine["device"], *(f"{k} {v}" for k, v in machine.items() if k != "device")])
 
 
 @dataclass(frozen=True)
@@ -100,6 +113,8 @@ def train_run(
             if waited and _is_whole(folder, spec, seed, data):
                 say("the other process has trained it")
                 return kept
+            origin = collect_provenance(settings.device)  # whatever fails here fails before hours of training
+            print(f"device {settings.device.type}: {_described(machine(settings.device))}", file=log)
             training = Training(spec, seed, data, settings.device, settings.history_points, settings.precision)
             keeper = Keeper(training, kept, settings.snapshot_seconds, settings.stop)
             progress = Progress(name, log)
@@ -108,7 +123,7 @@ def train_run(
             if training.step:
                 say(f"goes on from step {training.step:,} of {spec.steps:,}")
             training.run(progress, keeper)
-            _write(folder, training, data, settings, keeper.seconds)
+            _write(folder, training, data, settings, origin, keeper.seconds)
             if keeper.seconds >= settings.snapshot_seconds:  # else training it again costs no more than keeping it
                 keeper.keep()
     return kept
@@ -123,11 +138,19 @@ def _is_whole(folder: Path, spec: Spec, seed: int, data: Prepared | Index) -> bo
     return origin.get("data_digest") == data.digest and all((folder / name).exists() for name in TRAINED)
 
 
-def _write(folder: Path, training: Training, data: Prepared | Index, settings: Settings, seconds: float) -> None:
+def _write(
+    folder: Path,
+    training: Training,
+    data: Prepared | Index,
+    settings: Settings,
+    origin: dict[str, Any],
+    seconds: float,
+) -> None:
     spec = training.spec
     identity = {"run": f"{spec.id} seed {training.seed}"}  # one entry: safetensors writes several in random order
     state = {key: value.detach().cpu().contiguous() for key, value in training.model.state_dict().items()}
-    origin = collect_provenance(settings.device) | {
+    origin = origin | {
+        "date": provenance.now(),
         "spec_id": spec.id,
         "seed": training.seed,
         "spec": spec.to_dict(),

@@ -29,12 +29,27 @@ def select_device(name: str, threads: int) -> torch.device:
     if name == "cuda":  # what we use on a CPU computes the same bits anyway, and this imports for over a second
         os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # without it cuBLAS is not deterministic
         torch.use_deterministic_algorithms(True)
+        # Else a kernel fills every new tensor, some 200 a step.
+        torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]
     return torch.device(name)
+
+
+def machine(device: torch.device) -> dict[str, str]:
+    """What decides the bits of a result beside the code: the device's name and the versions of its libraries."""
+    import torch
+
+    if device.type != "cuda":
+        return {"device": provenance.processor(), "torch": torch.__version__}
+    name = torch.cuda.get_device_name(device)
+    return {"device": name, "torch": torch.__version__, "cudnn": str(torch.backends.cudnn.version())}
 
 
 def collect_provenance(device: torch.device) -> dict[str, Any]:
     """Provenance of something computed now on a torch device."""
     import torch
 
-    name = torch.cuda.get_device_name(device) if device.type == "cuda" else provenance.processor()
-    return provenance.collect(name, torch.get_num_threads())
+    own = machine(device)
+    origin = provenance.collect(own["device"], torch.get_num_threads())
+    if "cudnn" in own:
+        origin["versions"]["cudnn"] = own["cudnn"]
+    return origin

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import sys
 from dataclasses import replace
+from unittest.mock import MagicMock, call
 
 import pytest
 import torch
@@ -136,3 +137,21 @@ def test_a_step_reads_the_same_memory_and_numbers_in_every_epoch(
         for _, reading in others:
             assert reading.read == first.read
             assert reading.operations == first.operations
+
+
+def test_warm_up_and_capture_share_a_stream_and_other_threads_do_not_break_it(make_spec, make_data, monkeypatch):
+    """With a CUDA of mocks: what it is asked for."""
+    training = Training(make_spec(), 0, make_data(), CPU, history_points=2)
+    step, asked = training.one_step, MagicMock()
+    for name in ("stream", "current_stream", "CUDAGraph", "graph"):
+        monkeypatch.setattr(torch.cuda, name, getattr(asked, name))
+    step.side = asked.side
+    training.images.shuffle(8, training.generator)
+    training.images.load(0)
+    for _ in range(loop.WARM_UP + 2):
+        step()
+    assert asked.stream.call_args_list == [call(asked.side)] * loop.WARM_UP
+    asked.graph.assert_called_once_with(step.graph, stream=asked.side, capture_error_mode="thread_local")
+    assert step.graph.replay.call_count == 2
+    waits = [name for name, *_ in asked.mock_calls if name.endswith("wait_stream")]
+    assert waits == ["side.wait_stream", "current_stream().wait_stream"] * loop.WARM_UP

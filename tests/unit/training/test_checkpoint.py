@@ -17,6 +17,7 @@ from filter_sparsity.data import prepared
 from filter_sparsity.errors import Unfinished
 from filter_sparsity.planning.validation import read_yaml
 from filter_sparsity.records import record
+from filter_sparsity.training import run
 from filter_sparsity.training.checkpoint import Snapshots
 from filter_sparsity.training.loop import Training
 from filter_sparsity.training.run import Keeper, Settings, train_run
@@ -129,6 +130,32 @@ def test_a_snapshot_of_other_settings_is_not_gone_on_from(make_spec, make_data, 
     said = capsys.readouterr().err
     assert "is refused: it is another run's, or of other settings or data" in said
     assert "goes on from" not in said
+
+
+@pytest.mark.parametrize("before", ["this machine", "another machine", "an older version"])
+def test_a_resume_on_another_machine_goes_on_and_says_that_it_is_inexact(
+    make_spec, data, tmp_path, monkeypatch, capsys, before
+):
+    spec, stops = make_spec(), iter(["", "", "enough"])
+    other = {"device": "NVIDIA H100", "torch": "2.11.0", "cudnn": "91002"}
+    with monkeypatch.context() as patch:
+        if before == "another machine":
+            patch.setattr(run, "machine", lambda device: other)
+        if before == "an older version":  # it wrote nothing of the machine
+            patch.setattr(run, "machine", lambda device: None)
+            patch.setattr(run, "_described", str)
+            save = Snapshots.save
+            patch.setattr(Snapshots, "save", lambda self, step, tensors, facts: save(
+                self, step, tensors, {key: value for key, value in facts.items() if key != "machine"}))  # fmt: skip
+        with pytest.raises(Unfinished):
+            train_run(spec, 0, data, tmp_path / "a", tmp_path / "kept", Settings(CPU, 3, stop=lambda: next(stops)))
+    train_run(spec, 0, data, tmp_path / "a", tmp_path / "kept", Settings(CPU, 3))
+    log = (tmp_path / "a" / "train.log").read_text()
+    assert "goes on from step 3 of 15" in log
+    said = "begun on NVIDIA H100, torch 2.11.0, cudnn 91002, goes on on "
+    assert (said in log) == (before == "another machine")
+    train_run(spec, 0, data, tmp_path / "b", tmp_path / "other", Settings(CPU, 3)).clear()
+    assert all((tmp_path / "a" / name).read_bytes() == (tmp_path / "b" / name).read_bytes() for name in RESULTS)
 
 
 def test_snapshots_are_seldom_enough_to_cost_little(make_spec, data, tmp_path):

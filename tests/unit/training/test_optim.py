@@ -249,6 +249,17 @@ def test_what_torch_does_not_take_is_one_line(start, changes, said):
     assert "\n" not in str(error.value)
 
 
+@pytest.mark.parametrize(
+    ("algorithm", "changes", "named"),
+    [("Adagrad", {"lr_decay": 0.1}, "Adagrad with lr_decay"), ("Adafactor", {}, "Adafactor")],
+)
+def test_what_a_graph_cannot_hold_is_refused_on_a_gpu_in_one_line(algorithm, changes, named):
+    theta = torch.nn.Parameter(torch.zeros(3))
+    make_optimizer(algorithm, [theta], l2=0.1, **changes)
+    with pytest.raises(UserError, match=rf"\Atorch.optim.{named} counts its steps on the CPU, [^\n]+\Z"):
+        make_optimizer(algorithm, [theta], l2=0.1, device="cuda", **changes)
+
+
 def test_decay_of_a_scalar():
     scalars = [torch.tensor([1.0, -2.0], dtype=torch.float64), torch.tensor(0.0)]
     decay(scalars, 0.25)

@@ -7,6 +7,7 @@ import torch
 from filter_sparsity import paths
 from filter_sparsity.errors import UserError
 from filter_sparsity.records import record
+from filter_sparsity.training import run
 from filter_sparsity.training.loop import Epoch, train
 from filter_sparsity.training.run import Progress, Settings, clock, train_run
 
@@ -37,7 +38,10 @@ def test_a_run_leaves_its_weights_histories_and_origin(make_spec, data, tmp_path
     origin = record.read_provenance(folder / "provenance.json", spec.id, 2)
     assert origin["spec"] == spec.to_dict()
     assert origin["data_digest"] == data.digest
-    assert len((folder / "train.log").read_text().splitlines()) == len(history) == 3
+    device, *epochs = (folder / "train.log").read_text().splitlines()
+    assert device.startswith("device cpu: ")
+    assert device.endswith(f", torch {torch.__version__}")
+    assert len(epochs) == len(history) == 3
 
 
 def test_the_files_of_a_run_are_the_same_bytes_twice(make_spec, data, tmp_path):
@@ -46,6 +50,16 @@ def test_the_files_of_a_run_are_the_same_bytes_twice(make_spec, data, tmp_path):
         train_run(make_spec(), 0, data, folder, folder / "snapshots", Settings(CPU, history_points=2)).clear()
     for name in ("weights.safetensors", "affine.safetensors", "history.csv"):
         assert len({(folder / name).read_bytes() for folder in runs}) == 1
+
+
+def test_what_provenance_lacks_is_found_out_before_the_first_step(make_spec, data, tmp_path, monkeypatch):
+    def fails(device):
+        raise RuntimeError("no provenance")
+
+    monkeypatch.setattr(run, "collect_provenance", fails)
+    monkeypatch.setattr(run.Training, "run", lambda *_: pytest.fail("it was trained first"))
+    with pytest.raises(RuntimeError, match="no provenance"):
+        train_run(make_spec(), 0, data, tmp_path / "run", tmp_path / "snapshots", Settings(CPU))
 
 
 def test_a_diverging_training_is_one_line_and_leaves_no_result(make_spec, data, tmp_path):

@@ -1,0 +1,53 @@
+"""Torch as every job uses it, and what is written of the machine."""
+
+from __future__ import annotations
+
+import importlib.metadata
+
+import pytest
+import torch
+
+from filter_sparsity import provenance
+from filter_sparsity.training.torch_setup import collect_provenance
+
+SELECTING = """
+import torch
+torch.cuda.is_available = lambda: True
+from filter_sparsity.training.torch_setup import select_device
+print(select_device("auto", 1), torch.are_deterministic_algorithms_enabled(),
+      torch.utils.deterministic.fill_uninitialized_memory)
+"""
+
+
+def test_deterministic_algorithms_on_a_gpu_do_not_fill_new_memory(python):
+    assert python(SELECTING) == "cuda True False"
+
+
+@pytest.fixture
+def nothing_installed(monkeypatch):
+    def version(package):
+        raise importlib.metadata.PackageNotFoundError(package)
+
+    monkeypatch.setattr(provenance, "version", version)
+
+
+def test_packages_on_the_path_alone_are_no_error(nothing_installed):
+    origin = collect_provenance(torch.device("cpu"))
+    assert origin["versions"]["snakemake"] == origin["versions"]["filter-sparsity"] == "not installed"
+    assert origin["versions"]["python"]
+
+
+@pytest.mark.parametrize(("said", "commit"), [("abc123", "abc123"), ("", "unknown"), (None, "unknown")])
+def test_outside_a_checkout_the_environment_says_the_commit(monkeypatch, tmp_path, said, commit):
+    monkeypatch.setattr(provenance, "__file__", str(tmp_path / "provenance.py"))
+    monkeypatch.setenv("GIT_CEILING_DIRECTORIES", str(tmp_path.parent))
+    monkeypatch.delenv("FILTER_SPARSITY_COMMIT", raising=False)
+    if said is not None:
+        monkeypatch.setenv("FILTER_SPARSITY_COMMIT", said)
+    assert provenance.commit() == commit
+
+
+def test_in_a_checkout_git_says_the_commit(monkeypatch):
+    before = provenance.commit()
+    monkeypatch.setenv("FILTER_SPARSITY_COMMIT", "abc123")
+    assert provenance.commit() == before != "unknown"
