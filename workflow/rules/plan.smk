@@ -4,8 +4,7 @@
 
 rule plan:
     input:
-        lambda w: PLANS[w.home].settings["experiments"],
-        config["datasets"],
+        lambda w: PLANS[w.home].configuration_files,
         lambda w: stored_index(PLANS[w.home]),
     output:
         paths.plan("{home}"),

@@ -3,9 +3,8 @@
 
 import time
 
-STOP_AT = (
-    int(time.time() + 60 * config["time_limit_minutes"]) if config["time_limit_minutes"] else 0
-)  # seconds since 1970; 0: never
+LIMIT = config["time_limit_minutes"]
+STOP_AT = int(time.time() + 60 * LIMIT) if LIMIT else 0  # seconds since 1970; 0: never
 
 
 rule train:

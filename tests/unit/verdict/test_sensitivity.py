@@ -8,7 +8,7 @@ import pytest
 
 from filter_sparsity.errors import UserError
 from filter_sparsity.measuring.sparsity import conv_parameters
-from filter_sparsity.planning.build import build_plan, merge
+from filter_sparsity.planning.build import anchor_paths, build_plan, merge
 from filter_sparsity.planning.validation import read_yaml
 from filter_sparsity.typesetting.latex import fill
 from filter_sparsity.typesetting.report import sensitivity
@@ -33,7 +33,7 @@ SILENT = {**dict.fromkeys(("C1", "C2", "C3", "C4", "C5"), 0.3), "C6": 0.5, "C7":
 @pytest.fixture(scope="module")
 def plan(root):
     settings = merge(read_yaml(root / "config/config.yaml"), read_yaml(root / "config/scales/sensitivity.yaml"))
-    return build_plan(settings | {key: str(root / settings[key]) for key in ("experiments", "datasets")})
+    return build_plan(anchor_paths(settings, root))
 
 
 @pytest.fixture(scope="module")
