@@ -53,9 +53,9 @@ def project(folder: Path, runs: int) -> Plan:
     os.chdir(folder)
     settings = merge(read_yaml(Path("config/config.yaml")), overlay)
     specs = len(build_plan({**settings, "scale": "quick"}).specs)
-    experiments = Path("config/experiments.yaml")
+    recipe = Path("config/recipe.yaml")
     many = f"seeds:\n  many: {list(range(math.ceil(runs / specs)))}\n"
-    experiments.write_text(re.sub(r"^seeds:.*\n", many, experiments.read_text(), flags=re.MULTILINE, count=1))
+    recipe.write_text(re.sub(r"^seeds:.*\n", many, recipe.read_text(), flags=re.MULTILINE, count=1))
     Path(OVERLAY).write_text(yaml.safe_dump(overlay))
     return build_plan(settings)
 

@@ -34,11 +34,11 @@ def setting(width: float) -> tuple[Any, Any]:
     import numpy as np
 
     from filter_sparsity.data.prepared import Prepared
-    from filter_sparsity.planning.build import build_plan, merge
+    from filter_sparsity.planning.build import anchor_paths, build_plan, merge
     from filter_sparsity.planning.validation import read_yaml
 
     settings = merge(read_yaml(ROOT / "config/config.yaml"), read_yaml(ROOT / "config/scales/paper.yaml"))
-    settings |= {key: str(ROOT / settings[key]) for key in ("experiments", "datasets")} | {"width": width}
+    settings = anchor_paths(settings, ROOT) | {"width": width}
     spec = next(iter(build_plan(settings).specs.values()))
     chance = np.random.default_rng(0)
     pixels = chance.integers(0, 256, (IMAGES, 3, 32, 32), dtype=np.uint8)

@@ -15,7 +15,7 @@ import pytest
 from filter_sparsity.data import prepared
 from filter_sparsity.data.sources.base import Source
 from filter_sparsity.paths import run_folder
-from filter_sparsity.planning.build import build_plan, merge
+from filter_sparsity.planning.build import anchor_paths, build_plan, merge
 from filter_sparsity.planning.validation import read_yaml
 from filter_sparsity.records.record import sealed
 from filter_sparsity.spec import Network, Spec
@@ -34,7 +34,7 @@ def root():
 def paper_settings():
     """The merged configuration of the scale `paper`, with paths that hold from any folder."""
     settings = merge(read_yaml(ROOT / "config/config.yaml"), read_yaml(ROOT / "config/scales/paper.yaml"))
-    return settings | {key: str(ROOT / settings[key]) for key in ("experiments", "datasets")}
+    return anchor_paths(settings, ROOT)
 
 
 @pytest.fixture(scope="session")

@@ -41,7 +41,9 @@ def plan(args: argparse.Namespace) -> None:
 
 def datasets(args: argparse.Namespace) -> None:
     from .data.manifest import listing
+    from .planning.validation import read_yaml, validate
 
+    validate(read_yaml(args.table), "datasets", str(args.table))
     print("\n".join(listing(args.table, args.root, args.prepared)))
 
 
@@ -298,7 +300,7 @@ def parser() -> argparse.ArgumentParser:
     needs(p, "--out")
 
     p = verb(datasets, "List the datasets: which are there, which are missing, and how to get them.")
-    p.add_argument("--table", type=Path, default=Path("config/datasets.tsv"))
+    p.add_argument("--table", type=Path, default=Path("config/datasets.yaml"))
     p.add_argument("--root", type=Path, default=ORIGINAL, help="where original data lie")
     p.add_argument("--prepared", type=Path, default=ORIGINAL.parent, help="folder of prepared data")
 
@@ -313,7 +315,7 @@ def parser() -> argparse.ArgumentParser:
     p.add_argument("dataset")
     needs(p, "--root", help="where original data lie or are downloaded to")
     p.add_argument("--mirror", default="", help="another address of the archive")
-    p.add_argument("--digest", default="", help="what the content must be, as in config/datasets.tsv")
+    p.add_argument("--digest", default="", help="what the content must be, as in config/datasets.yaml")
     p.add_argument("--rendered", type=Path, help="the renders that the dataset is composed of")
     needs(p, "--out")
 

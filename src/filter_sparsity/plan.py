@@ -27,7 +27,7 @@ class Plan:
     tables: dict[str, dict[str, Any]]
     figures: dict[str, dict[str, Any]]
     usual: dict[str, Any]  # published settings of a row that says nothing of its own
-    datasets: dict[str, dict[str, Any]]  # those the specs use, as in datasets.tsv
+    datasets: dict[str, dict[str, Any]]  # those the specs use, as in config/datasets.yaml
     facts: list[dict[str, Any]]  # every setting with its source, for the page of method
     notes: list[str] = field(default_factory=list)
     seeds_by_dataset: dict[str, list[int]] = field(default_factory=dict)  # of datasets with seeds of their own
@@ -62,6 +62,11 @@ class Plan:
     def trains(self) -> bool:
         """Whether its runs are trained here; else their records come from the archive."""
         return self.runs is None
+
+    @property
+    def configuration_files(self) -> list[str]:
+        """The files that the plan was built from, besides the settings."""
+        return [*filter(None, self.settings["experiments"].values()), self.settings["datasets"]]
 
     def table(self, name: str) -> dict[str, Any]:
         if name not in self.tables:

@@ -40,7 +40,7 @@ from filter_sparsity.errors import UserError
 from filter_sparsity.measuring.extract import extract_run
 from filter_sparsity.paths import run_folder
 from filter_sparsity.plan import Plan
-from filter_sparsity.planning.build import build_plan, merge
+from filter_sparsity.planning.build import anchor_paths, build_plan, merge
 from filter_sparsity.planning.validation import read_yaml
 from filter_sparsity.records import audit
 from filter_sparsity.records import record as records
@@ -79,7 +79,7 @@ class Mutants:
         self.inside = folder / "inside"  # all that a reader may touch
         self.inside.mkdir(parents=True)
         self.settings = merge(read_yaml(ROOT / "config/config.yaml"), {"scale": "test", "steps": 6, "width": 0.02})
-        self.settings |= {key: str(ROOT / self.settings[key]) for key in ("experiments", "datasets")}
+        self.settings = anchor_paths(self.settings, ROOT)
         self.kinds: dict[str, Callable[[], Any]] = {
             "configuration": self.configuration,
             "experiments": self.experiments,
@@ -190,19 +190,19 @@ class Mutants:
         return True
 
     def experiments(self) -> bool:
-        path = self.inside / "experiments.yaml"
-        content = (ROOT / "config/experiments.yaml").read_bytes()
+        part = self.draw(some.sampled_from(["recipe", "tables", "figures", "claims"]))
+        path, good = self.inside / f"{part}.yaml", ROOT / "config" / f"{part}.yaml"
         if self.chance.random() < 0.4:
-            path.write_bytes(self.bytes(content))
+            path.write_bytes(self.bytes(good.read_bytes()))
         else:
-            path.write_text(json.dumps(self.tree(read_yaml(ROOT / "config/experiments.yaml"))))
-        given = json.dumps({**self.settings, "experiments": str(path)})
+            path.write_text(json.dumps(self.tree(read_yaml(good))))
+        given = json.dumps(merge(self.settings, {"experiments": {part: str(path)}}))
         self.verb("plan", "--settings", given, "--out", self.inside / "plan.json")
         Plan.from_json(self.inside / "plan.json")
         return True
 
     def datasets(self) -> bool:
-        given = json.dumps({**self.settings, "datasets": str(self.file(ROOT / "config/datasets.tsv"))})
+        given = json.dumps({**self.settings, "datasets": str(self.file(ROOT / "config/datasets.yaml"))})
         self.verb("plan", "--settings", given, "--out", self.inside / "plan.json")
         return True
 

@@ -15,7 +15,8 @@ from filter_sparsity.planning.validation import read_yaml
 
 ROOT = Path(__file__).parents[2]
 TINY = {"scale": "test", "width": 0.0625, "steps": 6, "history_points": 2}
-TINY |= {"experiments": "config/tiny.yaml", "datasets": "config/tiny.tsv"}
+PARTS = ("recipe", "tables", "figures", "claims")
+TINY |= {"experiments": {part: f"config/tiny/{part}.yaml" for part in PARTS}, "datasets": "config/tiny/datasets.yaml"}
 
 
 @dataclass
@@ -40,11 +41,14 @@ class Project:
     def verb(self, *arguments: str, **options) -> subprocess.CompletedProcess[str]:
         return self.call(sys.executable, "-m", "filter_sparsity.cli", *arguments, **options)
 
-    def experiments(self) -> dict:
-        return read_yaml(self.folder / "config" / "tiny.yaml")
+    def read(self, part: str) -> dict:
+        """A file of the tiny scale: the recipe, tables, figures or claims."""
+        return read_yaml(self.folder / "config" / "tiny" / f"{part}.yaml")
 
-    def write_experiments(self, experiments: dict) -> None:
-        (self.folder / "config" / "tiny.yaml").write_text(yaml.safe_dump(experiments, allow_unicode=True))
+    def write(self, part: str, content: dict) -> None:
+        path = self.folder / "config" / "tiny" / f"{part}.yaml"
+        path.parent.mkdir(exist_ok=True)
+        path.write_text(yaml.safe_dump(content, allow_unicode=True))
 
 
 def copy(folder: Path) -> Project:
@@ -56,19 +60,22 @@ def copy(folder: Path) -> Project:
             shutil.copy(source, folder / part)
     project = Project(folder)
     (folder / "config" / "tiny_scale.yaml").write_text(yaml.safe_dump(TINY))
-    project.write_experiments(tiny_experiments())
-    datasets = (folder / "config" / "datasets.tsv").read_text()
-    (folder / "config" / "tiny.tsv").write_text(datasets.replace("\t1200\t300\t3\t", "\t60\t30\t3\t"))
+    for part, content in tiny_experiments().items():
+        project.write(part, content)
+    datasets = read_yaml(ROOT / "config" / "datasets.yaml")
+    for name in ("shapes_plain", "shapes_cluttered"):
+        datasets[name] |= {"train": 60, "test": 30}
+    project.write("datasets", datasets)
     return project
 
 
-def tiny_experiments() -> dict:
-    """The project's own experiments, cut to three specs that make two tables and all four kinds of figure."""
-    full = read_yaml(ROOT / "config" / "experiments.yaml")
-    table = full["tables"]["table1"]
-    for group in table["panels"][0]["groups"]:
+def tiny_experiments() -> dict[str, dict]:
+    """The project's own experiments by file, cut to three specs that make two tables and all four kinds of figure."""
+    full = {part: read_yaml(ROOT / "config" / f"{part}.yaml") for part in PARTS}
+    tables, figures = full["tables"]["tables"], full["figures"]["figures"]
+    for group in tables["table1"]["panels"][0]["groups"]:
         group["rows"] = group["rows"][:1]
-    table4 = full["tables"]["table4"]
+    table4 = tables["table4"]
     table4["column_groups"] = table4["column_groups"][:1]
     table4["panels"][0]["groups"] = [
         {"label": "Adam & co_%", "settings": {"optimizer": "adam"}, "rows": [{"label": "1e-03 #1", "l2": 1e-3}]},
@@ -76,7 +83,7 @@ def tiny_experiments() -> dict:
     ]
     adam, sgd = {"label": "Adam", "optimizer": "adam", "l2": 1e-3}, {"label": "SGD", "optimizer": "sgd", "l2": 1e-3}
     for name in ("figure1", "figure2"):
-        full["figures"][name].update(settings={"dataset": "cifar10"}, curves=[adam, sgd])
-    full["figures"]["figure3"]["phases"][1]["iterations"] = 50
-    full["renders"]["shapes"]["images"]["value"] = [2, 1]
-    return {**full, "tables": {"table1": table, "table4": table4}}
+        figures[name].update(settings={"dataset": "cifar10"}, curves=[adam, sgd])
+    figures["figure3"]["phases"][1]["iterations"] = 50
+    full["recipe"]["renders"]["shapes"]["images"]["value"] = [2, 1]
+    return {**full, "tables": {"tables": {name: tables[name] for name in ("table1", "table4")}}}

@@ -116,7 +116,7 @@ def test_tables_and_figures_need_no_latex(project):
         (["--config", "widht=1"], "unknown key 'widht'; allowed are data_root, datasets, device"),
         (["--config", "device=tpu"], "device: 'tpu' is not one of cpu, cuda, auto"),
         (["--config", "scale=huge"], "seeds: none are given for the scale 'huge'"),
-        (["--config", "experiments=nowhere.yaml"], "cannot read nowhere.yaml: No such file or directory"),
+        (["--config", "experiments={claims: nowhere.yaml}"], "cannot read nowhere.yaml: No such file or directory"),
     ],
 )
 def test_bad_settings_are_one_line(project, arguments, said):

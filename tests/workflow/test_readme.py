@@ -16,7 +16,7 @@ from snakemake.cli import parse_args
 
 from filter_sparsity import cli, paths
 from filter_sparsity.planning import reference
-from filter_sparsity.planning.build import build_plan, build_plans, merge
+from filter_sparsity.planning.build import anchor_paths, build_plan, build_plans, merge
 from filter_sparsity.planning.validation import read_yaml
 from filter_sparsity.records import archive
 from filter_sparsity.verdict import claims
@@ -123,7 +123,7 @@ def test_the_table_of_targets_counts_what_is_trained():
     """What a single target trains is tested with the workflow itself; here, that the table says it."""
     counts = {target: int(n) for target, n in re.findall(r"^\| `(\w+)` \|.*\| (\d+) \|$", README, re.MULTILINE)}
     settings = read_yaml(ROOT / "config" / "config.yaml")
-    plan = build_plan(settings | {key: str(ROOT / settings[key]) for key in ("experiments", "datasets")})
+    plan = build_plan(anchor_paths(settings, ROOT))
     planned = {name: len(plan.selected(name)) for name in (*plan.tables, *plan.figures)}
     del planned["tiny_imagenet"], planned["imagenet"]  # stand in one line
     assert counts == planned | dict.fromkeys(("report", "page", "check"), len(plan.specs))
@@ -141,24 +141,26 @@ def test_every_example_says_its_file_and_is_accepted(project, page):
     text = PAGES[page]
     assert text.count("```yaml") == len(EXAMPLE.findall(text))
     follow(project, page)
-    experiments = read_yaml(project.folder / "config/experiments.yaml")
-    for name in {file for file, _ in EXAMPLE.findall(text)} & {"config/half.yaml", "config/mine.yaml"}:
+    recipe = read_yaml(project.folder / "config/recipe.yaml")
+    for name in {file for file, _ in EXAMPLE.findall(text)} & {"config/scales/half.yaml", "config/mine.yaml"}:
         settings = merge(read_yaml(ROOT / "config/config.yaml"), read_yaml(project.folder / name))
-        build_plan(settings | {"experiments": str(project.folder / settings["experiments"])})
-    assert experiments["seeds"]["paper"] == [0, 1, 2]  # what was there is still there
+        build_plan(anchor_paths(settings, project.folder))
+    assert recipe["seeds"]["paper"] == [0, 1, 2]  # what was there is still there
 
 
 def test_the_example_of_a_new_row_trains_one_spec(project):
     """docs/experiments.md: NAdam in Table 1."""
-    path: Path = project.folder / "config" / "experiments.yaml"
-    (_, optimizer), (place, group), *_ = EXAMPLE.findall(PAGES["docs/experiments.md"])
-    assert place == "config/experiments.yaml: tables.table1.panels[0].groups"
-    text = path.read_text()
-    text = text.replace("\noptimizers:\n", "\n" + optimizer, 1)
+    (file, optimizer), (place, group), *_ = EXAMPLE.findall(PAGES["docs/experiments.md"])
+    assert (file, place) == ("config/recipe.yaml", "config/tables.yaml: tables.table1.panels[0].groups")
     assert yaml.safe_load(optimizer)["optimizers"]["nadam"]["algorithm"] == "NAdam"
     first = "          - label: Adam\n            settings: {optimizer: adam}\n"
-    assert first in text
-    path.write_text(text.replace(first, group + first, 1))
+    for name, old, new in (
+        ("recipe", "\noptimizers:\n", "\n" + optimizer),
+        ("tables", first, group + first),
+    ):
+        path: Path = project.folder / "config" / f"{name}.yaml"
+        assert old in path.read_text()
+        path.write_text(path.read_text().replace(old, new, 1))
     assert jobs(project.snakemake("-n", "table1"))["train"] == 9
 
 
@@ -171,7 +173,7 @@ def test_the_examples_of_seeds_a_figure_a_claim_and_a_scale_do_what_they_say(pro
     (claim,) = [claim for claim in plan["claims"] if claim["id"] == "adamax_weak_l2"]
     assert claim["tests"][0]["spec"]["spec_id"] in plan["specs"]
     assert jobs(project.snakemake("-n", "figure5"))["train"] == 2
-    assert jobs(project.snakemake("-n", "report", "--configfile", "config/half.yaml"))["train"] == 3 * 37
+    assert jobs(project.snakemake("-n", "report", "--configfile", "config/scales/half.yaml"))["train"] == 3 * 37
 
 
 def test_the_reference_is_that_of_the_schemas():

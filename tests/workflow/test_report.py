@@ -77,9 +77,9 @@ def test_nothing_is_left_to_do(finished):
 
 
 def test_a_caption_changes_no_training(again):
-    experiments = again.experiments()
-    experiments["tables"]["table1"]["caption"] = "Another caption."
-    again.write_experiments(experiments)
+    tables = again.read("tables")
+    tables["tables"]["table1"]["caption"] = "Another caption."
+    again.write("tables", tables)
     planned = jobs(again.tiny("-n", "report"))
     assert "train" not in planned
     assert "extract" not in planned
@@ -98,10 +98,10 @@ def test_runs_without_a_plan_are_not_trained_again(again):
 
 
 def test_a_new_row_trains_one_spec(again):
-    experiments = again.experiments()
-    rows = experiments["tables"]["table1"]["panels"][0]["groups"][0]["rows"]
+    tables = again.read("tables")
+    rows = tables["tables"]["table1"]["panels"][0]["groups"][0]["rows"]
     rows.append({"label": "L2: 5e-3", "l2": 5e-3})
-    again.write_experiments(experiments)
+    again.write("tables", tables)
     done = again.tiny("table1")
     assert done.returncode == 0, done.stderr[-2000:]
     assert jobs(done)["train"] == 1

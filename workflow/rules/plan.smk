@@ -4,8 +4,7 @@
 
 rule plan:
     input:
-        lambda w: PLANS[w.results].settings["experiments"],
-        config["datasets"],
+        lambda w: PLANS[w.results].configuration_files,
         lambda w: jobs.archive_index(PLANS[w.results]),
     output:
         ANY.plan,

@@ -1,4 +1,4 @@
-"""From the experiments file and a scale to the plan: every spec, and which runs each table and figure selects.
+"""From the files of experiments and a scale to the plan: every spec, and which runs each table and figure selects.
 
 The plan is the one thing later steps read: no job reads the configuration. Torch-free, since the Snakefile imports it.
 """
@@ -31,6 +31,12 @@ def merge(base: dict[str, Any], above: Mapping[str, Any]) -> dict[str, Any]:
     return merged
 
 
+def anchor_paths(settings: dict[str, Any], root: Path) -> dict[str, Any]:
+    """The settings with the configuration's files as paths that hold from any folder."""
+    files = {part: path and str(root / path) for part, path in settings["experiments"].items()}
+    return {**settings, "experiments": files, "datasets": str(root / settings["datasets"])}
+
+
 def overlay(settings: dict[str, Any], path: Path) -> dict[str, Any]:
     """The settings with a configuration file above them. Raises UserError."""
     own = read_yaml(path) or {}
@@ -39,33 +45,42 @@ def overlay(settings: dict[str, Any], path: Path) -> dict[str, Any]:
     return merge(settings, own)
 
 
+def read_experiments(files: Mapping[str, str | None]) -> dict[str, Any]:
+    """What the files of recipe, tables, figures and claims say, in one mapping. Raises UserError for a wrong one."""
+    experiments: dict[str, Any] = {"figures": {}, "claims": [], "notes": []}
+    for part, path in files.items():
+        if path:
+            content = read_yaml(Path(path))
+            validate(content, part, path)
+            experiments |= content
+    return experiments
+
+
 def build_plan(settings: dict[str, Any]) -> Plan:
     """Resolve everything. `settings` is the merged configuration. Raises UserError for anything impossible."""
     validate(settings, "config", "configuration")
     # How long a call may take is no part of what it makes.
     settings = {k: v for k, v in settings.items() if k != "time_limit_minutes"}
-    path = Path(settings["experiments"])
-    experiments = read_yaml(path)
-    validate(experiments, "experiments", str(path))
+    experiments = read_experiments(settings["experiments"])
     scale = settings["scale"]
     if scale not in experiments["seeds"]:
         known = ", ".join(experiments["seeds"])
-        raise UserError(f"{path}: seeds: none are given for the scale {scale!r}: there are {known}")
-    datasets = read_datasets(Path(settings["datasets"]))
+        raise UserError(
+            f"{settings['experiments']['recipe']}: seeds: none are given for the scale {scale!r}: there are {known}"
+        )
+    path = Path(settings["datasets"])
+    validate(read_yaml(path), "datasets", str(path))
+    datasets = read_datasets(path)
     root = Path(settings["data_root"] or paths.ORIGINAL)
     _data_as_said(settings, datasets, root)
     if settings.get("manual_datasets") is None:
         there = [name for name, d in datasets.items() if d.found(root) or paths.prepared(name).exists()]
-        settings = {**settings, "manual_datasets": [name for name in there if datasets[name].access == "by hand"]}
-    resolver = Resolver(experiments, settings, datasets, str(path))
-    own = {name: table for name, table in experiments["tables"].items() if table.get("scale") == scale}
-    shared = {name: table for name, table in experiments["tables"].items() if "scale" not in table}
-    tables = {name: _table(resolver, name, table) for name, table in (own or shared).items()}
-    figures, claims = {}, []
-    if not own:
-        figures = {name: _figure(resolver, name, figure) for name, figure in experiments["figures"].items()}
-        claims = [_claim(resolver, i, claim) for i, claim in enumerate(experiments.get("claims", []))]
-        _once(resolver, [claim["id"] for claim in claims], "claims", "id")
+        settings = {**settings, "manual_datasets": [name for name in there if datasets[name].access == "manual"]}
+    resolver = Resolver(experiments, settings, datasets)
+    tables = {name: _table(resolver, name, table) for name, table in experiments["tables"].items()}
+    figures = {name: _figure(resolver, name, figure) for name, figure in experiments["figures"].items()}
+    claims = [_claim(resolver, i, claim) for i, claim in enumerate(experiments["claims"])]
+    _once(resolver, [claim["id"] for claim in claims], "claims", "id")
     kept = archive.index(paths.reference(scale, "json")) if settings.get("records") == "stored" else None
     if kept is not None:
         figures = {name: figure | {"needs": archive.lacking(name, figure, kept)} for name, figure in figures.items()}
@@ -80,7 +95,7 @@ def build_plan(settings: dict[str, Any]) -> Plan:
         usual=resolver.published({}),
         datasets={name: resolver.datasets[name].__dict__ for name in used},
         facts=list(_facts(experiments)),
-        notes=experiments.get("notes", []),
+        notes=experiments["notes"],
         seeds_by_dataset={name: resolver.seeds[name] for name in used if name in resolver.seeds},
         renders=resolver.renders(used),
         claims=claims,
@@ -114,7 +129,8 @@ def build_plans(settings: dict[str, Any]) -> tuple[Plan, Plan | None, Plan | Non
         plan.shown_by(name)  # or there is none, which it says
     for name, table in plan.tables.items():
         if table["reference"] and not (paths.PUBLISHED / table["reference"]).exists():
-            raise UserError(f"tables.{name}.reference: there is no {paths.PUBLISHED / table['reference']}")
+            file, missing = settings["experiments"]["tables"], paths.PUBLISHED / table["reference"]
+            raise UserError(f"{file}: tables.{name}.reference: there is no {missing}")
     return plan, None if plan.runs is not None else stored("verdict"), stored("sensitivity")
 
 
@@ -184,7 +200,7 @@ def _figure(resolver: Resolver, name: str, figure: dict[str, Any]) -> dict[str, 
         for curve in curves:
             layers = resolver.specs[curve["spec_id"]].network.layers
             if layer not in layers:
-                raise UserError(f"{resolver.where}: figures.{name}.layers: {layer!r} is not one of {', '.join(layers)}")
+                raise resolver.error(f"figures.{name}.layers", f"{layer!r} is not one of {', '.join(layers)}")
     return {**{k: v for k, v in figure.items() if k != "settings"}, "curves": curves}
 
 
@@ -206,7 +222,7 @@ def _claim(resolver: Resolver, number: int, claim: dict[str, Any]) -> dict[str, 
             plain["repeats"] = resolver.experiments["figures"][test["simulated"]]["repeats"]["value"]
         bounds = [test[key] for key in ("at_least", "at_most", "within", "outside") if key in test]
         if test["metric"] not in UNBOUNDED and any(abs(bound) > 1 for bound in bounds):
-            raise UserError(f"{resolver.where}: claims[{number}].tests[{t}]: shares are fractions, from −1 to 1")
+            raise resolver.error(f"claims[{number}].tests[{t}]", "shares are fractions, from −1 to 1")
         layers = _layers(resolver, test, sides, f"claims[{number}].tests[{t}]")
         tests += [{**plain, "layer": layer, **sides} for layer in layers]
     resolver.specs = before
@@ -217,10 +233,10 @@ def _layers(resolver: Resolver, test: dict[str, Any], sides: dict[str, dict[str,
     """The layers that a test of a claim is about; of what has none, one without a name."""
     metric = test["metric"]
     if (metric == "scalar") != ("simulated" in test):
-        raise UserError(f"{resolver.where}: {where}: a scalar is what a figure has `simulated`, and nothing else is")
+        raise resolver.error(where, "a scalar is what a figure has `simulated`, and nothing else is")
     if metric in (*WHOLE, "scalar"):
         if "layers" in test:
-            raise UserError(f"{resolver.where}: {where}.layers: {metric} has none")
+            raise resolver.error(f"{where}.layers", f"{metric} has none")
         return [""]
     total = ["total"] if metric.startswith("sparsity") else []
     wanted: list[str] = test.get("layers", total)
@@ -228,7 +244,7 @@ def _layers(resolver: Resolver, test: dict[str, Any], sides: dict[str, dict[str,
         known = [*network.layers, *total]
         if not wanted or not {*wanted} <= {*known}:
             given = f"{', '.join(wanted)} given" if wanted else "none given"
-            raise UserError(f"{resolver.where}: {where}.layers: {given}; {metric} has {', '.join(known)}")
+            raise resolver.error(f"{where}.layers", f"{given}; {metric} has {', '.join(known)}")
     return wanted
 
 
@@ -239,9 +255,7 @@ def _panel(resolver: Resolver, figure: str, own: dict[str, Any], where: str) -> 
     wanted = {"optimizer": own.get("optimizer"), "regularizer": kind}
     panels = [p for p in drawn.get("panels", []) if wanted.items() <= p.items()]
     if not panels or strength not in drawn["strengths"]["value"]:
-        raise UserError(
-            f"{resolver.where}: {where}: {figure} simulates no {own.get('optimizer')} with {kind} {own.get(kind)}"
-        )
+        raise resolver.error(where, f"{figure} simulates no {own.get('optimizer')} with {kind} {own.get(kind)}")
     return {"settings": own, "panel": panels[0]["label"], "regularizer": kind, "strength": strength}
 
 
@@ -249,7 +263,7 @@ def _once(resolver: Resolver, names: list[str], where: str, key: str) -> None:
     """Raise UserError for a name that stands there twice: the second would hide the first."""
     for name in names:
         if names.count(name) > 1:
-            raise UserError(f"{resolver.where}: {where}: the {key} {name!r} is given twice")
+            raise resolver.error(where, f"the {key} {name!r} is given twice")
 
 
 def _facts(experiments: dict[str, Any]) -> Iterator[dict[str, Any]]:

@@ -6,9 +6,7 @@ import re
 from collections.abc import Iterator
 from typing import Any
 
-import yaml
-
-from .validation import SCHEMAS
+from .validation import read_schema
 
 Schema = dict[str, Any]
 
@@ -20,6 +18,8 @@ an entry of a list.
 """
 WORDS = {"number": "number", "integer": "whole number", "string": "text", "boolean": "true or false", "null": "`null`"}
 BOUNDS = {"minimum": "≥", "exclusiveMinimum": ">", "maximum": "≤", "exclusiveMaximum": "<"}
+FILES = ("recipe", "tables", "figures", "claims")
+SPECS = "What recipe, tables, figures and claims are made of"
 SETTINGS = "[settings](#settings-of-a-spec)"
 SECTIONS = {
     "settings": SETTINGS,
@@ -30,15 +30,15 @@ SECTIONS = {
 
 
 def page() -> str:
-    config, experiments = (
-        yaml.safe_load((SCHEMAS / f"{n}.schema.yaml").read_text()) for n in ("config", "experiments")
-    )
-    parts = [HEAD, _section("##", config, config), f"## {experiments['title']}\n\n{experiments['description']}\n"]
-    parts += [_section("###", experiments["$defs"][name], experiments) for name in ("settings", "fact")]
-    parts += [
-        _section("###", {**own, "title": f"`{key}`"}, experiments) for key, own in experiments["properties"].items()
-    ]
-    return "\n".join(parts)
+    config, datasets = read_schema("config"), read_schema("datasets")
+    parts = [HEAD, _section("##", {**config, "title": read_schema("scale")["title"]}, config)]
+    parts += [f"## {SPECS}\n"]
+    parts += [_section("###", config["$defs"][name], config) for name in ("settings", "fact")]
+    for name in FILES:
+        schema = read_schema(name)
+        parts += [f"## {schema['title']}\n\n{schema['description']}.\n"]
+        parts += [_section("###", {**own, "title": f"`{key}`"}, schema) for key, own in schema["properties"].items()]
+    return "\n".join([*parts, _section("##", datasets, datasets)])
 
 
 def _section(level: str, schema: Schema, root: Schema) -> str:

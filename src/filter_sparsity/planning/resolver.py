@@ -52,41 +52,49 @@ def regularizer(settings: dict[str, Any]) -> tuple[str, float]:
 class Resolver:
     """Turns the settings of rows and curves into specs, and remembers every spec it met."""
 
-    def __init__(
-        self, experiments: dict[str, Any], settings: dict[str, Any], datasets: dict[str, Dataset], where: str
-    ) -> None:
-        self.experiments, self.settings, self.datasets, self.where = experiments, settings, datasets, where
+    def __init__(self, experiments: dict[str, Any], settings: dict[str, Any], datasets: dict[str, Dataset]) -> None:
+        self.experiments, self.settings, self.datasets = experiments, settings, datasets
         self.specs: dict[str, Spec] = {}
         self.seeds: dict[str, list[int]] = {}  # of datasets with seeds of their own at this scale
         for key in ("lr_multiplier", "strength_multiplier"):
             for optimizer in settings[key] if isinstance(settings[key], dict) else []:
                 self.known("optimizers", optimizer, f"the configuration's {key}")
+        for name, facts in experiments["networks"].items():
+            try:  # here, since a row that uses it stands in another file
+                self._network(name, {key: fact["value"] for key, fact in facts.items()}, 1)
+            except UserError as error:
+                raise self.error(f"networks.{name}", str(error)) from None
+
+    def error(self, place: str, said: str) -> UserError:
+        """An error that names the file in which `place` stands, as `tables.table1.panels[0]`."""
+        files, part = self.settings["experiments"], place.split(".")[0].split("[")[0]
+        return UserError(f"{files.get(part) or files['recipe']}: {place}: {said}")
 
     def spec(self, row: dict[str, Any], where: str) -> str:
         """The id of the spec that a row's settings resolve to at this scale."""
         full = self._full(row)
         for key in ("dataset", "optimizer"):
             if key not in full:
-                raise UserError(f"{self.where}: {where}: no {key} is given, here or around it")
+                raise self.error(where, f"no {key} is given, here or around it")
         optimizer = self.known("optimizers", full["optimizer"], f"{where}.optimizer")
         network = self.known("networks", full["network"], f"{where}.network")
         dataset = self.dataset(full["dataset"], f"{where}.dataset")
         name = dataset.name
         batch = full["batch_size"]
         if batch > dataset.train:
-            raise UserError(
-                f"{self.where}: {where}.batch_size: {batch} is more than the {dataset.train} training images of {name}"
+            raise self.error(
+                f"{where}.batch_size", f"{batch} is more than the {dataset.train} training images of {name}"
             )
         own = self.experiments.get("datasets", {}).get(full["dataset"], {})
         if seeds := own.get("seeds", {}).get(self.settings["scale"]):
             if self.settings["pack_seeds"]:
-                raise UserError(f"{self.where}: datasets.{full['dataset']}.seeds: not at a scale with pack_seeds")
+                raise self.error(f"datasets.{full['dataset']}.seeds", "not at a scale with pack_seeds")
             self.seeds[name] = seeds
         network = {**network, "hidden": own.get("hidden", {}).get(full["network"], network["hidden"])}
         facts = {k: full.get(k, fact["value"]) for k, fact in network.items()}
         if not dataset.side >> len(facts["pool_after"]):
             poolings = len(facts["pool_after"])
-            raise UserError(f"{self.where}: {where}: {poolings} poolings leave nothing of {name}'s side {dataset.side}")
+            raise self.error(where, f"{poolings} poolings leave nothing of {name}'s side {dataset.side}")
         kind, strength = regularizer(full)
         width, steps = (full.get(key, self.settings[key]) for key in ("width", "steps"))
         try:
@@ -115,7 +123,7 @@ class Resolver:
                 unregularized=full["unregularized"],
             )
         except UserError as error:
-            raise UserError(f"{self.where}: {where}: {error}") from None
+            raise self.error(where, str(error)) from None
         return self.specs.setdefault(spec.id, spec).id
 
     def published(self, row: dict[str, Any]) -> dict[str, Any]:
@@ -138,7 +146,7 @@ class Resolver:
         name = shrunk if shrunk in self.datasets else name
         if name not in self.datasets:
             known = ", ".join(self.datasets)
-            raise UserError(f"{self.where}: {where}: {name!r} is not in {self.settings['datasets']}: {known}")
+            raise self.error(where, f"{name!r} is not in {self.settings['datasets']}: {known}")
         return self.datasets[name]
 
     def needs(self, names: Iterable[str]) -> list[str]:
@@ -151,17 +159,18 @@ class Resolver:
         families = {}
         for name in datasets:
             if family := renders_of(name):
-                where = f"{self.where}: renders.{family}"
+                where = f"renders.{family}"
                 if family not in self.experiments.get("renders", {}):
-                    raise UserError(f"{where}: {name} is composed of these renders, but they are not there")
+                    raise self.error(where, f"{name} is composed of these renders, but they are not there")
                 settings = {k: fact["value"] for k, fact in self.experiments["renders"][family].items()}
                 classes, (train, test) = len(settings["classes"]), settings["images"]
                 said = (classes, classes * train, classes * test, settings["side"])
                 line = self.datasets[name]
                 if said != (line.classes, line.train, line.test, line.side):
-                    raise UserError(
-                        f"{where}: {said[0]} classes, {said[1]} and {said[2]} images of side {said[3]} are not what "
-                        f"{self.settings['datasets']} says of {name}"
+                    raise self.error(
+                        where,
+                        f"{said[0]} classes, {said[1]} and {said[2]} images of side {said[3]} are not what "
+                        f"{self.settings['datasets']} says of {name}",
                     )
                 families[family] = settings
         return families
@@ -169,7 +178,7 @@ class Resolver:
     def known(self, part: str, name: Any, where: str) -> dict[str, Any]:
         if name not in self.experiments[part]:
             known = ", ".join(self.experiments[part])
-            raise UserError(f"{self.where}: {where}: {name!r} is not one of the {part}: {known}")
+            raise self.error(where, f"{name!r} is not one of the {part}: {known}")
         return self.experiments[part][name]
 
     def _full(self, row: dict[str, Any]) -> dict[str, Any]:
@@ -191,7 +200,7 @@ class Resolver:
         )
 
     def _there(self, dataset: Dataset) -> bool:
-        return dataset.access != "by hand" or dataset.name in self.settings["manual_datasets"]
+        return dataset.access != "manual" or dataset.name in self.settings["manual_datasets"]
 
     def _phases(self, epochs: list[int], steps_per_epoch: int, wanted: int | None) -> tuple[int, ...]:
         """Published epochs as steps; where the scale wants a number of steps, each phase keeps its share of it."""

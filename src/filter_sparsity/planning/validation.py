@@ -26,15 +26,16 @@ RENAMED = {
         "stand_ins": "substitutes",
         "time_limit": "time_limit_minutes",
     },
-    "experiments": {
+    "tables": {"blocks": "column_groups"},
+    "claims": {
         "beyond": "outside",
-        "blocks": "column_groups",
         "given": "precondition",
         "measure": "metric",
         "minus": "baseline",
         "of": "spec",
         "why": "rationale",
     },
+    "datasets": {"found_as": "local_names", "get": "instructions", "obtain": "access"},
 }
 
 _WORDS = {
@@ -79,13 +80,25 @@ def read_yaml(path: Path) -> Any:
         raise UserError(f"{path} is not YAML: {' '.join(str(error).split())}") from None
 
 
+def read_schema(name: str) -> Any:
+    """A schema with what its `$ref`s take from other files, which editors follow by themselves."""
+
+    def read(name: str) -> Any:
+        return yaml.safe_load((SCHEMAS / f"{name}.schema.yaml").read_text().replace("spec.schema.yaml#", "#"))
+
+    own = read(name)
+    if "$ref" in own:
+        own = {**read(own.pop("$ref").removesuffix(".schema.yaml")), **own}
+    return {**own, "$defs": {**read("spec")["$defs"], **own.get("$defs", {})}}
+
+
 def validate(data: Any, schema: str, where: str) -> None:
     """Raise UserError naming the first key of `data` that `schemas/<schema>.schema.yaml` refuses."""
     from jsonschema import Draft202012Validator  # a tenth of a second, which steps that only read YAML need not spend
     from jsonschema.exceptions import best_match
     from jsonschema.validators import extend
 
-    rules: Any = yaml.safe_load((SCHEMAS / f"{schema}.schema.yaml").read_text())
+    rules: Any = read_schema(schema)
     plain = Draft202012Validator.TYPE_CHECKER
     finite = plain.redefine("number", lambda _, v: plain.is_type(v, "number") and math.isfinite(v))
     errors = list(extend(Draft202012Validator, type_checker=finite)(rules).iter_errors(data))

@@ -11,7 +11,7 @@ from filter_sparsity.errors import UserError
 from filter_sparsity.paths import renders_of
 
 ROOT = Path(__file__).parents[3]
-DATASETS = read_datasets(ROOT / "config/datasets.tsv")
+DATASETS = read_datasets(ROOT / "config/datasets.yaml")
 SHIPPED = [name for name, line in DATASETS.items() if line.access == "ships" and not renders_of(name)]
 UNUSED = Path("unused")
 

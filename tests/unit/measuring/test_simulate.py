@@ -13,7 +13,7 @@ import pytest
 from filter_sparsity.measuring import simulate
 from filter_sparsity.planning.validation import read_yaml
 
-OPTIMIZERS = read_yaml(Path(__file__).parents[3] / "config" / "experiments.yaml")["optimizers"]
+OPTIMIZERS = read_yaml(Path(__file__).parents[3] / "config" / "recipe.yaml")["optimizers"]
 LOW = [{"deviation": 1e-3, "iterations": 100}, {"deviation": 1e-5, "iterations": 1900}]
 QUIET = [{"deviation": 0.0, "iterations": 40}]
 

@@ -8,9 +8,10 @@ import pytest
 from filter_sparsity.data.manifest import read_datasets
 from filter_sparsity.errors import UserError
 from filter_sparsity.plan import Plan, spec_ids
-from filter_sparsity.planning.build import build_plan, build_plans, merge
-from filter_sparsity.planning.validation import read_yaml, validate
+from filter_sparsity.planning.build import anchor_paths, build_plan, build_plans, merge
+from filter_sparsity.planning.validation import read_schema, read_yaml, validate
 from filter_sparsity.verdict.aggregate import find_published
+from helpers.experiments import changed
 
 TABLES = ("table1", "table2", "table3", "table4")
 USUAL = {"negative_slope": 0, "gamma_init": 1, "beta_init": 0, "gamma_lr_scale": 1, "beta_lr_scale": 1}
@@ -114,9 +115,7 @@ def test_table_4_has_both_datasets_in_each_row(paper_plan):
     ],
 )
 def test_a_row_with_a_fact_of_its_own_is_not_the_papers(paper_settings, tmp_path, published, fact):
-    text = Path(paper_settings["experiments"]).read_text()
-    (tmp_path / "e.yaml").write_text(text.replace(ROW, f"{ROW[:-1]}, {fact}}}", 1))
-    plan = build_plan(paper_settings | {"experiments": str(tmp_path / "e.yaml")})
+    plan = build_plan(changed(paper_settings, tmp_path, {ROW: f"{ROW[:-1]}, {fact}}}"}, 1))
     own, *others = rows_of(plan.tables["table1"])
     assert find_published(published("table1"), own["published"][""], plan.usual) is None
     for row in others:
@@ -182,10 +181,8 @@ def test_multipliers_and_width_scale_every_spec(paper_settings, paper_plan):
 
 
 def test_a_strength_multiplied_is_the_same_spec_as_the_strength_written_out(paper_settings, tmp_path):
-    path = tmp_path / "experiments.yaml"
-    text = Path(paper_settings["experiments"]).read_text()
-    path.write_text(text.replace("l2: 1e-3", "l2: 1e-2").replace("l2: 5e-4", "l2: 0.005"))
-    written = build_plan(paper_settings | {"experiments": str(path)}).tables["table1"]
+    stronger = changed(paper_settings, tmp_path, {"l2: 1e-3": "l2: 1e-2", "l2: 5e-4": "l2: 0.005"})
+    written = build_plan(stronger).tables["table1"]
     multiplied = build_plan(paper_settings | {"strength_multiplier": 10}).tables["table1"]
     pairs = list(zip(rows_of(written), rows_of(multiplied), strict=True))
     same = [a["specs"] == b["specs"] for a, b in pairs]
@@ -196,17 +193,11 @@ def test_a_strength_multiplied_is_the_same_spec_as_the_strength_written_out(pape
     ("around", "own"), [("l2: 1e-4", "wd: 2e-4"), ("wd: 1e-4", "l2: 2e-4"), ("wd: 1e-4", "wd: 2e-4")]
 )
 def test_a_row_s_regularizer_replaces_that_of_its_table(paper_settings, tmp_path, around, own):
-    path = tmp_path / "experiments.yaml"
-    text = Path(paper_settings["experiments"]).read_text()
     changes = {"optimizer: adam, l2: 1e-4}\n    metrics": f"optimizer: adam, {around}}}\n    metrics",
                '"LR scale for γ: 0.1", gamma': f'"LR scale for γ: 0.1", {own}, gamma'}  # fmt: skip
-    for old, new in changes.items():
-        assert text.count(old) == 1
-        text = text.replace(old, new)
-    path.write_text(text)
-    plan = build_plan(paper_settings | {"experiments": str(path)})
-    *others, changed, _ = (plan.specs[i] for i in plan.selected("table3"))
-    assert (changed.regularizer, changed.strength) == (own[:2], 2e-4)
+    plan = build_plan(changed(paper_settings, tmp_path, changes))
+    *others, one, _ = (plan.specs[i] for i in plan.selected("table3"))
+    assert (one.regularizer, one.strength) == (own[:2], 2e-4)
     assert {(s.regularizer, s.strength) for s in others} == {(around[:2], 1e-4)}
 
 
@@ -265,14 +256,23 @@ def test_the_configuration_files_are_valid(root):
     for overlay in (root / "config" / "scales").glob("*.yaml"):
         validate(merge(base, read_yaml(overlay)), "config", overlay.name)
     validate(base, "config", "config.yaml")
-    assert set(read_datasets(root / "config/datasets.tsv")) >= {"cifar10", "cifar100"}
+    for path in (root / "config").rglob("*.yaml"):
+        first, _, schema = path.read_text().partition("\n")[0].partition("$schema=")
+        assert first == "# yaml-language-server: "
+        assert (path.parent / schema).exists()  # where an editor looks
+
+
+def test_a_labelled_row_has_every_setting():
+    """The schema says so twice, since editors merge no mappings in YAML."""
+    shared = read_schema("tables")["$defs"]
+    assert {*shared["labelled"]["properties"]} == {"label", *shared["settings"]["properties"]}
 
 
 # A mistake, and what its line must say: where, what, and what is allowed. The row is the first of Table 1.
 ROW = '{label: "L2: 1e-3", l2: 1e-3}'
 PLACE = "tables.table1.panels[0].groups[0].rows[0]"
 NO_EXPERIMENTS = [
-    ("\nseeds:", "\nsedes:", ["unknown key 'sedes'", "seeds", "tables"]),
+    ("\nseeds:", "\nsedes:", ["unknown key 'sedes'", "seeds", "networks"]),
     (ROW, '{label: "L2: 1e-3", l3: 1e-3}', [PLACE, "unknown key 'l3'", "l2", "wd", "beta_init"]),
     (ROW, "{label: a, l2: 1e-3, optimizer: adm}", [f"{PLACE}.optimizer", "'adm'", "sgd, adam, amsgrad"]),
     (ROW, "{label: a, l2: 1e-3, dataset: cifar11}", [f"{PLACE}.dataset", "'cifar11'", "cifar10, cifar100"]),
@@ -301,8 +301,8 @@ NO_EXPERIMENTS = [
     ("phase_epochs: {value: [250, 75]", "phase_epochs: {value: 325", ["defaults.phase_epochs", "325", "a list"]),
     ("negative_slope: {value: 0", "negative_slope: {value: 2", ["defaults.negative_slope", "2", "maximum of 1"]),
     ("conv_bias: {value: false", "conv_bias: {value: 3", ["networks.basicnet.conv_bias", "3", "true or false"]),
-    ("pool_after: {value: [1, 3, 5]", "pool_after: {value: [9]", [PLACE, "basicnet", "[9]", "1 to 7"]),
-    ("kernels: {value: [5,", "kernels: {value: [4,", [PLACE, "basicnet", "[4, 3,", "odd"]),
+    ("pool_after: {value: [1, 3, 5]", "pool_after: {value: [9]", ["networks.basicnet", "[9]", "1 to 7"]),
+    ("kernels: {value: [5,", "kernels: {value: [4,", ["networks.basicnet", "[4, 3,", "odd"]),
     ("algorithm: SGD", "algorithm: Lion", ["optimizers.sgd.algorithm", "'Lion'", "SGD, Adam"]),
     ("rate: 0.1", "rate: 0", ["optimizers.sgd.rate", "0", "minimum of 0"]),
     ("rate: 0.1", "rate: .nan", ["optimizers.sgd.rate", "nan", "a finite number"]),
@@ -335,8 +335,9 @@ NO_SETTINGS = [
     ({"mirrors": {"cifra10": "https://a.b"}}, ["configuration's mirrors", "'cifra10'", "cifar10, cifar100"]),
     ({"manual_datasets": ["tiny"]}, ["configuration's manual_datasets", "'tiny'", "tiny_imagenet"]),
     ({"data_root": __file__}, ["configuration's data_root", "test_build.py is not a folder"]),
-    ({"experiments": "nowhere.yaml"}, ["cannot read nowhere.yaml", "No such file"]),
-    ({"datasets": "nowhere.tsv"}, ["cannot read nowhere.tsv", "No such file"]),
+    ({"experiments": "nowhere.yaml"}, ["configuration: experiments: 'nowhere.yaml' is not a mapping"]),
+    ({"experiments": {"recipe": "nowhere.yaml", "tables": "t.yaml"}}, ["cannot read nowhere.yaml", "No such file"]),
+    ({"datasets": "nowhere.yaml"}, ["cannot read nowhere.yaml", "No such file"]),
 ]
 
 
@@ -351,11 +352,9 @@ def refused(settings):
 
 @pytest.mark.parametrize(("right", "wrong", "parts"), NO_EXPERIMENTS, ids=[wrong for _, wrong, _ in NO_EXPERIMENTS])
 def test_mistakes_in_the_experiments_are_told_in_one_line(paper_settings, tmp_path, right, wrong, parts):
-    text = Path(paper_settings["experiments"]).read_text()
-    assert right in text
-    path = tmp_path / "experiments.yaml"
-    path.write_text(text.replace(right, wrong, 1))
-    said = refused(paper_settings | {"experiments": str(path), "manual_datasets": BY_HAND})
+    settings = changed(paper_settings, tmp_path, {right: wrong}, 1)
+    said = refused(settings | {"manual_datasets": BY_HAND})
+    (path,) = tmp_path.iterdir()
     assert said.startswith(str(path))
     for part in parts:
         assert part in said
@@ -373,9 +372,9 @@ def test_mistakes_in_the_configuration_are_told_in_one_line(paper_settings, chan
     [
         ("config", "by_hand", "manual_datasets", "", {"by_hand": []}),
         ("config", "campaign", "train_first", "", {"campaign": [], "width": 1}),
-        ("experiments", "blocks", "column_groups", "tables.t: ", {"tables": {"t": {"blocks": []}}}),
-        ("experiments", "of", "spec", "claims[0].tests[0]: ", {"claims": [{"tests": [{"of": {}}]}]}),
-        ("experiments", "why", "rationale", "claims[0]: ", {"claims": [{"why": "", "tests": []}]}),
+        ("tables", "blocks", "column_groups", "tables.t: ", {"tables": {"t": {"blocks": []}}}),
+        ("claims", "of", "spec", "claims[0].tests[0]: ", {"claims": [{"tests": [{"of": {}}]}]}),
+        ("claims", "why", "rationale", "claims[0]: ", {"claims": [{"why": "", "tests": []}]}),
     ],
 )
 def test_an_old_key_is_told_its_new_name(schema, old, new, place, data):
@@ -390,10 +389,9 @@ def test_training_first_what_there_is_not_is_refused(paper_settings):
 
 
 def test_a_table_of_numbers_that_are_not_there_is_refused(paper_settings, tmp_path):
-    text = Path(paper_settings["experiments"]).read_text()
-    (tmp_path / "e.yaml").write_text(text.replace("reference: table1.csv", "reference: table9.csv", 1))
-    with pytest.raises(UserError, match=r"tables.table1.reference: there is no \S+/table9.csv"):
-        build_plans(paper_settings | {"experiments": str(tmp_path / "e.yaml")})
+    settings = changed(paper_settings, tmp_path, {"reference: table1.csv": "reference: table9.csv"}, 1)
+    with pytest.raises(UserError, match=r"tables.yaml: tables.table1.reference: there is no \S+/table9.csv"):
+        build_plans(settings)
 
 
 def test_a_missing_setting_is_named(paper_settings):
@@ -401,11 +399,26 @@ def test_a_missing_setting_is_named(paper_settings):
     assert said == "configuration: 'width' is a required property"
 
 
-@pytest.mark.parametrize("line", ["digits\tcifar10\tten\t1\t1\t1\t1\tno\ts\tl\tc", "digits\tcifar10"])
-def test_a_wrong_line_of_the_datasets_is_told_in_one_line(root, tmp_path, line):
-    path = tmp_path / "datasets.tsv"
-    header = (root / "config/datasets.tsv").read_text().splitlines()[0]
-    path.write_text(f"{header}\n{line}\n")
+@pytest.mark.parametrize(
+    ("right", "wrong", "said"),
+    [
+        ("classes: 10\n", "classes: ten\n", "digits.classes: 'ten' is not a whole number"),
+        ("access: ships", "obtain: ships", "digits: `obtain` is now `access`"),
+        ("access: ships", "access: by hand", "digits.access: 'by hand' is not one of ships, downloaded, manual"),
+        ("  train: 1442\n", "", "digits: 'train' is a required property"),
+        ("digits:\n", "digits:\n  size: 3\n", "digits: unknown key 'size'"),
+    ],
+)
+def test_a_mistake_in_the_datasets_is_told_in_one_line(paper_settings, tmp_path, right, wrong, said):
+    path = tmp_path / "datasets.yaml"
+    path.write_text(Path(paper_settings["datasets"]).read_text().replace(right, wrong, 1))
+    assert refused(paper_settings | {"datasets": str(path)}).startswith(f"{path}: {said}")
+
+
+@pytest.mark.parametrize("text", ["digits: {classes: 10}", "digits: [1]", "- digits", "digits: {", ""])
+def test_what_is_no_file_of_datasets_is_refused_in_one_line(tmp_path, text):
+    path = tmp_path / "datasets.yaml"
+    path.write_text(text)
     with pytest.raises(UserError) as error:
         read_datasets(path)
     assert str(path) in str(error.value)
@@ -458,12 +471,9 @@ def test_a_table_whose_data_are_not_there_says_so_and_trains_nothing(paper_plan,
 
 
 def test_a_mistake_in_a_table_that_is_not_run_is_told_all_the_same(paper_settings, tmp_path):
-    text = Path(paper_settings["experiments"]).read_text()
-    assert text.count("settings: {network: vgg11, ") == 1
-    path = tmp_path / "experiments.yaml"
-    path.write_text(text.replace("settings: {network: vgg11, ", "settings: {network: vgg12, "))
+    settings = changed(paper_settings, tmp_path, {"settings: {network: vgg11, ": "settings: {network: vgg12, "})
     with pytest.raises(UserError, match="'vgg12' is not one of the networks"):
-        build_plan(paper_settings | {"experiments": str(path)})
+        build_plan(settings)
 
 
 def test_data_got_by_hand_are_found_in_data_root(paper_settings, tmp_path):
@@ -510,8 +520,7 @@ def test_the_published_specs_keep_their_ids(paper_plan, root):
     """Results lie in folders of these names: the digest of all ids, in order."""
     import hashlib
 
-    settings = {**read_yaml(root / "config/config.yaml")}
-    settings |= {key: str(root / settings[key]) for key in ("experiments", "datasets")}
+    settings = anchor_paths(read_yaml(root / "config/config.yaml"), root)
     digests = [
         hashlib.sha256(" ".join(list(plan.specs)[:35] + plan.selected("figure1")[2:]).encode()).hexdigest()[:12]
         for plan in (paper_plan, build_plan(settings))

@@ -24,7 +24,7 @@ from filter_sparsity.training.run import Keeper, Settings, train_run
 
 CPU = torch.device("cpu")
 RESULTS = [name for name in paths.TRAINED if name != "provenance.json"]  # that one has dates and times
-OPTIMIZERS = read_yaml(paths.Path("config/experiments.yaml"))["optimizers"]
+OPTIMIZERS = read_yaml(paths.Path("config/recipe.yaml"))["optimizers"]
 
 
 class Killed(Exception):

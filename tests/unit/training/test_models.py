@@ -18,8 +18,8 @@ def parameters(modules):
 
 @pytest.fixture(scope="module")
 def paper_networks(paper_settings, make_spec):
-    """The three networks as the experiments file gives them at published width."""
-    facts = read_yaml(Path(paper_settings["experiments"]))["networks"]
+    """The three networks as the recipe gives them at published width."""
+    facts = read_yaml(Path(paper_settings["experiments"]["recipe"]))["networks"]
     networks = {}
     for name, fact in facts.items():
         values = {k: v["value"] for k, v in fact.items()}

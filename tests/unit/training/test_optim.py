@@ -99,12 +99,12 @@ GAMMA_SCALE, BETA_SCALE, DECAY = 0.5, 0.1, 0.1
 
 @pytest.fixture(scope="module")
 def optimizers(paper_settings):
-    return read_yaml(Path(paper_settings["experiments"]))["optimizers"]
+    return read_yaml(Path(paper_settings["experiments"]["recipe"]))["optimizers"]
 
 
 @pytest.fixture
 def start(make_spec, optimizers):
-    """A network in float64 and the update rule of an optimizer as the experiments file gives it."""
+    """A network in float64 and the update rule of an optimizer as the recipe gives it."""
 
     def begin(name, **changes):
         settings = {k: optimizers[name][k] for k in ("algorithm", "rate", "hyperparameters")}

@@ -16,20 +16,20 @@ from safetensors.numpy import load_file, save_file
 
 from filter_sparsity.errors import UserError
 from filter_sparsity.plan import Plan
-from filter_sparsity.planning.build import build_plan, merge
+from filter_sparsity.planning.build import anchor_paths, build_plan
 from filter_sparsity.planning.validation import read_yaml
 from filter_sparsity.typesetting import figures
 
 pytestmark = pytest.mark.filterwarnings("error")  # a missing glyph is a warning
 
-CONFIG = Path(__file__).parents[3] / "config"
+ROOT = Path(__file__).parents[3]
 NOTE = "scale quick: not the paper's setting"
 
 
 @pytest.fixture(scope="module")
 def plan() -> Plan:
-    small = {"width": 1 / 32, "experiments": str(CONFIG / "experiments.yaml"), "datasets": str(CONFIG / "datasets.tsv")}
-    return build_plan(merge(read_yaml(CONFIG / "config.yaml"), small))
+    settings = anchor_paths(read_yaml(ROOT / "config" / "config.yaml"), ROOT)
+    return build_plan(settings | {"width": 1 / 32})
 
 
 @pytest.fixture(scope="module")

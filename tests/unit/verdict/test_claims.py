@@ -15,6 +15,7 @@ from filter_sparsity.planning.build import build_plan
 from filter_sparsity.planning.validation import read_yaml
 from filter_sparsity.spec import Network
 from filter_sparsity.verdict import claims
+from helpers.experiments import changed
 
 SGD = {"optimizer": "sgd"}
 NOT_PRINTED = {
@@ -171,8 +172,8 @@ def test_a_simulated_claim_is_about_the_end_of_its_curves(narrow_plan, tmp_path)
             "figure3 simulates no sgd with l2 0.0002",
         ),
         (
-            "metric: test_error, spec: {dataset: cifar100, optimizer: adam",
-            "metric: test_error, spec: {dataset: cifar100, optimizer: adan",
+            "{dataset: cifar100, optimizer: adam, l2: 1e-4}",
+            "{dataset: cifar100, optimizer: adan, l2: 1e-4}",
             "'adan' is not one of the optimizers",
         ),
         ("layers: [C5, C6]", "layers: [C5, C9]", r"layers: C5, C9 given; \w+ has C1, C2, C3, C4, C5, C6, C7$"),
@@ -188,11 +189,10 @@ def test_a_simulated_claim_is_about_the_end_of_its_curves(narrow_plan, tmp_path)
     ],
 )
 def test_mistakes_in_claims_are_one_line(paper_settings, tmp_path, right, wrong, said):
-    text = Path(paper_settings["experiments"]).read_text()
-    assert right in text
-    (tmp_path / "e.yaml").write_text(text.replace(right, wrong, 1))
+    settings = changed(paper_settings, tmp_path, {right: wrong}, 1)
     with pytest.raises(UserError, match=said) as error:
-        build_plan(paper_settings | {"experiments": str(tmp_path / "e.yaml")})
+        build_plan(settings)
+    assert str(error.value).startswith(str(tmp_path / "claims.yaml"))
     assert "\n" not in str(error.value)
 
 

@@ -8,7 +8,7 @@ import pytest
 
 from filter_sparsity.errors import UserError
 from filter_sparsity.measuring.sparsity import conv_parameters
-from filter_sparsity.planning.build import build_plan, merge
+from filter_sparsity.planning.build import anchor_paths, build_plan, merge
 from filter_sparsity.planning.validation import read_yaml
 from filter_sparsity.typesetting.latex import fill
 from filter_sparsity.typesetting.report import sensitivity
@@ -33,7 +33,7 @@ SILENT = {**dict.fromkeys(("C1", "C2", "C3", "C4", "C5"), 0.3), "C6": 0.5, "C7":
 @pytest.fixture(scope="module")
 def plan(root):
     settings = merge(read_yaml(root / "config/config.yaml"), read_yaml(root / "config/scales/sensitivity.yaml"))
-    return build_plan(settings | {key: str(root / settings[key]) for key in ("experiments", "datasets")})
+    return build_plan(anchor_paths(settings, root))
 
 
 @pytest.fixture(scope="module")
@@ -121,18 +121,18 @@ def test_the_page_shows_rows_nearest_first_and_what_explains_best(plan, compared
     assert r"\published{paper} & \published{59}" in lines
     adam, sgd = page.split("SGD, L2")
     order = [
-        "all positions",
+        "earlier head",
         "C1, C2, C4, C6",
-        "torch's own",
+        "initialised by torch",
         "where the study began",
         "no sparsity at all",
-        "no BatchNorm after",
+        "no BatchNorm in the head &",
     ]
     order = [adam.index(label, adam.index("midrule")) for label in order]
     assert order == sorted(order)
     assert r"no sparsity at all & 0 & 0 & 0 & 0 & 0 & 0 & 0 & 0 & & & +0.0 & & &" in lines
     assert r"$-$19.6 ($-$22.0 to $-$17.2) & closer" in lines  # 1.4 times 14 points, and 1.7
-    assert "Nearest is ``head: all positions of C7" in lines
+    assert "Nearest is ``earlier head: every position of C7" in lines
     assert "11.2 points from the paper's contrast, against 30.8 at first." in lines
     assert "would be nearer" not in adam
     assert "Not run: ``average pooling'', " in adam

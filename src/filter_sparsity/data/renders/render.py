@@ -46,7 +46,7 @@ class Models:
 
 @dataclass(frozen=True)
 class Settings:
-    """How a family is rendered and composed, as `renders` in config/experiments.yaml says, where sources stand."""
+    """How a family is rendered and composed, as `renders` in config/recipe.yaml says, where sources stand."""
 
     classes: tuple[str, ...]
     side: int  # pixels

@@ -204,7 +204,7 @@ def test_other_content_than_expected_is_said_and_not_written(ten, tmp_path):
 
 @pytest.mark.parametrize("name", ["cifar10", "cifar100"])
 def test_the_table_of_datasets_says_what_torchvision_says(name):
-    line, kind = read_datasets(ROOT / "config/datasets.tsv")[name], cifar.official(name)
+    line, kind = read_datasets(ROOT / "config/datasets.yaml")[name], cifar.official(name)
     assert (line.source, line.checksum) == (kind.url, f"md5:{kind.tgz_md5}")
     assert len(cifar.CLASSES[name]) == line.classes
     assert sorted(cifar.CLASSES[name]) == list(cifar.CLASSES[name])
@@ -214,7 +214,7 @@ def test_the_table_of_datasets_says_what_torchvision_says(name):
 @pytest.mark.skipif(not REAL, reason="FILTER_SPARSITY_CIFAR does not name a folder with cifar10/train/<class>/*.png")
 @pytest.mark.parametrize("name", ["cifar10", "cifar100"])
 def test_the_real_images_as_a_tree_and_as_an_archive(name, tmp_path):
-    line = read_datasets(ROOT / "config/datasets.tsv")[name]
+    line = read_datasets(ROOT / "config/datasets.yaml")[name]
     assert prepare(name, Path(REAL), tmp_path / "tree") == line.digest
     ready = read(tmp_path / "tree")
     assert ready.images["train"].shape == (line.train, 3, 32, 32)

@@ -175,7 +175,7 @@ def test_a_damaged_folder_is_refused_by_name(folder, change, said):
 
 
 def test_the_table_of_datasets_says_the_same():
-    line = read_datasets(ROOT / "config/datasets.tsv")["tiny_imagenet"]
+    line = read_datasets(ROOT / "config/datasets.yaml")["tiny_imagenet"]
     assert (line.source, line.checksum, line.classes, line.side) == (URL, f"md5:{MD5}", 200, 64)
 
 
