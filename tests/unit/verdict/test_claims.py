@@ -172,8 +172,8 @@ def test_a_simulated_claim_is_about_the_end_of_its_curves(narrow_plan, tmp_path)
             "figure3 simulates no sgd with l2 0.0002",
         ),
         (
-            "{dataset: cifar100, optimizer: adam, l2: 1e-4}",
-            "{dataset: cifar100, optimizer: adan, l2: 1e-4}",
+            "&cifar100_adam_1e-4 {dataset: cifar100, optimizer: adam",
+            "&cifar100_adam_1e-4 {dataset: cifar100, optimizer: adan",
             "'adan' is not one of the optimizers",
         ),
         ("layers: [C5, C6]", "layers: [C5, C9]", r"layers: C5, C9 given; \w+ has C1, C2, C3, C4, C5, C6, C7$"),
