@@ -11,24 +11,10 @@ from filter_sparsity.errors import UserError
 from filter_sparsity.plan import Plan, spec_ids
 from filter_sparsity.planning.build import anchor_paths, build_plan, build_plans, merge
 from filter_sparsity.planning.validation import read_schema, read_yaml, validate
-from filter_sparsity.verdict.aggregate import find_published
-from helpers.experiments import changed
+from helpers.experiments import changed, printed_rows, rows_of
 
 TABLES = ("table1", "table2", "table3", "table4")
 USUAL = {"negative_slope": 0, "gamma_init": 1, "beta_init": 0, "gamma_lr_scale": 1, "beta_lr_scale": 1}
-
-
-def rows_of(table):
-    return [row for panel in table["panels"] for group in panel["groups"] for row in group["rows"]]
-
-
-def printed_rows(plan, lines, name):
-    """The rows of a table that the paper has, without those that somebody added."""
-
-    def is_printed(row):
-        return all(find_published(lines, settings, plan.usual) for settings in row["published"].values())
-
-    return [row for row in rows_of(plan.tables[name]) if is_printed(row)]
 
 
 def printed_specs(plan, published):
