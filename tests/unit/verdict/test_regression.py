@@ -223,8 +223,9 @@ def test_the_page_says_what_a_check_of_quick_can_see(root, tmp_path, monkeypatch
     monkeypatch.chdir(root)
     settings = read_yaml(root / "config/config.yaml")
     runs, reference = tmp_path / "runs", paths.reference("quick")
-    archive.restore(build_plan(settings | {"records": "stored"}), reference, runs, tmp_path)
-    frame = regression.compare(build_plan(settings), runs, reference, paths.TOLERANCES)
+    stored = build_plan(settings | {"records": "stored"})
+    archive.restore(stored, reference, runs, tmp_path)
+    frame = regression.compare(stored, runs, reference, paths.TOLERANCES)
     shares = frame[(frame["spec_id"] != regression.ALL) & ~frame["metric"].isin(LOSSES)]
     page = (root / "docs/verdicts.md").read_text()
     hopeless = (shares["verdict"] == "cannot fail").sum()
