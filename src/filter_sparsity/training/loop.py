@@ -19,7 +19,7 @@ from ..spec import Spec
 from .health import EARLY, SAMPLE, silent
 from .loaders import Images, opened
 from .models import ConvNet, build
-from .optim import Update
+from .optim import Update, param_groups
 from .streaming import Stream
 
 WARM_UP = 3  # steps before a GPU's are captured: they choose kernels and make the optimizer's state
@@ -155,7 +155,7 @@ class Training:
         self.before_epoch = self.generator.get_state()  # of the epoch that is under way
         self.images = opened(data, "train", device, spec.flip)
         self.tests = opened(data, "test", device, flip=False)
-        self.update = Update(spec, self.model)
+        self.update = Update(spec, param_groups(spec, self.model))
         self.one_step = Step(self.model, self.update, self.images, precision)
         self.per_epoch = count // spec.batch_size
         self.losses = torch.zeros(self.per_epoch, device=device)  # of the epoch that is under way

@@ -14,7 +14,7 @@ from filter_sparsity.errors import UserError
 from filter_sparsity.training.loaders import Images
 from filter_sparsity.training.loop import evaluate, train
 from filter_sparsity.training.models import build
-from filter_sparsity.training.optim import Update
+from filter_sparsity.training.optim import Update, param_groups
 from helpers.loader_iteration import all_of, epoch
 
 CPU = torch.device("cpu")
@@ -287,7 +287,8 @@ def test_evaluation_is_a_plain_loop_over_all_images(make_spec, make_model, digit
 
 def test_update_and_train_agree_on_the_start(make_spec):
     """No schedule step is due at step 0 that would change the base rate."""
-    update = Update(make_spec(rate=0.5), build(make_spec(), 3, 8, 3))
+    spec = make_spec(rate=0.5)
+    update = Update(spec, param_groups(spec, build(spec, 3, 8, 3)))
     assert [group["lr"] for group in update.optimizer.param_groups] == [0.5, 0.5, 0.5]
 
 
