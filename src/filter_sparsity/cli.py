@@ -68,15 +68,16 @@ def train(args: argparse.Namespace) -> None:
 
     device = select_device(args.device, args.threads)  # before anything else imports torch
     from .data.prepared import read
+    from .training.checkpoint import FOLDER
     from .training.run import Settings, train_run
 
     spec = _spec(args)
     data = read(args.data)
     stop = _when_to_stop(min(time.time() + (args.time_limit or math.inf), args.stop_at or math.inf))
     settings = Settings(device, args.history_points, args.precision, args.snapshot_seconds, stop)
-    snapshots = args.snapshots or args.runs.with_name("snapshots")
+    checkpoints = args.snapshots or args.runs.with_name(FOLDER)
     kept = [
-        train_run(spec, seed, data, of_run(args.runs, spec.id, seed), of_run(snapshots, spec.id, seed), settings)
+        train_run(spec, seed, data, of_run(args.runs, spec.id, seed), of_run(checkpoints, spec.id, seed), settings)
         for seed in args.seed
     ]
     if args.measure:
