@@ -142,13 +142,13 @@ def prepare(name: str, root: Path, out: Path) -> None:
 def write(images: int, out: Path) -> None:
     """Only the last step, of images that are in memory."""
     from filter_sparsity.data import prepared as data
-    from filter_sparsity.data.sources.base import Source
+    from filter_sparsity.data.sources.base import ArraySource
 
     splits = (
         (np.random.default_rng(0).integers(0, 256, (n, 3, 64, 64), dtype=np.uint8), np.arange(n) % CLASSES)
         for n in (images, TEST)
     )
-    data.write("tiny_imagenet", Source(tuple(map(str, range(CLASSES))), *splits), out)
+    data.write("tiny_imagenet", ArraySource(tuple(map(str, range(CLASSES))), *splits), out)
 
 
 def decoding() -> dict:
@@ -218,7 +218,7 @@ def cifar(tree: Path | None) -> dict:
 
     from filter_sparsity.data import prepared as data
     from filter_sparsity.data.sources import cifar
-    from filter_sparsity.data.sources.base import Source
+    from filter_sparsity.data.sources.base import ArraySource
 
     found: dict = {}
     with tempfile.TemporaryDirectory() as scratch:
@@ -227,10 +227,10 @@ def cifar(tree: Path | None) -> dict:
             found["tree_seconds"], peak = watched(prepare, "cifar10", tree, out)
             found["tree"] = memory(peak, out)
             ready = data.read(out)
-            source = Source(ready.classes, *((ready.images[s], ready.labels[s]) for s in ("train", "test")))
+            source = ArraySource(ready.classes, *((ready.images[s], ready.labels[s]) for s in ("train", "test")))
         else:
             noise = np.random.default_rng(0)
-            source = Source(
+            source = ArraySource(
                 cifar.CLASSES["cifar10"],
                 *(
                     (noise.integers(0, 256, (n, 3, 32, 32), dtype=np.uint8), np.arange(n) % 10)

@@ -33,7 +33,7 @@ def setting(width: float) -> tuple[Any, Any]:
     """BasicNet with Adam and L2 as published but for its width, and data of CIFAR-10's shape."""
     import numpy as np
 
-    from filter_sparsity.data.prepared import Prepared
+    from filter_sparsity.data.prepared import PreparedArrays
     from filter_sparsity.planning.build import anchor_paths, build_plan, merge
     from filter_sparsity.planning.validation import read_yaml
 
@@ -44,8 +44,8 @@ def setting(width: float) -> tuple[Any, Any]:
     pixels = chance.integers(0, 256, (IMAGES, 3, 32, 32), dtype=np.uint8)
     labels = chance.integers(0, 10, IMAGES)
     half = (0.5, 0.5, 0.5)
-    data = Prepared("random", tuple("0123456789"), half, half, "", dict.fromkeys(("train", "test"), pixels),
-                    dict.fromkeys(("train", "test"), labels))  # fmt: skip
+    images, classes = (dict.fromkeys(("train", "test"), each) for each in (pixels, labels))
+    data = PreparedArrays("random", tuple("0123456789"), half, half, "", classes, 3, 32, images)
     return replace(spec, phase_steps=(10**9,)), data
 
 
@@ -205,22 +205,22 @@ def flop(width: float) -> int:
     return counter.get_total_flops()
 
 
-def snapshot_seconds(width: float, folder: Path) -> float:
+def checkpoint_seconds(width: float, folder: Path) -> float:
     import torch
 
-    from filter_sparsity.training.checkpoint import Snapshots
+    from filter_sparsity.training.checkpoint import Checkpoints
     from filter_sparsity.training.loop import Training
-    from filter_sparsity.training.run import Keeper
+    from filter_sparsity.training.run import Checkpointer
 
     spec, data = setting(width)
     training = Training(spec, 0, data, torch.device("cpu"), 100)
     training.images.shuffle(BATCH, training.generator)
     training.images.load(0)
     training.one_step()
-    keeper = Keeper(training, Snapshots(folder, {}, print), 0, lambda: "")
-    keeper.keep()
-    keeper.keep()
-    return keeper.cost
+    checkpointer = Checkpointer(training, Checkpoints(folder, {}, print), 0, lambda: "")
+    checkpointer.write()
+    checkpointer.write()
+    return checkpointer.cost
 
 
 def spread(values: list[float]) -> dict[str, float]:
@@ -248,7 +248,7 @@ def measure(width: float, device: str, precision: str, turns: int, seconds: floa
     work = flop(width) / BATCH
     peaks = {threads: peak(device, precision, threads) for threads in (1, cores)}
     with tempfile.TemporaryDirectory() as folder:
-        snapshot = snapshot_seconds(width, Path(folder))
+        snapshot = checkpoint_seconds(width, Path(folder))
     return {
         "width": width,
         "images per second": {name: spread(group.rates) for name, group in groups.items()},

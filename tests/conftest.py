@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 from filter_sparsity.data import prepared
-from filter_sparsity.data.sources.base import Source
+from filter_sparsity.data.sources.base import ArraySource
 from filter_sparsity.paths import run_folder
 from filter_sparsity.planning.build import anchor_paths, build_plan, merge
 from filter_sparsity.planning.validation import read_yaml
@@ -92,7 +92,7 @@ def make_data(tmp_path_factory):
             images[np.arange(n), :, :, labels] = 255
             return images.astype(np.uint8), labels
 
-        source = Source(classes=("a", "b", "c"), train=split(train), test=split(test))
+        source = ArraySource(classes=("a", "b", "c"), train=split(train), test=split(test))
         path = tmp_path_factory.mktemp("data") / "blobs.safetensors"
         prepared.write("blobs", source, path)
         return prepared.read(path)

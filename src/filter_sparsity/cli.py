@@ -71,14 +71,15 @@ def train(args: argparse.Namespace) -> None:
 
     device = select_device(args.device, args.threads)  # before anything else imports torch
     from .data.prepared import read
+    from .training.checkpoint import FOLDER
     from .training.run import Settings, train_run
 
     spec = _spec(args)
     data = read(args.data)
     stop = _when_to_stop(min(time.time() + (args.time_limit or math.inf), args.stop_at or math.inf))
     settings = Settings(device, args.history_points, args.precision, args.snapshot_seconds, stop)
-    snapshots = args.snapshots or args.runs.with_name("snapshots")
-    folders = [(run_folder(args.runs, spec.id, seed), run_folder(snapshots, spec.id, seed)) for seed in args.seed]
+    checkpoints = args.snapshots or args.runs.with_name(FOLDER)
+    folders = [(run_folder(args.runs, spec.id, seed), run_folder(checkpoints, spec.id, seed)) for seed in args.seed]
     kept = [train_run(spec, seed, data, *own, settings) for seed, own in zip(args.seed, folders, strict=True)]
     if args.measure:
         extract(args)

@@ -10,7 +10,7 @@ import tarfile
 import numpy as np
 
 from filter_sparsity.data.sources import cifar
-from filter_sparsity.data.sources.base import Source
+from filter_sparsity.data.sources.base import ArraySource
 
 
 def random_source(name):
@@ -20,7 +20,7 @@ def random_source(name):
         labels = np.repeat(np.arange(len(cifar.CLASSES[name])), count)
         return draw.integers(0, 256, (len(labels), 3, 32, 32), dtype=np.uint8), labels
 
-    return Source(cifar.CLASSES[name], split(2), split(1))
+    return ArraySource(cifar.CLASSES[name], split(2), split(1))
 
 
 def md5(content):

@@ -46,7 +46,7 @@ from filter_sparsity.records import audit
 from filter_sparsity.records import record as records
 from filter_sparsity.records.archive import index, restore, seeds, store
 from filter_sparsity.spec import Network
-from filter_sparsity.training.checkpoint import Snapshots
+from filter_sparsity.training.checkpoint import Checkpoints
 from filter_sparsity.training.run import Settings, train_run
 from filter_sparsity.verdict import aggregate
 from helpers.cifar_archive import make_archive, md5, random_source
@@ -247,8 +247,8 @@ class Mutants:
 
     def prepared(self) -> bool:
         read = data.read(self.file(self.good_data))
-        assert isinstance(read, data.Prepared)
-        assert isinstance(self.images, data.Prepared)
+        assert isinstance(read, data.PreparedArrays)
+        assert isinstance(self.images, data.PreparedArrays)
         return all(
             np.array_equal(read.images[split], self.images.images[split])
             and np.array_equal(read.labels[split], self.images.labels[split])
@@ -260,7 +260,7 @@ class Mutants:
         )
 
     def snapshot(self) -> bool:
-        kept = Snapshots(self.inside / "kept", {"run": 1}, lambda line: None)
+        kept = Checkpoints(self.inside / "kept", {"run": 1}, lambda line: None)
         kept.save(7, {"x": torch.arange(50.0)}, {"step": 7})
         path = self.inside / "kept/000000007.snapshot"
         path.write_bytes(self.bytes(path.read_bytes()))

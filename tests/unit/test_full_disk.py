@@ -15,7 +15,7 @@ from filter_sparsity import cli
 from filter_sparsity.data import prepared
 from filter_sparsity.data.renders import render, shapes
 from filter_sparsity.data.sources import cifar
-from filter_sparsity.data.sources.base import Files
+from filter_sparsity.data.sources.base import FileSource
 from filter_sparsity.data.sources.download import download
 from filter_sparsity.data.sources.imagenet import imagenet
 from helpers.cifar_archive import make_archive, random_source
@@ -84,7 +84,7 @@ def test_an_index(disk, tmp_path):
         (tmp_path / name).touch()
     split = (names, np.zeros(60, np.int64))
     with refused(disk):
-        prepared.write_index("x", Files(tmp_path, 8, ("a",), (0.5,), (0.5,), split, split), disk[0] / "a")
+        prepared.write_index("x", FileSource(("a",), split, split, tmp_path, 8, (0.5,), (0.5,)), disk[0] / "a")
     assert not any(disk[0].iterdir())
 
 

@@ -20,7 +20,7 @@ from ..errors import UserError
 from ..paths import renders_of, shrunk_from
 from . import tensorfile
 from .registry import DOWNLOADS, INDEXED, SOURCES
-from .sources.base import Files, Source
+from .sources.base import ArraySource, FileSource
 
 SPLITS = ("train", "test")
 CHUNK = 1000  # images that are counted at once
@@ -28,37 +28,31 @@ CHUNK = 1000  # images that are counted at once
 
 @dataclass(frozen=True)
 class Prepared:
+    """A prepared dataset."""
+
     name: str
     classes: tuple[str, ...]
     mean: tuple[float, ...]  # of each channel over the training images, in [0, 1]
     deviation: tuple[float, ...]
-    digest: str
-    images: dict[str, np.ndarray]  # by split, uint8 (N, channels, height, width)
+    digest: str  # of the content; of files, of their names, classes and sizes
     labels: dict[str, np.ndarray]  # by split, int64 (N,)
-
-    @property
-    def channels(self) -> int:
-        return self.images["train"].shape[1]
-
-    @property
-    def side(self) -> int:
-        return self.images["train"].shape[2]
+    channels: int
+    side: int  # pixels; of files, of their crops
 
 
 @dataclass(frozen=True)
-class Index:
+class PreparedArrays(Prepared):
+    """A dataset in memory."""
+
+    images: dict[str, np.ndarray]  # by split, uint8 (N, channels, side, side)
+
+
+@dataclass(frozen=True)
+class PreparedFiles(Prepared):
     """A dataset whose images stay in their files until they are needed."""
 
-    name: str
-    classes: tuple[str, ...]
-    mean: tuple[float, ...]
-    deviation: tuple[float, ...]
-    digest: str  # of the files' names, classes and sizes
     root: Path
-    side: int  # of the crops
     files: dict[str, list[str]]  # by split, below `root`
-    labels: dict[str, np.ndarray]  # by split, int64 (N,)
-    channels: int = 3
 
 
 def prepare(name: str, root: Path, out: Path, digest: str = "", mirror: str = "", rendered: Path | None = None) -> str:
@@ -80,7 +74,7 @@ def prepare(name: str, root: Path, out: Path, digest: str = "", mirror: str = ""
     return write(name, source if side is None else shrink(source, side), out, digest)
 
 
-def shrink(source: Source, side: int) -> Source:
+def shrink(source: ArraySource, side: int) -> ArraySource:
     """The same images with means over squares of pixels, rounded to the nearest level, half up.
 
     Raises UserError for a side that does not divide the images'.
@@ -100,7 +94,7 @@ def shrink(source: Source, side: int) -> Source:
     return replace(source, train=part(*source.train), test=part(*source.test))
 
 
-def write(name: str, source: Source, out: Path, expected: str = "") -> str:
+def write(name: str, source: ArraySource, out: Path, expected: str = "") -> str:
     """Store a source's images in canonical order: by hash, so that the order of the source leaves no trace.
 
     Beside the source, this needs memory for little more than a thousand images. Raises UserError, and writes nothing,
@@ -140,7 +134,7 @@ def write(name: str, source: Source, out: Path, expected: str = "") -> str:
     return digest.hexdigest()
 
 
-def write_index(name: str, source: Files, out: Path, expected: str = "") -> str:
+def write_index(name: str, source: FileSource, out: Path, expected: str = "") -> str:
     """Store where a source's images are. Raises UserError if the digest is not the one that was expected."""
     arrays, lines = {}, []
     for split in SPLITS:
@@ -169,7 +163,7 @@ def _levels(images: np.ndarray) -> np.ndarray:
     return counts / (images.size // images.shape[1])
 
 
-def read(path: Path) -> Prepared | Index:
+def read(path: Path) -> PreparedArrays | PreparedFiles:
     """A prepared dataset. Raises UserError if the file is missing or is not whole."""
     with tensorfile.reading(path, "prepared", "prepare", "is not a whole prepared dataset") as (arrays, metadata):
         common: dict[str, Any] = {key: metadata[key] for key in ("name", "digest")}
@@ -177,5 +171,8 @@ def read(path: Path) -> Prepared | Index:
         common["labels"] = {split: arrays[f"{split}_labels"] for split in SPLITS}
         if "root" in metadata:
             lines = {split: arrays[f"{split}_files"].tobytes().decode().split("\n") for split in SPLITS}
-            return Index(**common, root=Path(metadata["root"]), side=metadata["side"], files=lines)
-        return Prepared(**common, images={split: arrays[f"{split}_images"] for split in SPLITS})
+            where: dict[str, Any] = {"root": Path(metadata["root"]), "files": lines}
+            return PreparedFiles(**common, **where, channels=3, side=metadata["side"])
+        images = {split: arrays[f"{split}_images"] for split in SPLITS}
+        _, channels, side, _ = images["train"].shape
+        return PreparedArrays(**common, channels=channels, side=side, images=images)

@@ -1,4 +1,4 @@
-"""Where the images of each dataset come from: one function per source, from the folder of original data to `Source`."""
+"""Where the images of each dataset come from: one function per source, from the folder of originals to a `Source`."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ from pathlib import Path
 from ..paths import COMPOSED
 from .renders import compose
 from .sources import cifar, tiny_imagenet
-from .sources.base import Files, Source
+from .sources.base import ArraySource, FileSource
 from .sources.digits import digit_pairs, digits
 from .sources.imagenet import imagenet
 
-SOURCES: dict[str, Callable[..., Source]] = {
+SOURCES: dict[str, Callable[..., ArraySource]] = {
     "digits": digits,
     "digit_pairs": digit_pairs,
     "cifar10": cifar.cifar10,
@@ -23,7 +23,7 @@ SOURCES: dict[str, Callable[..., Source]] = {
 }
 
 # Datasets that are never whole in memory: what is prepared is an index of their files.
-INDEXED: dict[str, Callable[[Path], Files]] = {"imagenet": imagenet}
+INDEXED: dict[str, Callable[[Path], FileSource]] = {"imagenet": imagenet}
 
 # Original data that this project may fetch by itself: folder and mirror (or "") -> nothing, if they are there.
 DOWNLOADS: dict[str, Callable[[Path, str], None]] = {

@@ -12,21 +12,21 @@ import torch
 from safetensors import SafetensorError, safe_open
 
 from .. import metrics, provenance
-from ..data.prepared import Index, Prepared
+from ..data.prepared import Prepared
 from ..errors import UserError
 from ..files import write_text
 from ..records.record import as_csv, files_digest, read_lines, read_provenance, sealed
 from ..spec import Spec
-from ..training.loaders import Images, opened
+from ..training.base import Loader
+from ..training.loaders import open_loader
 from ..training.loop import evaluate
 from ..training.models import ConvNet, build
 from ..training.optim import decay_floor
-from ..training.streaming import Stream
 from . import sparsity
 from .prune import remove
 
 
-def activations(model: ConvNet, data: Images | Stream) -> Iterator[tuple[int, torch.Tensor]]:
+def activations(model: ConvNet, data: Loader) -> Iterator[tuple[int, torch.Tensor]]:
     """Of each batch and layer (0 is the first) the activations (images, filters, height, width), before pooling.
 
     Over the unflipped images, with the running statistics.
@@ -38,7 +38,7 @@ def activations(model: ConvNet, data: Images | Stream) -> Iterator[tuple[int, to
 
 
 @torch.inference_mode()
-def responses(model: ConvNet, data: Images | Stream) -> tuple[list[np.ndarray], list[np.ndarray]]:
+def responses(model: ConvNet, data: Loader) -> tuple[list[np.ndarray], list[np.ndarray]]:
     """Of each layer, `sparsity.universality` and the largest absolute activations of its features, (filters,) both.
 
     The data are gone through twice, first for each feature's largest response, then for the images that come near it:
@@ -55,7 +55,7 @@ def responses(model: ConvNet, data: Images | Stream) -> tuple[list[np.ndarray], 
     return [a.double().cpu().numpy() / len(data) for a in active], [v.cpu().numpy() for v in largest]
 
 
-def measure(spec: Spec, model: ConvNet, data: Prepared | Index) -> tuple[dict[str, Any], list[dict[str, Any]]]:
+def measure(spec: Spec, model: ConvNet, data: Prepared) -> tuple[dict[str, Any], list[dict[str, Any]]]:
     """The record's measurements, and a line for every feature. Sparsities have a value per layer and a total.
 
     Pruned are the features with |gamma| < 1e-3 (captions of Tables 1-3). `pruned_test_error` is that of the network
@@ -65,7 +65,7 @@ def measure(spec: Spec, model: ConvNet, data: Prepared | Index) -> tuple[dict[st
     and leave out a layer in which none does.
     """
     device = next(model.parameters()).device
-    images, tests = (opened(data, split, device, flip=False) for split in ("train", "test"))
+    images, tests = (open_loader(data, split, device, flip=False) for split in ("train", "test"))
     universal, largest = responses(model, images)
     gammas = [norm.weight.detach().cpu().numpy() for norm in model.norms]
     betas = [norm.bias.detach().cpu().numpy() for norm in model.norms]
@@ -108,7 +108,7 @@ def measure(spec: Spec, model: ConvNet, data: Prepared | Index) -> tuple[dict[st
     return measured, features
 
 
-def load(spec: Spec, seed: int, weights: Path, data: Prepared | Index, device: torch.device) -> ConvNet:
+def load(spec: Spec, seed: int, weights: Path, data: Prepared, device: torch.device) -> ConvNet:
     """The trained network of a run. Raises UserError if the file is damaged or another run's."""
     model = build(spec, data.channels, data.side, len(data.classes))
     try:
@@ -128,7 +128,7 @@ def load(spec: Spec, seed: int, weights: Path, data: Prepared | Index, device: t
     return model.to(device)
 
 
-def extract_run(spec: Spec, seed: int, data: Prepared | Index, folder: Path, device: torch.device) -> None:
+def extract_run(spec: Spec, seed: int, data: Prepared, folder: Path, device: torch.device) -> None:
     """Write `record.json` and `features.csv` of a trained run. Raises UserError if the run is not what it should be."""
     model = load(spec, seed, folder / "weights.safetensors", data, device)
     origin = read_provenance(folder / "provenance.json", spec.id, seed)

@@ -42,12 +42,9 @@ def trajectories(panel: dict[str, Any], figure: dict[str, Any]) -> Tensor:
     # In double precision: the weakest regularization changes the scalar by 1e-6 of itself in an iteration.
     strengths = torch.tensor(figure["strengths"], dtype=noise.dtype)[:, None]
     theta = torch.full((len(strengths), figure["repeats"]), float(figure["start"]), dtype=noise.dtype)
-    hyperparameters: dict[str, Any] = {
-        k: tuple(v) if isinstance(v, list) else v for k, v in panel["hyperparameters"].items()
-    }
     # torch's own `weight_decay` takes one strength; here are many, so L2 is written out.
     l2 = strengths if panel["regularizer"] == "l2" else torch.zeros_like(strengths)
-    optimizer = make_optimizer(panel["algorithm"], [theta], l2=0.0, lr=panel["rate"], **hyperparameters)
+    optimizer = make_optimizer(panel["algorithm"], [theta], l2=0.0, lr=panel["rate"], **panel["hyperparameters"])
     points = [theta.clone()]
     for iteration, gradient in enumerate(noise, start=1):
         theta.grad = gradient + l2 * theta  # never an expanded view: fused steps read past the end of one

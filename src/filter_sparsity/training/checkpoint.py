@@ -1,4 +1,4 @@
-"""Snapshots: the state of an unfinished run, from which it goes on as if nothing had happened.
+"""Checkpoints: the state of an unfinished run, from which it goes on as if nothing had happened.
 
 They lie outside the run's folder, because Snakemake deletes what a failed job was to make.
 """
@@ -21,12 +21,16 @@ from torch import Tensor
 
 from ..files import write_bytes
 
+# Unfinished campaigns of earlier versions have their checkpoints under these names.
+FOLDER = "snapshots"  # beside the folder of runs
+ENDING, METADATA = ".snapshot", "snapshot"
+
 KEPT = 2  # the newest and the one before, should the newest be damaged
 SEAL = 32  # bytes of the SHA-256 that a file begins with; a safetensors file follows
 
 
-class Snapshots:
-    """The snapshots of one run, in a folder of their own. `identity` says which run; others' snapshots are refused."""
+class Checkpoints:
+    """The checkpoints of one run, in a folder of their own. `identity` says which run; those of others are refused."""
 
     def __init__(self, folder: Path, identity: dict[str, Any], say: Callable[[str], None]) -> None:
         self.folder, self.identity, self.say = folder, identity, say
@@ -34,8 +38,8 @@ class Snapshots:
     def save(self, step: int, tensors: dict[str, Tensor], facts: dict[str, Any]) -> None:
         """Keep a state. It is whole on the disk when this returns, or the one before still is."""
         text = json.dumps({"identity": self.identity, "facts": facts})
-        content = save(tensors, {"snapshot": text})
-        write_bytes(self.folder / f"{step:09d}.snapshot", hashlib.sha256(content).digest() + content)
+        content = save(tensors, {METADATA: text})
+        write_bytes(self.folder / f"{step:09d}{ENDING}", hashlib.sha256(content).digest() + content)
         for old in self._newest_first()[KEPT:]:
             old.unlink()
 
@@ -45,7 +49,7 @@ class Snapshots:
             try:
                 return self._read(path)
             except (OSError, ValueError, KeyError, TypeError, SafetensorError) as error:
-                self.say(f"{path} is refused: {error}; the snapshot before it is looked for")
+                self.say(f"{path} is refused: {error}; the checkpoint before it is looked for")
                 path.unlink()
         return None
 
@@ -54,20 +58,20 @@ class Snapshots:
         if hashlib.sha256(data[SEAL:]).digest() != data[:SEAL]:
             raise ValueError("it is damaged")
         tensors, metadata = _parsed(data[SEAL:])
-        written = json.loads(metadata["snapshot"])
+        written = json.loads(metadata[METADATA])
         if written["identity"] != self.identity:
             raise ValueError("it is another run's, or of other settings or data")
         return tensors, written["facts"]
 
     def _newest_first(self) -> list[Path]:
-        return sorted(self.folder.glob("*.snapshot"), reverse=True)
+        return sorted(self.folder.glob(f"*{ENDING}"), reverse=True)
 
     def clear(self) -> None:
         """Delete them all: the run is whole. Not under another process that trains it again."""
         with suppress(BlockingIOError, FileNotFoundError), (self.folder / "lock").open("w") as file:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
             shutil.rmtree(self.folder, ignore_errors=True)
-        for parent in self.folder.parents[:2]:  # of the spec, and of all snapshots
+        for parent in self.folder.parents[:2]:  # of the spec, and of all checkpoints
             with suppress(OSError):  # others have theirs there
                 parent.rmdir()
 

@@ -13,14 +13,14 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from ..data.prepared import Index, Prepared
+from ..data.prepared import Prepared
 from ..errors import UserError
 from ..spec import Spec
+from .base import Loader
 from .health import EARLY, SAMPLE, silent
-from .loaders import Images, opened
+from .loaders import open_loader
 from .models import ConvNet, build
-from .optim import Update
-from .streaming import Stream
+from .optim import Update, param_groups
 
 WARM_UP = 3  # steps before a GPU's are captured: they choose kernels and make the optimizer's state
 
@@ -38,14 +38,14 @@ class Epoch:
 
 
 @dataclass
-class Affine:
+class ScaleHistory:
     """Gammas and betas of every layer at some steps of the training, for Figure 1."""
 
     steps: list[int] = field(default_factory=list)
     gammas: list[list[Tensor]] = field(default_factory=list)
     betas: list[list[Tensor]] = field(default_factory=list)
 
-    def keep(self, step: int, model: ConvNet) -> None:
+    def append(self, step: int, model: ConvNet) -> None:
         self.steps.append(step)
         self.gammas.append([norm.weight.detach().cpu().clone() for norm in model.norms])
         self.betas.append([norm.bias.detach().cpu().clone() for norm in model.norms])
@@ -59,7 +59,7 @@ class Affine:
         return arrays
 
     @classmethod
-    def of(cls, arrays: dict[str, Tensor], layers: tuple[str, ...]) -> Affine:
+    def from_tensors(cls, arrays: dict[str, Tensor], layers: tuple[str, ...]) -> ScaleHistory:
         """The inverse of `tensors`."""
         gammas, betas = ([arrays[f"{name}_{layer}"] for layer in layers] for name in ("gamma", "beta"))
         return cls(
@@ -70,7 +70,7 @@ class Affine:
 
 
 @torch.inference_mode()
-def evaluate(model: ConvNet, data: Images | Stream) -> tuple[float, float]:
+def evaluate(model: ConvNet, data: Loader) -> tuple[float, float]:
     """Mean cross-entropy and error (a fraction) over the unflipped images, with the running statistics."""
     model.eval()
     sums = torch.zeros(2, dtype=torch.float64, device=model.convs[0].weight.device)
@@ -86,7 +86,7 @@ def evaluate(model: ConvNet, data: Images | Stream) -> tuple[float, float]:
 class Step:
     """One training step: forward, backward, update. On a GPU it is captured as a graph, and replayed without Python."""
 
-    def __init__(self, model: ConvNet, update: Update, data: Images | Stream, precision: str) -> None:
+    def __init__(self, model: ConvNet, update: Update, data: Loader, precision: str) -> None:
         self.model, self.update, self.data = model, update, data
         self.device = model.convs[0].weight.device
         self.reduced = torch.autocast(self.device.type, torch.bfloat16, enabled=precision == "bfloat16")
@@ -140,7 +140,7 @@ class Training:
         self,
         spec: Spec,
         seed: int,
-        data: Prepared | Index,
+        data: Prepared,
         device: torch.device,
         history_points: int,
         precision: str = "float32",
@@ -153,9 +153,9 @@ class Training:
         self.model = build(spec, data.channels, data.side, len(data.classes)).to(device)
         self.generator = torch.Generator().manual_seed(seed)
         self.before_epoch = self.generator.get_state()  # of the epoch that is under way
-        self.images = opened(data, "train", device, spec.flip)
-        self.tests = opened(data, "test", device, flip=False)
-        self.update = Update(spec, self.model)
+        self.images = open_loader(data, "train", device, spec.flip)
+        self.tests = open_loader(data, "test", device, flip=False)
+        self.update = Update(spec, param_groups(spec, self.model))
         self.one_step = Step(self.model, self.update, self.images, precision)
         self.per_epoch = count // spec.batch_size
         self.losses = torch.zeros(self.per_epoch, device=device)  # of the epoch that is under way
@@ -163,8 +163,8 @@ class Training:
         self.keep_at = {round(spec.steps * i / history_points) for i in range(history_points + 1)}
         self.step = self.phase = 0
         self.history: list[Epoch] = []
-        self.affine = Affine()
-        self.affine.keep(0, self.model)
+        self.scales = ScaleHistory()
+        self.scales.append(0, self.model)
         self.early = max(1, round(EARLY * spec.steps))  # when start-up health is looked at, and once more at the end
         self.silent: list[dict[str, float]] = []  # of `health.silent`: early, and at the end
 
@@ -202,7 +202,7 @@ class Training:
             self.losses[i] = self.one_step()
             self.step += 1
             if self.step in self.keep_at:
-                self.affine.keep(self.step, self.model)
+                self.scales.append(self.step, self.model)
             if self.step in (self.early, self.spec.steps):
                 self.silent.append({"step": self.step, **silent(self.model, self.images.sample(SAMPLE))})
             if i + 1 < last:
@@ -221,7 +221,7 @@ class Training:
         tensors = {
             **{f"model.{key}": value for key, value in self.model.state_dict().items()},
             **{f"optimizer.{key}": value for key, value in self.update.state().items()},
-            **{f"affine.{key}": value for key, value in self.affine.tensors(self.spec.network.layers).items()},
+            **{f"affine.{key}": value for key, value in self.scales.tensors(self.spec.network.layers).items()},
             "generator": self.before_epoch if within else self.generator.get_state(),
             "losses": self.losses[:within],
         }
@@ -240,7 +240,7 @@ class Training:
         self.silent = facts["silent"]
         self.model.load_state_dict(part("model"))
         self.update.restore(part("optimizer"))
-        self.affine = Affine.of(part("affine"), self.spec.network.layers)
+        self.scales = ScaleHistory.from_tensors(part("affine"), self.spec.network.layers)
         self.before_epoch = tensors["generator"]
         self.generator.set_state(self.before_epoch)
         self.losses[: len(tensors["losses"])] = tensors["losses"]
@@ -249,12 +249,12 @@ class Training:
 def train(
     spec: Spec,
     seed: int,
-    data: Prepared | Index,
+    data: Prepared,
     device: torch.device,
     history_points: int,
     report: Callable[[Epoch, int], None] = lambda epoch, epochs: None,
-) -> tuple[ConvNet, list[Epoch], Affine]:
+) -> tuple[ConvNet, list[Epoch], ScaleHistory]:
     """Train a network in one go."""
     training = Training(spec, seed, data, device, history_points)
     training.run(report)
-    return training.model, training.history, training.affine
+    return training.model, training.history, training.scales

@@ -39,11 +39,15 @@ def make_optimizer(
 ) -> torch.optim.Optimizer:
     """An optimizer of torch.optim by its class name, with L2 of strength `l2`, for parameters on a kind of device.
 
-    Raises UserError for one that a CUDA graph cannot hold.
+    Raises UserError for an optimizer that torch does not have, for arguments that it does not take, and on a GPU for
+    one that a CUDA graph cannot hold.
     """
-    kind = getattr(torch.optim, algorithm)
+    arguments = {key: tuple(value) if isinstance(value, list) else value for key, value in arguments.items()}
     if algorithm in _FUSED[device]:
         arguments["fused"] = True
+    kind = getattr(torch.optim, algorithm, None)
+    if kind is None:
+        raise UserError(f"torch.optim has no {algorithm!r}: name one of its classes as the optimizer's `algorithm`")
     if device == "cuda" and "capturable" in signature(kind).parameters:
         arguments["capturable"] = True  # it counts its steps on the GPU, as a captured graph must
     elif device == "cuda" and (algorithm not in _UNCOUNTED or arguments.get("lr_decay")):
@@ -52,49 +56,55 @@ def make_optimizer(
             f"torch.optim.{what} counts its steps on the CPU, where a CUDA graph would not see the count: "
             "set `device: cpu`, or take another optimizer"
         )
-    optimizer = kind(groups, weight_decay=l2, **arguments)
+    try:
+        optimizer = kind(groups, weight_decay=l2, **arguments)
+    except (TypeError, ValueError) as error:
+        raise UserError(f"torch.optim.{algorithm} refuses what the spec says of it: {error}") from None
     optimizer.step = torch.no_grad()(partial(unwrap(type(optimizer).step), optimizer))
     return optimizer
 
 
 class Group(NamedTuple):
+    """Parameters that are updated alike."""
+
     parameters: Sequence[Tensor]
     rate_scale: float  # learning rate, relative to the spec's
     regularized: bool
 
 
+def param_groups(spec: Spec, model: ConvNet) -> list[Group]:
+    """A network's parameters: gammas and betas apart from the rest, and what the spec does not regularize, too."""
+    gammas = [norm.weight for norm in model.norms]
+    betas = [norm.bias for norm in model.norms]
+    norms = {id(p) for p in (*gammas, *betas)}
+    head = {id(p) for layer in (*model.head, *model.head_norms) for p in layer.parameters()}
+    free = {"nothing": set[int](), "head": head, "norms": norms}[spec.unregularized]
+    rest = [p for p in model.parameters() if id(p) not in norms]
+    return [
+        Group(part, scale, regularized)
+        for parameters, scale in ((rest, 1.0), (gammas, spec.gamma_rate_scale), (betas, spec.beta_rate_scale))
+        for regularized in (True, False)
+        if (part := [p for p in parameters if (id(p) not in free) is regularized])
+    ]
+
+
 class Update:
     """The update rule of a spec: optimizer, schedule, and weight decay after the optimizer's step.
 
-    Raises UserError for an optimizer that torch does not have, and for hyperparameters that it does not take.
+    Raises UserError as `make_optimizer` does.
     """
 
-    def __init__(self, spec: Spec, model: ConvNet) -> None:
-        self.spec = spec
-        gammas = [norm.weight for norm in model.norms]
-        betas = [norm.bias for norm in model.norms]
-        norms = {id(p) for p in (*gammas, *betas)}
-        head = {id(p) for layer in (*model.head, *model.head_norms) for p in layer.parameters()}
-        free = {"nothing": set[int](), "head": head, "norms": norms}[spec.unregularized]
-        rest = [p for p in model.parameters() if id(p) not in norms]
-        self.groups = [
-            Group(part, scale, regularized)
-            for whole, scale in ((rest, 1.0), (gammas, spec.gamma_rate_scale), (betas, spec.beta_rate_scale))
-            for regularized in (True, False)
-            if (part := [p for p in whole if (id(p) not in free) is regularized])
-        ]
-        self.parameters = [p for group in self.groups for p in group.parameters]
-        try:
-            self.optimizer = make_optimizer(
-                spec.algorithm,
-                [{"params": g.parameters, **({} if g.regularized else {"weight_decay": 0.0})} for g in self.groups],
-                l2=spec.strength if spec.regularizer == "l2" else 0.0,
-                device=gammas[0].device.type,
-                lr=spec.rate,
-                **{k: tuple(v) if isinstance(v, list) else v for k, v in spec.hyperparameters.items()},
-            )
-        except (AttributeError, TypeError, ValueError) as error:
-            raise UserError(f"torch.optim.{spec.algorithm} refuses what the spec says of it: {error}") from None
+    def __init__(self, spec: Spec, groups: Sequence[Group]) -> None:
+        self.spec, self.groups = spec, groups
+        self.parameters = [p for group in groups for p in group.parameters]
+        self.optimizer = make_optimizer(
+            spec.algorithm,
+            [{"params": g.parameters, **({} if g.regularized else {"weight_decay": 0.0})} for g in groups],
+            l2=spec.strength if spec.regularizer == "l2" else 0.0,
+            device=self.parameters[0].device.type,
+            lr=spec.rate,
+            **spec.hyperparameters,
+        )
         self.start_phase(0)
 
     def start_phase(self, phase: int) -> None:
@@ -144,16 +154,10 @@ def decay_floor(spec: Spec) -> float:
     Only decay that gets below the threshold of 1e-3 here can make a filter count as pruned in so many steps.
     """
     gamma = torch.nn.Parameter(torch.tensor([spec.gamma_init]))
-    regularized = spec.unregularized != "norms"
-    l2 = spec.strength if regularized and spec.regularizer == "l2" else 0.0
-    arguments: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in spec.hyperparameters.items()}
-    optimizer = make_optimizer(spec.algorithm, [gamma], l2=l2, lr=spec.rate, **arguments)
     gamma.grad = torch.zeros_like(gamma)
+    update = Update(spec, [Group([gamma], spec.gamma_rate_scale, spec.unregularized != "norms")])
     for phase, steps in enumerate(spec.phase_steps):
-        factor = spec.rate_decay**phase
-        optimizer.param_groups[0]["lr"] = spec.rate * spec.gamma_rate_scale * factor
+        update.start_phase(phase)
         for _ in range(steps):
-            optimizer.step()
-            if regularized and spec.regularizer == "wd":
-                decay([gamma], spec.strength * factor)
+            update.step()
     return float(gamma.detach().abs())

@@ -15,38 +15,38 @@ import torch
 from safetensors.torch import save
 
 from .. import provenance
-from ..data.prepared import Index, Prepared
+from ..data.prepared import Prepared
 from ..errors import Unfinished, UserError
 from ..files import write_bytes, write_text
 from ..paths import TRAINED
 from ..records import record
 from ..spec import Spec
-from .checkpoint import Snapshots
+from .checkpoint import Checkpoints
 from .loop import Epoch, Training
 from .torch_setup import collect_provenance, machine
 
 CONSOLE_SECONDS = 10.0  # between lines on a console that is not a terminal
-SNAPSHOT_SHARE = 0.005  # of the time is what snapshots may take
+CHECKPOINT_SHARE = 0.005  # of the time is what checkpoints may take
 
 
-class Keeper:
-    """Called between steps: keeps a snapshot now and then, and ends the call with one when it is to stop.
+class Checkpointer:
+    """Called between steps: writes a checkpoint now and then, and ends the call with one when it is to stop.
 
-    `stop` says why, or is empty. Snapshots come `every` so many seconds, and seldom enough to cost next to nothing.
+    `stop` says why, or is empty. Checkpoints come `every` so many seconds, and seldom enough to cost next to nothing.
     """
 
-    def __init__(self, training: Training, snapshots: Snapshots, every: float, stop: Callable[[], str]) -> None:
-        self.training, self.snapshots, self.every, self.stop = training, snapshots, every, stop
+    def __init__(self, training: Training, checkpoints: Checkpoints, every: float, stop: Callable[[], str]) -> None:
+        self.training, self.checkpoints, self.every, self.stop = training, checkpoints, every, stop
         self.began = self.last = time.monotonic()
         self.before = 0.0  # seconds of earlier calls
-        self.cost = 0.0  # of a snapshot, in seconds
+        self.cost = 0.0  # of a checkpoint, in seconds
         self.machine = machine(training.losses.device)
-        if found := snapshots.newest():
+        if found := checkpoints.newest():
             tensors, facts = found
             training.restore(tensors, facts)
             self.before = facts["seconds"]
-            if (other := facts.get("machine", self.machine)) != self.machine:  # older snapshots do not say
-                snapshots.say(
+            if (other := facts.get("machine", self.machine)) != self.machine:  # older checkpoints do not say
+                checkpoints.say(
                     f"begun on {_described(other)}, goes on on {_described(self.machine)}: "
                     "the result can differ in rounding from that of one machine"
                 )
@@ -57,8 +57,8 @@ class Keeper:
 
     def __call__(self) -> None:
         why = self.stop()
-        if why or time.monotonic() - self.last >= max(self.every, self.cost / SNAPSHOT_SHARE):
-            self.keep()
+        if why or time.monotonic() - self.last >= max(self.every, self.cost / CHECKPOINT_SHARE):
+            self.write()
         if why:
             spec, step = self.training.spec, self.training.step
             raise Unfinished(
@@ -66,10 +66,10 @@ class Keeper:
                 "the same call goes on from there"
             )
 
-    def keep(self) -> None:
+    def write(self) -> None:
         began = time.monotonic()
         tensors, facts = self.training.state()
-        self.snapshots.save(self.training.step, tensors, {**facts, "seconds": self.seconds, "machine": self.machine})
+        self.checkpoints.save(self.training.step, tensors, {**facts, "seconds": self.seconds, "machine": self.machine})
         self.last = time.monotonic()
         self.cost = self.last - began
 
@@ -86,17 +86,17 @@ class Settings:
     device: torch.device
     history_points: int = 100
     precision: str = "float32"
-    snapshot_seconds: float = 60.0
+    checkpoint_seconds: float = 60.0
     stop: Callable[[], str] = lambda: ""
 
 
 def train_run(
-    spec: Spec, seed: int, data: Prepared | Index, folder: Path, snapshots: Path, settings: Settings
-) -> Snapshots:
+    spec: Spec, seed: int, data: Prepared, folder: Path, checkpoints: Path, settings: Settings
+) -> Checkpoints:
     """Train and write the run's folder: weights, histories of losses and of gammas and betas, and where they come from.
 
-    Nothing is written unless the training is whole. It goes on from the newest snapshot, and leaves the last one behind
-    for the caller to clear, who knows when nothing can be lost any more. Raises Unfinished if it was to stop.
+    Nothing is written unless the training is whole. It goes on from the newest checkpoint and leaves the last one for
+    the caller to clear, who knows when nothing can be lost any more. Raises Unfinished if it was to stop.
     """
     folder.mkdir(parents=True, exist_ok=True)
     name = f"{spec.id} seed {seed}"
@@ -108,7 +108,7 @@ def train_run(
             print(line, file=log)
             print(f"{name}  {line}", file=sys.stderr, flush=True)
 
-        kept = Snapshots(snapshots, identity, say)
+        kept = Checkpoints(checkpoints, identity, say)
         with kept.locked() as waited:
             if waited and _is_whole(folder, spec, seed, data):
                 say("the other process has trained it")
@@ -116,20 +116,20 @@ def train_run(
             origin = collect_provenance(settings.device)  # whatever fails here fails before hours of training
             print(f"device {settings.device.type}: {_described(machine(settings.device))}", file=log)
             training = Training(spec, seed, data, settings.device, settings.history_points, settings.precision)
-            keeper = Keeper(training, kept, settings.snapshot_seconds, settings.stop)
+            checkpointer = Checkpointer(training, kept, settings.checkpoint_seconds, settings.stop)
             progress = Progress(name, log)
             for epoch in training.history:
                 progress.recall(epoch, training.epochs)
             if training.step:
                 say(f"goes on from step {training.step:,} of {spec.steps:,}")
-            training.run(progress, keeper)
-            _write(folder, training, data, settings, origin, keeper.seconds)
-            if keeper.seconds >= settings.snapshot_seconds:  # else training it again costs no more than keeping it
-                keeper.keep()
+            training.run(progress, checkpointer)
+            _write(folder, training, data, settings, origin, checkpointer.seconds)
+            if checkpointer.seconds >= settings.checkpoint_seconds:  # else training it again costs no more
+                checkpointer.write()
     return kept
 
 
-def _is_whole(folder: Path, spec: Spec, seed: int, data: Prepared | Index) -> bool:
+def _is_whole(folder: Path, spec: Spec, seed: int, data: Prepared) -> bool:
     try:
         origin = record.read_provenance(folder / TRAINED[-1], spec.id, seed)  # it is written last
     except UserError:
@@ -141,7 +141,7 @@ def _is_whole(folder: Path, spec: Spec, seed: int, data: Prepared | Index) -> bo
 def _write(
     folder: Path,
     training: Training,
-    data: Prepared | Index,
+    data: Prepared,
     settings: Settings,
     origin: dict[str, Any],
     seconds: float,
@@ -161,7 +161,7 @@ def _write(
     }
     weights, kept, losses, silent, source = (folder / name for name in TRAINED)
     write_bytes(weights, save(state, identity))
-    write_bytes(kept, save(training.affine.tensors(spec.network.layers), identity))
+    write_bytes(kept, save(training.scales.tensors(spec.network.layers), identity))
     write_text(losses, record.as_csv([vars(epoch) for epoch in training.history]))
     write_text(silent, record.as_csv(training.silent))
     origin["files_digest"] = record.files_digest(folder)

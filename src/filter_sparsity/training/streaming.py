@@ -1,4 +1,4 @@
-"""Images that are decoded as they are needed, by worker processes: `loaders.Images` for data too large to be held."""
+"""Images that are decoded as they are needed, by worker processes: for data too large to be held."""
 
 from __future__ import annotations
 
@@ -13,26 +13,29 @@ from PIL import Image
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
-from ..data.prepared import Index
+from ..data.prepared import PreparedFiles
 from ..data.sources.images import legible
 from ..data.torchvision_cpu import torchvision
 from ..errors import UserError
 from ..progress import cores
+from .base import Loader, spread
 
 EVALUATION_BATCH = 100
 RESIZED = 256 / 224  # of the crop's side: the shorter side of a test image before its centre is cut out
 
 
-class Stream:
-    """A split of an indexed dataset, normalised on the device; training crops are random, others are the centre.
+class FileLoader(Loader):
+    """A split read from its files; training crops are random, others are the centre.
 
     Order, crops and flips are functions of the generator alone, whatever the number of workers.
     """
 
-    def __init__(self, data: Index, split: str, device: torch.device, flip: bool, workers: int | None = None) -> None:
+    def __init__(
+        self, data: PreparedFiles, split: str, device: torch.device, flip: bool, workers: int | None = None
+    ) -> None:
+        super().__init__(data, device)
         self.files = _Files(data.root, data.files[split], data.labels[split], data.side, flip)
-        self.mean, self.deviation = (torch.tensor(v, device=device)[:, None, None] for v in (data.mean, data.deviation))
-        self.device, self.workers = device, cores() if workers is None else workers
+        self.workers = cores() if workers is None else workers
         self._allocate(0)
 
     def _allocate(self, batch: int) -> None:
@@ -45,7 +48,6 @@ class Stream:
         return len(self.files.labels)
 
     def shuffle(self, batch: int, generator: torch.Generator, first: int = 0) -> None:
-        """Draw order, crops and flips of a pass of whole batches, the rest left out. It begins with batch `first`."""
         order = torch.randperm(len(self), generator=generator)
         seeds = torch.randint(2**62, (len(self),), generator=generator)
         whole = len(self) // batch * batch
@@ -55,28 +57,23 @@ class Stream:
             self._allocate(batch)
 
     def load(self, i: int) -> None:
-        """Bring the next batch to the device; they come in the order of their numbers."""
         pixels, labels = next(self.coming)
         self.pixels.copy_(pixels, non_blocking=True)
         self.labels.copy_(labels, non_blocking=True)
 
     def batch(self) -> tuple[Tensor, Tensor]:
-        """Normalised images (batch, channels, side, side) and their labels (batch,)."""
         return self.normalised(self.pixels), self.labels
 
     def batches(self) -> Iterator[tuple[Tensor, Tensor]]:
-        """All images in their order, neither flipped nor cropped by chance."""
         for pixels, labels in self._load([(i, None) for i in range(len(self))], EVALUATION_BATCH):
             yield self.normalised(pixels.to(self.device, non_blocking=True)), labels.to(self.device, non_blocking=True)
 
     def sample(self, count: int) -> Tensor:
-        """Some images, normalised and cropped to their centre: the same ones at every call, evenly over the split."""
         (pixels, _), *_ = self._load([(i, None) for i in spread(len(self), count)], count)
         return self.normalised(pixels.to(self.device))
 
     def normalised(self, pixels: Tensor) -> Tensor:
-        images = (pixels.float() / 255 - self.mean) / self.deviation
-        return images.contiguous(memory_format=torch.channels_last)
+        return super().normalised(pixels).contiguous(memory_format=torch.channels_last)
 
     def _load(self, items: Sequence[tuple[int, int | None]], batch: int) -> Iterator[tuple[Tensor, Tensor]]:
         lists: list[Any] = [items[start : start + batch] for start in range(0, len(items), batch)]
@@ -91,11 +88,6 @@ class Stream:
             yield from loader
         except UserError as error:  # from a worker it comes with the worker's traceback
             raise UserError(str(error).rpartition("UserError: ")[2].strip()) from None
-
-
-def spread(length: int, count: int) -> list[int]:
-    """`count` numbers below `length`, evenly from the first on; all of them if there are no more."""
-    return [i * length // count for i in range(count)] if count < length else list(range(length))
 
 
 class _Files(Dataset):

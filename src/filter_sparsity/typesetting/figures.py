@@ -20,7 +20,7 @@ from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 from matplotlib.ticker import EngFormatter, MaxNLocator
 
-from ..data.prepared import Index, Prepared, read
+from ..data.prepared import PreparedArrays, PreparedFiles, read
 from ..errors import UserError
 from ..files import atomic_write
 from ..paths import dataset_file, run_folder
@@ -342,7 +342,7 @@ def _gallery(plan: Plan, figure: dict[str, Any], prepared: Path) -> Figure:
     """An image of each class: plain above, and the same render cluttered below."""
     paths = [dataset_file(prepared, figure[kind]) for kind in ("plain", "cluttered")]
     plain, cluttered = (read(path) for path in paths)
-    if isinstance(plain, Index) or isinstance(cluttered, Index) or plain.classes != cluttered.classes:
+    if isinstance(plain, PreparedFiles) or isinstance(cluttered, PreparedFiles) or plain.classes != cluttered.classes:
         raise UserError(f"{paths[0]} and {paths[1]} have other classes: prepare both again")
     gap, label, between = 0.03, 0.145, 0.05  # inches: between images, for a name, below a pair
     frame = 0.4 / 72
@@ -375,7 +375,7 @@ def _gallery(plan: Plan, figure: dict[str, Any], prepared: Path) -> Figure:
     return drawn
 
 
-def _twins(plain: Prepared, cluttered: Prepared, label: int) -> tuple[np.ndarray, np.ndarray] | None:
+def _twins(plain: PreparedArrays, cluttered: PreparedArrays, label: int) -> tuple[np.ndarray, np.ndarray] | None:
     """A training image of a class (channels, side, side), and the cluttered one that shows the same render.
 
     Prepared images have no order, so it is found by its pixels: inside the object they agree. A thin object may have

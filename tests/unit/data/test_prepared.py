@@ -6,7 +6,7 @@ import pytest
 from filter_sparsity.data import registry
 from filter_sparsity.data.manifest import read_datasets
 from filter_sparsity.data.prepared import prepare, read, shrink, write
-from filter_sparsity.data.sources.base import Source
+from filter_sparsity.data.sources.base import ArraySource
 from filter_sparsity.errors import UserError
 from filter_sparsity.paths import renders_of
 
@@ -28,7 +28,7 @@ def source():
     train = draw.integers(0, 256, (30, 2, 4, 4), dtype=np.uint8)
     train[7] = train[3]
     test = draw.integers(0, 256, (9, 2, 4, 4), dtype=np.uint8)
-    return Source(("a", "b", "c"), (train, np.arange(30) % 3), (test, np.arange(9) % 3))
+    return ArraySource(("a", "b", "c"), (train, np.arange(30) % 3), (test, np.arange(9) % 3))
 
 
 def shuffled(source, seed):
@@ -38,7 +38,7 @@ def shuffled(source, seed):
         order = draw.permutation(len(images))
         return images[order], labels[order]
 
-    return Source(source.classes, split(*source.train), split(*source.test))
+    return ArraySource(source.classes, split(*source.train), split(*source.test))
 
 
 def test_the_order_of_the_source_leaves_no_trace(source, tmp_path):
@@ -53,7 +53,7 @@ def test_the_order_of_the_source_leaves_no_trace(source, tmp_path):
 
 def test_the_order_of_the_classes_leaves_no_trace_in_the_digest(source, tmp_path):
     """Labels are hashed by name: the numbers that a source gave the classes do not matter."""
-    turned = Source(("c", "b", "a"), (source.train[0], 2 - source.train[1]), (source.test[0], 2 - source.test[1]))
+    turned = ArraySource(("c", "b", "a"), (source.train[0], 2 - source.train[1]), (source.test[0], 2 - source.test[1]))
     assert write("x", source, tmp_path / "a") == write("x", turned, tmp_path / "b")
 
 
@@ -71,7 +71,7 @@ def test_one_pixel_or_label_changes_the_digest(source, tmp_path, split, part):
 
 def test_moving_an_image_to_the_other_split_changes_the_digest(source, tmp_path):
     (images, labels), (others, theirs) = source.train, source.test
-    moved = Source(
+    moved = ArraySource(
         source.classes,
         (images[1:], labels[1:]),
         (np.concatenate([others, images[:1]]), np.concatenate([theirs, labels[:1]])),
@@ -92,7 +92,7 @@ def test_what_is_read_is_what_was_written(source, tmp_path):
 def test_a_shrunk_image_has_the_means_of_squares(source):
     """Half a level is rounded up; the labels and their order stay."""
     images = np.array([[[[0, 1, 10, 10], [1, 0, 10, 13], [7, 7, 255, 255], [7, 8, 255, 254]]]], np.uint8)
-    small = shrink(Source(("a",), (images, np.zeros(1, int)), (images, np.zeros(1, int))), 2)
+    small = shrink(ArraySource(("a",), (images, np.zeros(1, int)), (images, np.zeros(1, int))), 2)
     assert small.train[0].tolist() == [[[[1, 11], [7, 255]]]]
     twos = shrink(source, 2)
     exact = source.train[0].reshape(30, 2, 2, 2, 2, 2).astype(float).mean((3, 5))
@@ -240,5 +240,5 @@ def test_a_source_that_gives_something_else_is_refused(source, tmp_path, wrong):
         "nothing": (images[:0], labels[:0]),
     }[wrong]
     with pytest.raises(UserError, match=r"\Ax: the train images are not what a source must give\Z"):
-        write("x", Source(source.classes, train, source.test), tmp_path / "a")
+        write("x", ArraySource(source.classes, train, source.test), tmp_path / "a")
     assert not any(tmp_path.iterdir())

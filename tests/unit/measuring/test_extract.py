@@ -11,7 +11,7 @@ from filter_sparsity.errors import UserError
 from filter_sparsity.measuring import sparsity
 from filter_sparsity.measuring.extract import activations, extract_run, load, measure, responses, summary
 from filter_sparsity.records.record import read, read_features, read_lines
-from filter_sparsity.training.loaders import Images
+from filter_sparsity.training.loaders import ArrayLoader
 from filter_sparsity.training.optim import decay_floor
 from filter_sparsity.training.run import Settings, train_run
 from helpers.loader_iteration import all_of
@@ -65,7 +65,7 @@ def test_responses_are_those_before_pooling_of_all_unflipped_images(
 ):
     spec = make_spec(negative_slope=negative_slope)
     model = selective(make_model(spec, channels=1, side=16, classes=10)).train()
-    images = Images(digits, "train", CPU, flip=True)  # 1,442 images: more than one batch
+    images = ArrayLoader(digits, "train", CPU, flip=True)  # 1,442 images: more than one batch
     universal, largest = responses(model, images)
     outputs, _ = hooked(*plain(spec, model), all_of(images))
     assert len(universal) == len(largest) == len(outputs) == 3
@@ -77,7 +77,7 @@ def test_responses_are_those_before_pooling_of_all_unflipped_images(
 
 def test_what_is_counted_batch_by_batch_is_what_the_definition_says_of_all_images(make_spec, make_model, digits):
     model = selective(make_model(make_spec(), channels=1, side=16, classes=10))
-    images = Images(digits, "train", CPU, flip=False)
+    images = ArrayLoader(digits, "train", CPU, flip=False)
     maxima = [[], [], []]
     with torch.inference_mode():
         for i, x in activations(model, images):
@@ -92,7 +92,7 @@ def test_of_a_leaky_feature_the_largest_magnitude_counts(make_spec, make_model, 
     model = make_model(make_spec(negative_slope=0.1), channels=3, side=8)
     model.norms[1].weight.data[2] = 0
     model.norms[1].bias.data[2] = -4.0
-    universal, largest = responses(model, Images(data, "train", CPU, flip=False))
+    universal, largest = responses(model, ArrayLoader(data, "train", CPU, flip=False))
     assert largest[1][2] == pytest.approx(0.4)
     assert universal[1][2] == 0
 
@@ -156,7 +156,7 @@ def test_features_are_measured_on_the_training_images(make_spec, make_model, dat
     spec = make_spec()
     model = make_model(spec, channels=3, side=8)
     _, features = measure(spec, model, data)
-    outputs, _ = hooked(*plain(spec, model), all_of(Images(data, "train", CPU, flip=False)))
+    outputs, _ = hooked(*plain(spec, model), all_of(ArrayLoader(data, "train", CPU, flip=False)))
     largest = np.concatenate([output.max((0, 2, 3)) for output in outputs])
     np.testing.assert_allclose([f["largest_activation"] for f in features], largest, rtol=1e-4)
     highest = np.concatenate([output.max((2, 3)) for output in outputs], axis=1)
@@ -167,7 +167,7 @@ def test_features_are_measured_on_the_training_images(make_spec, make_model, dat
 def test_errors_and_losses_are_those_of_the_independent_network(by_hand, data, plain):
     spec, model = by_hand
     measured, _ = measure(spec, model, data)
-    tests = Images(data, "test", CPU, flip=False)
+    tests = ArrayLoader(data, "test", CPU, flip=False)
     labels = tests.labels
     _, logits = hooked(*plain(spec, model), all_of(tests))
     assert measured["test_error"] == (logits.argmax(1) != labels).double().mean().item()
@@ -185,7 +185,7 @@ def test_the_pruned_error_is_that_without_the_features_dead_by_gamma(make_spec, 
         norm.weight.data[filters] = 0
         norm.bias.data[filters] = 3.0
     measured, _ = measure(spec, model, data)
-    tests = Images(data, "test", CPU, flip=False)
+    tests = ArrayLoader(data, "test", CPU, flip=False)
     errors = {}
     for silent in (True, False):
         network, activations = plain(spec, model)

@@ -18,9 +18,9 @@ from filter_sparsity.errors import Unfinished
 from filter_sparsity.planning.validation import read_yaml
 from filter_sparsity.records import record
 from filter_sparsity.training import run
-from filter_sparsity.training.checkpoint import Snapshots
+from filter_sparsity.training.checkpoint import Checkpoints
 from filter_sparsity.training.loop import Training
-from filter_sparsity.training.run import Keeper, Settings, train_run
+from filter_sparsity.training.run import Checkpointer, Settings, train_run
 
 CPU = torch.device("cpu")
 RESULTS = [name for name in paths.TRAINED if name != "provenance.json"]  # that one has dates and times
@@ -71,7 +71,7 @@ def test_every_optimizer_goes_on_from_every_step_with_the_same_bits(make_spec, d
             training.run(pause=pause)
         except Killed:
             stops += 1
-            snapshots = Snapshots(tmp_path, {"run": 1}, print)
+            snapshots = Checkpoints(tmp_path, {"run": 1}, print)
             snapshots.save(training.step, *training.state())
             training = Training(spec, 4, data, CPU, history_points=6)
             training.restore(*snapshots.newest())
@@ -89,7 +89,7 @@ def damage(path, how):
         place = len(content) - 7
         path.write_bytes(content[:place] + bytes([content[place] ^ 4]) + content[place + 1 :])
     else:  # whole, but of another run
-        other = Snapshots(path.parent / "other", {"run": "another"}, print)
+        other = Checkpoints(path.parent / "other", {"run": "another"}, print)
         other.save(99, {"x": torch.zeros(3)}, {"step": 99})
         path.write_bytes((path.parent / "other" / "000000099.snapshot").read_bytes())
 
@@ -97,7 +97,7 @@ def damage(path, how):
 @pytest.mark.parametrize("how", ["cut", "empty", "a bit", "foreign"])
 def test_a_bad_snapshot_is_said_and_the_one_before_is_used(tmp_path, how):
     said = []
-    snapshots = Snapshots(tmp_path, {"run": 1}, said.append)
+    snapshots = Checkpoints(tmp_path, {"run": 1}, said.append)
     for step in (1, 2, 3):
         snapshots.save(step, {"x": torch.full((4,), float(step))}, {"step": step})
     kept = sorted(path.name for path in tmp_path.glob("*.snapshot"))
@@ -144,8 +144,8 @@ def test_a_resume_on_another_machine_goes_on_and_says_that_it_is_inexact(
         if before == "an older version":  # it wrote nothing of the machine
             patch.setattr(run, "machine", lambda device: None)
             patch.setattr(run, "_described", str)
-            save = Snapshots.save
-            patch.setattr(Snapshots, "save", lambda self, step, tensors, facts: save(
+            save = Checkpoints.save
+            patch.setattr(Checkpoints, "save", lambda self, step, tensors, facts: save(
                 self, step, tensors, {key: value for key, value in facts.items() if key != "machine"}))  # fmt: skip
         with pytest.raises(Unfinished):
             train_run(spec, 0, data, tmp_path / "a", tmp_path / "kept", Settings(CPU, 3, stop=lambda: next(stops)))
@@ -160,17 +160,17 @@ def test_a_resume_on_another_machine_goes_on_and_says_that_it_is_inexact(
 
 def test_snapshots_are_seldom_enough_to_cost_little(make_spec, data, tmp_path):
     training = Training(make_spec(phase_steps=(300,)), 0, data, CPU, 1)
-    keeper = Keeper(training, Snapshots(tmp_path, {}, print), every=0, stop=lambda: "")
-    spent, keep = [], keeper.keep
+    checkpointer = Checkpointer(training, Checkpoints(tmp_path, {}, print), every=0, stop=lambda: "")
+    spent, write = [], checkpointer.write
 
     def counted():
-        keep()
-        spent.append(keeper.cost)
+        write()
+        spent.append(checkpointer.cost)
 
-    keeper.keep = counted
-    training.run(pause=keeper)
+    checkpointer.write = counted
+    training.run(pause=checkpointer)
     assert 1 <= len(spent) < 300
-    assert sum(spent[:-1]) <= 0.01 * (time.monotonic() - keeper.began) + spent[0]
+    assert sum(spent[:-1]) <= 0.01 * (time.monotonic() - checkpointer.began) + spent[0]
 
 
 class Calls:
@@ -270,8 +270,8 @@ def test_killed_at_random_moments_it_still_ends_the_same(call, unbroken):
 HOLDER = """
 import sys
 from pathlib import Path
-from filter_sparsity.training.checkpoint import Snapshots
-with Snapshots(Path(sys.argv[1]), {}, print).locked():
+from filter_sparsity.training.checkpoint import Checkpoints
+with Checkpoints(Path(sys.argv[1]), {}, print).locked():
     print("held", flush=True)
     sys.stdin.read()
 """
@@ -323,7 +323,7 @@ def test_what_another_process_trained_counts_only_if_it_is_all_there_and_this_ru
 
 
 def test_snapshots_are_not_deleted_under_another_process(tmp_path):
-    snapshots = Snapshots(tmp_path / "spec" / "seed0", {"run": 1}, print)
+    snapshots = Checkpoints(tmp_path / "spec" / "seed0", {"run": 1}, print)
     snapshots.clear()  # there are none
     snapshots.save(1, {"x": torch.zeros(3)}, {})
     with held(snapshots.folder):

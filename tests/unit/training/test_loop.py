@@ -11,10 +11,10 @@ from torch.nn import functional as F
 
 from filter_sparsity.data.torchvision_cpu import torchvision
 from filter_sparsity.errors import UserError
-from filter_sparsity.training.loaders import Images
+from filter_sparsity.training.loaders import ArrayLoader
 from filter_sparsity.training.loop import evaluate, train
 from filter_sparsity.training.models import build
-from filter_sparsity.training.optim import Update
+from filter_sparsity.training.optim import Update, param_groups
 from helpers.loader_iteration import all_of, epoch
 
 CPU = torch.device("cpu")
@@ -156,7 +156,7 @@ def test_seeds_differ(make_spec, data):
 )
 def test_the_data_order_of_a_seed_is_pinned(make_data, seed, first):
     data = make_data(train=20)
-    images = Images(data, "train", CPU, flip=True)
+    images = ArrayLoader(data, "train", CPU, flip=True)
     images.labels = torch.arange(20)  # so that labels tell which images came
     batches = epoch(images, 4, torch.Generator().manual_seed(seed))
     seen = torch.cat([labels for _, labels in batches]).tolist()
@@ -165,7 +165,7 @@ def test_the_data_order_of_a_seed_is_pinned(make_data, seed, first):
 
 
 def test_an_epoch_has_whole_batches_and_no_image_twice(data):
-    images = Images(data, "train", CPU, flip=False)
+    images = ArrayLoader(data, "train", CPU, flip=False)
     images.labels = torch.arange(50)
     generator = torch.Generator().manual_seed(0)
     epochs = [[labels.tolist() for _, labels in epoch(images, 8, generator)] for _ in range(2)]
@@ -177,7 +177,7 @@ def test_an_epoch_has_whole_batches_and_no_image_twice(data):
 
 @pytest.mark.parametrize("split", ["train", "test"])
 def test_images_are_normalised_by_the_training_images(data, split):
-    images = all_of(Images(data, split, CPU, flip=False))
+    images = all_of(ArrayLoader(data, split, CPU, flip=False))
     torch.testing.assert_close(images.contiguous(), normalised(data, data.images[split]), rtol=0, atol=2e-6)
     if split == "train":
         assert images.mean((0, 2, 3)).tolist() == pytest.approx([0] * 3, abs=1e-5)
@@ -185,7 +185,7 @@ def test_images_are_normalised_by_the_training_images(data, split):
 
 
 def test_a_pass_that_begins_later_goes_on_with_the_same_batches(data):
-    images = Images(data, "train", CPU, flip=True)
+    images = ArrayLoader(data, "train", CPU, flip=True)
     whole = list(epoch(images, 8, torch.Generator().manual_seed(5)))
     images.shuffle(8, torch.Generator().manual_seed(5), first=4)
     for i in (4, 5):
@@ -196,7 +196,7 @@ def test_a_pass_that_begins_later_goes_on_with_the_same_batches(data):
 
 def test_about_half_the_images_come_flipped_each_epoch_anew(make_data):
     data = make_data(train=400, side=4)
-    images = Images(data, "train", CPU, flip=True)
+    images = ArrayLoader(data, "train", CPU, flip=True)
     straight = all_of(images)
     labels, images.labels = images.labels, torch.arange(400)
     generator = torch.Generator().manual_seed(0)
@@ -215,7 +215,7 @@ def test_about_half_the_images_come_flipped_each_epoch_anew(make_data):
 
 
 def test_without_flips_no_image_is_flipped(data):
-    images = Images(data, "train", CPU, flip=False)
+    images = ArrayLoader(data, "train", CPU, flip=False)
     straight = all_of(images)
     images.labels = torch.arange(50)
     for batch, chosen in epoch(images, 10, torch.Generator().manual_seed(0)):
@@ -268,7 +268,7 @@ def test_evaluation_is_a_plain_loop_over_all_images(make_spec, make_model, digit
     spec = make_spec()
     model = make_model(spec, channels=1, side=16, classes=10).train()
     before = {key: value.clone() for key, value in model.state_dict().items()}
-    images = Images(digits, "train", CPU, flip=True)  # 1,442 images: more than one batch
+    images = ArrayLoader(digits, "train", CPU, flip=True)  # 1,442 images: more than one batch
     loss, error = evaluate(model, images)
     network, _ = plain(spec, model)
     network.eval()
@@ -287,7 +287,8 @@ def test_evaluation_is_a_plain_loop_over_all_images(make_spec, make_model, digit
 
 def test_update_and_train_agree_on_the_start(make_spec):
     """No schedule step is due at step 0 that would change the base rate."""
-    update = Update(make_spec(rate=0.5), build(make_spec(), 3, 8, 3))
+    spec = make_spec(rate=0.5)
+    update = Update(spec, param_groups(spec, build(spec, 3, 8, 3)))
     assert [group["lr"] for group in update.optimizer.param_groups] == [0.5, 0.5, 0.5]
 
 

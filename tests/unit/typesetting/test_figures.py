@@ -280,12 +280,12 @@ def test_the_gallery_is_the_same_file_every_time(plan, runs, galleries, tmp_path
 
 def test_a_gallery_of_other_renders_is_refused(plan, runs, galleries, tmp_path):
     from filter_sparsity.data.prepared import read, write
-    from filter_sparsity.data.sources.base import Source
+    from filter_sparsity.data.sources.base import ArraySource
 
     prepared = read(galleries / "shapes_plain.safetensors")
     for kind, turn in (("plain", 0), ("cluttered", 1)):
         splits = {s: (prepared.images[s] // 2 + 100 * turn, prepared.labels[s]) for s in ("train", "test")}
-        write(kind, Source(classes=prepared.classes, **splits), tmp_path / f"shapes_{kind}.safetensors")
+        write(kind, ArraySource(classes=prepared.classes, **splits), tmp_path / f"shapes_{kind}.safetensors")
     with pytest.raises(UserError, match=r"show other renders of 'arch': prepare both again\Z"):
         figures.draw(plan, "figure4", runs, None, tmp_path)
     with pytest.raises(UserError, match="give their folder with --data"):

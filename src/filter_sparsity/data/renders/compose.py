@@ -13,7 +13,7 @@ import numpy as np
 
 from ...errors import UserError
 from ...paths import renders_of
-from ..sources.base import Source
+from ..sources.base import ArraySource
 from . import objectnet3d, shapes
 from .render import SPLITS, Foregrounds, Models, Settings, generator, read
 
@@ -58,7 +58,7 @@ def backgrounds(foregrounds: Foregrounds, pictures: dict[str, list[np.ndarray]],
     return crops
 
 
-def compose(foregrounds: Foregrounds, pictures: dict[str, list[np.ndarray]] | None) -> Source:
+def compose(foregrounds: Foregrounds, pictures: dict[str, list[np.ndarray]] | None) -> ArraySource:
     """The cluttered dataset over pictures, uint8 (height, width) by split, or without any, the plain one."""
     settings = foregrounds.settings
     splits = {}
@@ -67,10 +67,10 @@ def compose(foregrounds: Foregrounds, pictures: dict[str, list[np.ndarray]] | No
         behind = plain if pictures is None else backgrounds(foregrounds, pictures, split)
         images = over(foregrounds.images[split], behind)
         splits[split] = np.ascontiguousarray(images.transpose(0, 3, 1, 2)), foregrounds.labels[split]
-    return Source(classes=settings.classes, train=splits["train"], test=splits["test"])
+    return ArraySource(classes=settings.classes, train=splits["train"], test=splits["test"])
 
 
-def load(name: str, root: Path, rendered: Path | None = None) -> Source:
+def load(name: str, root: Path, rendered: Path | None = None) -> ArraySource:
     """The dataset `<family>_plain` or `<family>_cluttered`, from stored foregrounds; pictures are read below `root`.
 
     Raises UserError if these are not the family's foregrounds.

@@ -4,27 +4,32 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Generic, TypeVar
 
 import numpy as np
 
+Images = TypeVar("Images", np.ndarray, list[str])
+
 
 @dataclass(frozen=True)
-class Source:
-    """Images uint8 (N, channels, height, width) and labels int64 (N,) of each split; labels index `classes`."""
+class Source(Generic[Images]):
+    """Images and labels int64 (N,) of each split; labels index `classes`."""
 
     classes: tuple[str, ...]
-    train: tuple[np.ndarray, np.ndarray]
-    test: tuple[np.ndarray, np.ndarray]
+    train: tuple[Images, np.ndarray]
+    test: tuple[Images, np.ndarray]
 
 
 @dataclass(frozen=True)
-class Files:
-    """Images too many to hold: of each split, paths below `root` and labels int64 (N,); they are cropped to `side`."""
+class ArraySource(Source[np.ndarray]):
+    """Images in memory: uint8 (N, channels, height, width)."""
+
+
+@dataclass(frozen=True)
+class FileSource(Source[list[str]]):
+    """Images too many to hold: paths below `root`. They are cropped to `side`."""
 
     root: Path
     side: int
-    classes: tuple[str, ...]
     mean: tuple[float, ...]  # of each channel, in [0, 1]
     deviation: tuple[float, ...]
-    train: tuple[list[str], np.ndarray]
-    test: tuple[list[str], np.ndarray]

@@ -21,7 +21,7 @@ import numpy as np
 from ...errors import UserError
 from ...files import naming_file
 from .archives import inside, verify
-from .base import Source
+from .base import ArraySource
 from .download import download
 from .images import decode
 
@@ -40,11 +40,11 @@ CLASSES = {"cifar10": tuple(_TEN.split()), "cifar100": tuple(_HUNDRED.split())}
 SIDE = 32  # pixels
 
 
-def cifar10(root: Path) -> Source:
+def cifar10(root: Path) -> ArraySource:
     return load("cifar10", root, official("cifar10"))
 
 
-def cifar100(root: Path) -> Source:
+def cifar100(root: Path) -> ArraySource:
     return load("cifar100", root, official("cifar100"))
 
 
@@ -82,7 +82,7 @@ def fetch(name: str, root: Path, kind: Any, mirror: str = "", pause: float = 1.0
         download(mirror or kind.url, root / kind.filename, kind.tgz_md5, pause)
 
 
-def load(name: str, root: Path, kind: Any) -> Source:
+def load(name: str, root: Path, kind: Any) -> ArraySource:
     """What `find` finds, as a source: the same images and labels from every form.
 
     Raises UserError if there is nothing, or if it is not whole. Pickles are opened only after their checksums hold.
@@ -95,7 +95,7 @@ def load(name: str, root: Path, kind: Any) -> Source:
     return _extracted(name, form.parent, kind) if form.name == kind.base_folder else _tree(name, form)
 
 
-def _archive(name: str, archive: Path, kind: Any) -> Source:
+def _archive(name: str, archive: Path, kind: Any) -> ArraySource:
     verify(archive, kind.tgz_md5)
     with tempfile.TemporaryDirectory() as folder:
         try:
@@ -106,7 +106,7 @@ def _archive(name: str, archive: Path, kind: Any) -> Source:
         return _extracted(name, Path(folder), kind)
 
 
-def _extracted(name: str, parent: Path, kind: Any) -> Source:
+def _extracted(name: str, parent: Path, kind: Any) -> ArraySource:
     splits = []
     for train in (True, False):
         try:
@@ -119,10 +119,10 @@ def _extracted(name: str, parent: Path, kind: Any) -> Source:
             raise UserError(f"{parent / kind.base_folder} is not {name}: its classes have other names")
         number = np.array([CLASSES[name].index(label) for label in split.classes], np.int64)
         splits.append((split.data.transpose(0, 3, 1, 2), number[split.targets]))
-    return Source(CLASSES[name], *splits)
+    return ArraySource(CLASSES[name], *splits)
 
 
-def _tree(name: str, parent: Path) -> Source:
+def _tree(name: str, parent: Path) -> ArraySource:
     splits = []
     for split in ("train", "test"):
         folder = parent / split
@@ -142,4 +142,4 @@ def _tree(name: str, parent: Path) -> Source:
             labels += [number] * len(found)
         images = decode(files, SIDE, folder, f"{name} {split}")
         splits.append((images, np.array(labels, np.int64)))
-    return Source(CLASSES[name], *splits)
+    return ArraySource(CLASSES[name], *splits)

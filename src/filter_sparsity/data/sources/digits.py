@@ -6,21 +6,21 @@ from pathlib import Path
 
 import numpy as np
 
-from .base import Source
+from .base import ArraySource
 
 
-def digits(root: Path) -> Source:
+def digits(root: Path) -> ArraySource:
     """scikit-learn's 1,797 scanned digits, 8x8, each pixel drawn as 2x2. Every fifth scan of a class is for testing."""
     scans, labels, test = _scans()
     images = scans.repeat(2, axis=1).repeat(2, axis=2)[:, None]
-    return Source(
+    return ArraySource(
         classes=tuple(str(d) for d in range(10)),
         train=(images[~test], labels[~test]),
         test=(images[test], labels[test]),
     )
 
 
-def digit_pairs(root: Path) -> Source:
+def digit_pairs(root: Path) -> ArraySource:
     """Two scans side by side, each pixel drawn two high, classes 00 to 99; 30 pairs of a class to train on, 10 to test.
 
     Training pairs are drawn from the training scans of `digits` only, test pairs from its test scans only. No pair
@@ -41,7 +41,7 @@ def digit_pairs(root: Path) -> Source:
             classes.append(np.full(per_class, number))
         return np.concatenate(images), np.concatenate(classes)
 
-    return Source(
+    return ArraySource(
         classes=tuple(f"{number:02d}" for number in range(100)),
         train=pairs(scans[~test], labels[~test], 30),
         test=pairs(scans[test], labels[test], 10),

@@ -20,13 +20,13 @@ import numpy as np
 from ...errors import UserError
 from ...files import naming_file
 from .archives import inside
-from .base import Files
+from .base import FileSource
 
 SIDE = 224  # pixels
 MEAN, DEVIATION = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)  # of the training images: torchvision's
 
 
-def imagenet(root: Path) -> Files:
+def imagenet(root: Path) -> FileSource:
     """Raises UserError if an archive is missing or not the official one, or if a class or an image is missing."""
     from ..torchvision_cpu import torchvision
 
@@ -65,7 +65,7 @@ def imagenet(root: Path) -> Files:
         paths, labels = zip(*splits[split].samples, strict=True)
         return [Path(path).relative_to(place).as_posix() for path in paths], np.array(labels, np.int64)
 
-    return Files(place.resolve(), SIDE, tuple(known), MEAN, DEVIATION, files("train"), files("val"))
+    return FileSource(tuple(known), files("train"), files("val"), place.resolve(), SIDE, MEAN, DEVIATION)
 
 
 @contextmanager

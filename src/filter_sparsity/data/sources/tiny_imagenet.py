@@ -14,7 +14,7 @@ import numpy as np
 
 from ...errors import UserError
 from .archives import verify
-from .base import Source
+from .base import ArraySource
 from .images import decode
 
 FOLDER = "tiny-imagenet-200"
@@ -25,7 +25,7 @@ SIDE = 64  # pixels
 BROKEN = (zipfile.BadZipFile, zlib.error, EOFError, OSError, RuntimeError, NotImplementedError)  # of a damaged zip
 
 
-def tiny_imagenet(root: Path, checksum: str = MD5) -> Source:
+def tiny_imagenet(root: Path, checksum: str = MD5) -> ArraySource:
     """The classes are WordNet ids, sorted. `checksum` is the md5 that the zip must have.
 
     Raises UserError if neither form is there, or if a class, an image or an annotation is missing, doubled or unknown.
@@ -51,7 +51,7 @@ def tiny_imagenet(root: Path, checksum: str = MD5) -> Source:
     return _source(set(names), root, archive)
 
 
-def _source(files: set[str], root: Path, archive: Path | None) -> Source:
+def _source(files: set[str], root: Path, archive: Path | None) -> ArraySource:
     """From the names of all files, relative to `root`."""
     where = f"{archive or root / FOLDER}"
 
@@ -103,4 +103,4 @@ def _source(files: set[str], root: Path, archive: Path | None) -> Source:
         images = decode(list(named), SIDE, root, f"tiny_imagenet {what}", archive)
         return images, np.array(list(named.values()), np.int64)
 
-    return Source(classes, split(train, "train"), split(test, "test"))
+    return ArraySource(classes, split(train, "train"), split(test, "test"))

@@ -16,7 +16,7 @@ from PIL import Image
 from filter_sparsity.data.manifest import read_datasets
 from filter_sparsity.data.prepared import prepare, read, write
 from filter_sparsity.data.sources import cifar
-from filter_sparsity.data.sources.base import Source
+from filter_sparsity.data.sources.base import ArraySource
 from filter_sparsity.errors import UserError
 from helpers.cifar_archive import make_archive, random_source
 from helpers.decompression_bomb import bomb
@@ -220,5 +220,5 @@ def test_the_real_images_as_a_tree_and_as_an_archive(name, tmp_path):
     assert ready.images["train"].shape == (line.train, 3, 32, 32)
     assert ready.images["test"].shape == (line.test, 3, 32, 32)
     splits = ((ready.images[s], ready.labels[s]) for s in ("train", "test"))
-    path, kind = make_archive(name, Source(ready.classes, *splits), tmp_path / "original")
+    path, kind = make_archive(name, ArraySource(ready.classes, *splits), tmp_path / "original")
     assert prepared(name, path.parent, kind, tmp_path / "archive") == (tmp_path / "tree").read_bytes()

@@ -12,7 +12,7 @@ from filter_sparsity.data.sources.imagenet import imagenet
 from filter_sparsity.errors import UserError
 from filter_sparsity.measuring.extract import measure
 from filter_sparsity.training.loop import train
-from filter_sparsity.training.streaming import Stream
+from filter_sparsity.training.streaming import FileLoader
 from helpers.decompression_bomb import bomb
 from helpers.imagenet_archives import TRUTH, WNIDS, archives
 from helpers.loader_iteration import epoch
@@ -45,7 +45,7 @@ def test_extracted_folders_give_the_same_index(index, tmp_path):
 
 def test_the_order_and_the_crops_depend_on_the_seed_and_not_on_the_workers(index):
     def one(seed, workers):
-        stream = Stream(index, "train", CPU, flip=True, workers=workers)
+        stream = FileLoader(index, "train", CPU, flip=True, workers=workers)
         return list(epoch(stream, 5, torch.Generator().manual_seed(seed)))
 
     alone, two, other = one(0, 0), one(0, 2), one(1, 0)
@@ -60,12 +60,12 @@ def test_the_order_and_the_crops_depend_on_the_seed_and_not_on_the_workers(index
 def test_streaming_leaves_the_global_generator_alone(index):
     torch.manual_seed(3)
     before = torch.get_rng_state()
-    list(epoch(Stream(index, "train", CPU, flip=True, workers=0), 4, torch.Generator().manual_seed(0)))
+    list(epoch(FileLoader(index, "train", CPU, flip=True, workers=0), 4, torch.Generator().manual_seed(0)))
     assert torch.equal(torch.get_rng_state(), before)
 
 
 def test_test_images_are_the_normalised_centre(index):
-    (images, labels), *more = Stream(index, "test", CPU, flip=False, workers=0).batches()
+    (images, labels), *more = FileLoader(index, "test", CPU, flip=False, workers=0).batches()
     assert not more
     assert labels.tolist() == index.labels["test"].tolist()
     with Image.open(index.root / index.files["test"][0]) as image:
@@ -96,7 +96,7 @@ def test_an_unreadable_image_is_one_line(index, workers, content):
     path = index.root / index.files["test"][2]
     path.write_bytes(content)
     with pytest.raises(UserError) as error:
-        list(Stream(index, "test", CPU, flip=False, workers=workers).batches())
+        list(FileLoader(index, "test", CPU, flip=False, workers=workers).batches())
     assert str(error.value).startswith(f"{path} cannot be read as an image")
     assert "\n" not in str(error.value)
 
