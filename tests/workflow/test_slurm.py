@@ -207,7 +207,7 @@ def trained_again_here(project) -> dict[str, bytes]:
 
 
 def test_a_figure_by_slurm_jobs(cluster_project, slurm):
-    """Its trainings and measurements run as Slurm jobs with what the profile asks for; all else runs here."""
+    """Its trainings, which measure as well, run as Slurm jobs with what the profile asks for; all else runs here."""
     project = cluster_project
     settings(project, device="auto")  # asks for a GPU
     done = project.call(*call("figure2"))
@@ -215,7 +215,7 @@ def test_a_figure_by_slurm_jobs(cluster_project, slurm):
     assert (project.folder / "results/test/figures/figure2.pdf").exists()
     asked = yaml.safe_load((project.folder / "profiles/slurm/config.yaml").read_text())["set-resources"]
     jobs = [(rule.removeprefix("rule_"), slurm.job(number)) for rule, number in submitted(done.stderr)]
-    assert sorted(rule for rule, _ in jobs) == ["extract", "extract", "train", "train"]
+    assert sorted(rule for rule, _ in jobs) == ["train", "train"]
     for rule, job in jobs:
         hours, minutes = divmod(asked[rule]["runtime"], 60)
         assert job["JobState"] == "COMPLETED"
@@ -230,11 +230,11 @@ def test_a_figure_by_slurm_jobs(cluster_project, slurm):
 
 
 def test_short_runs_packed_into_one_job(cluster_project, slurm):
-    packed = call("table1", "--groups", "train=run", "extract=run", "--group-components", "run=8")
+    packed = call("table1", "--groups", "train=run", "--group-components", "run=8")
     done = cluster_project.call(*packed)
     assert done.returncode == 0, done.stderr[-3000:]
     [(group, number)] = submitted(done.stderr)
-    assert group == "group_run_extract_train"
+    assert group == "group_run_train"
     assert slurm.job(number)["NumCPUs"] == "2"  # two specs at a time
     assert len(trained(cluster_project)) == 12
     assert (cluster_project.folder / "results/test/tables/table1.csv").exists()
