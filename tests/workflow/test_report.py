@@ -45,7 +45,7 @@ def test_the_pdf_holds_the_numbers_of_the_tables(finished):
         assert f"{loss:.2f}" in text
     for printed in ("13.5", "21.8"):  # the paper's, beside ours
         assert printed in text
-    assert "The suspects: facts and scale" in text
+    assert "Sensitivity analysis: settings that nobody printed" in text
     assert "Adam & co_%" in text
     assert "1e-03 #1" in text
 

@@ -126,7 +126,7 @@ def test_the_page_shows_rows_nearest_first_and_what_explains_best(plan, compared
         "initialised by torch",
         "where the study began",
         "no sparsity at all",
-        "no BatchNorm in the head &",
+        "no BatchNorm in the head\n",
     ]
     order = [adam.index(label, adam.index("midrule")) for label in order]
     assert order == sorted(order)
