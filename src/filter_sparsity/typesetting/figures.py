@@ -318,8 +318,9 @@ def draw_layers(cells: pd.DataFrame) -> Figure:
                 _profile(ax, places, apart[2 * number + 1], ours, **style, label=f"{row}, ours (n = {n})")
         ax.set_title(label)
         ax.set_xticks(places, [key.capitalize() for key in keys])
-        ax.set_ylim(-3, 103)
-        ax.legend(loc="best", fontsize=7, handlelength=2.2)
+        ax.set_ylim(-3, 134)  # with room for the legend above 100 %
+        ax.set_yticks(range(0, 101, 20))
+        ax.legend(loc="upper center", ncols=2, fontsize=7, handlelength=2.2, columnspacing=1.2)
     axes[0, 0].set_ylabel("filters lost (%)")
     return drawn
 
