@@ -171,7 +171,8 @@ def test_the_page_shows_its_pictures_and_fetches_nothing(again, chromium):
         assert words in chromium.inner_text("body")
     rows = opened("Records")
     for run in (again.folder / "results" / "test" / "runs").iterdir():
-        assert rows.filter(has_text=run.name).count() == 1  # and a switch between the two seeds
+        # A row for each seed, or one with a switch between them: Snakemake's choice, by whether every run has both.
+        assert rows.filter(has_text=run.name).count() in (1, 2), run.name
     assert all(url.startswith(("file:", "data:", "blob:")) for url in asked)
     assert not failed
 
