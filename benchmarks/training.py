@@ -248,7 +248,7 @@ def measure(width: float, device: str, precision: str, turns: int, seconds: floa
     work = flop(width) / BATCH
     peaks = {threads: peak(device, precision, threads) for threads in (1, cores)}
     with tempfile.TemporaryDirectory() as folder:
-        snapshot = checkpoint_seconds(width, Path(folder))
+        checkpoint = checkpoint_seconds(width, Path(folder))
     return {
         "width": width,
         "images per second": {name: spread(group.rates) for name, group in groups.items()},
@@ -260,7 +260,7 @@ def measure(width: float, device: str, precision: str, turns: int, seconds: floa
         "peak, GFLOP/s": {str(threads): value / 1e9 for threads, value in peaks.items()},
         "MFLOP per image": work / 1e6,
         "peak memory of a job, MB": {name: round(group.memory) for name, group in groups.items()},
-        "seconds per snapshot": snapshot,
+        "seconds per checkpoint": checkpoint,
     }
 
 
@@ -288,12 +288,12 @@ def table(result: dict[str, Any]) -> str:
             f"| {100 * each['share of peak']:.0f} % | {memory:,} MB |"
         )
     grows = ", ".join(f"{each['growth']:.2f} times at width {each['width']:g}" for each in result["widths"])
-    costs = ", ".join(f"{each['seconds per snapshot']:.2f} s at width {each['width']:g}" for each in result["widths"])
+    costs = ", ".join(f"{each['seconds per checkpoint']:.2f} s at width {each['width']:g}" for each in result["widths"])
     lines += [
         "",
         f"{result['widths'][0]['jobs']} jobs at a time are faster than one: {grows}. "
         f"A job takes {startup:.1f} s to start. "
-        f"A snapshot takes {costs}, and comes seldom enough to cost at most 0.5 % of the time.",
+        f"A checkpoint takes {costs}, and comes seldom enough to cost at most 0.5 % of the time.",
     ]
     return "\n".join(lines) + "\n"
 

@@ -4,7 +4,7 @@
     python tests/stress.py --kills 50 --mutants 1100 --seed 1 [--only kills]
 
 Kills Snakemake and its jobs at random moments, starts two at once, fills disks, moves folders, changes clocks, cuts
-files, and changes configurations, records, archives and snapshots at random. Prints the counts; fails if anything was
+files, and changes configurations, records, archives and checkpoints at random. Prints the counts; fails if anything was
 believed that should not be, or ended in a traceback. A whole campaign is kept in tests/stress.json. Half an hour on two
 cores; disks need a user who may mount.
 """

@@ -77,8 +77,8 @@ def train(args: argparse.Namespace) -> None:
     spec = _spec(args)
     data = read(args.data)
     stop = _when_to_stop(min(time.time() + (args.time_limit or math.inf), args.stop_at or math.inf))
-    settings = Settings(device, args.history_points, args.precision, args.snapshot_seconds, stop)
-    checkpoints = args.snapshots or args.runs.with_name(FOLDER)
+    settings = Settings(device, args.history_points, args.precision, args.checkpoint_seconds, stop)
+    checkpoints = args.checkpoints or args.runs.with_name(FOLDER)
     folders = [(run_folder(args.runs, spec.id, seed), run_folder(checkpoints, spec.id, seed)) for seed in args.seed]
     kept = [train_run(spec, seed, data, *own, settings) for seed, own in zip(args.seed, folders, strict=True)]
     if args.measure:
@@ -325,9 +325,9 @@ def parser() -> argparse.ArgumentParser:
     p.add_argument("--history-points", type=int, default=100, help="how often gammas and betas are kept")
     p.add_argument("--precision", choices=["float32", "bfloat16"], default="float32", help="of forward and backward")
     p.add_argument("--measure", action="store_true", help="and measure the runs, as `extract` does")
-    p.add_argument("--snapshots", type=Path, help="folder of unfinished trainings; `snapshots` beside the runs")
-    p.add_argument("--snapshot-seconds", type=float, default=60, help="least time between snapshots")
-    p.add_argument("--time-limit", type=float, help="seconds after which to stop at a snapshot, with exit code 75")
+    p.add_argument("--checkpoints", type=Path, help="folder of unfinished trainings; `checkpoints` beside the runs")
+    p.add_argument("--checkpoint-seconds", type=float, default=60, help="least time between checkpoints")
+    p.add_argument("--time-limit", type=float, help="seconds after which to stop at a checkpoint, with exit code 75")
     p.add_argument("--stop-at", type=float, help="the same as a time of day, in seconds since 1970")
 
     of_runs(verb(extract, "Measure trained runs: records of sparsity, pruned error, universality."))

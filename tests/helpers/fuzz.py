@@ -89,7 +89,7 @@ class Mutants:
             "record, sealed anew": self.resealed,
             "run": self.run_folder,
             "prepared data": self.prepared,
-            "snapshot": self.snapshot,
+            "checkpoint": self.checkpoint,
             "stored records": self.reference,
             "CIFAR archive": self.cifar_archive,
             "Tiny-ImageNet zip": self.tiny_zip,
@@ -259,10 +259,10 @@ class Mutants:
             self.images.classes,
         )
 
-    def snapshot(self) -> bool:
+    def checkpoint(self) -> bool:
         kept = Checkpoints(self.inside / "kept", {"run": 1}, lambda line: None)
         kept.save(7, {"x": torch.arange(50.0)}, {"step": 7})
-        path = self.inside / "kept/000000007.snapshot"
+        path = self.inside / "kept/000000007.checkpoint"
         path.write_bytes(self.bytes(path.read_bytes()))
         found = kept.newest()
         if found is None:

@@ -41,7 +41,7 @@ def test_after_a_time_limit_the_next_call_goes_on(project, run):
     assert again.returncode == 0, again.stderr[-2000:]
     assert "goes on from step 1 of 400" in again.stderr
     in_parts = bits(project, run)
-    assert not (project.folder / "results/test/snapshots").exists()
+    assert not (project.folder / "results/test/checkpoints").exists()
     assert project.tiny(target, "--forcerun", "train").returncode == 0
     assert bits(project, run) == in_parts
 
@@ -51,7 +51,7 @@ def test_snakemake_killed_and_called_again_finds_the_living_trainer(project, run
     command = [sys.executable, "-m", "snakemake", "--cores", "2", f"{run}/provenance.json"]
     command += ["--configfile", "config/tiny_scale.yaml"]
     first = subprocess.Popen(command, cwd=project.folder, env=project.environment, stderr=subprocess.DEVNULL)
-    locks = project.folder / "results/test/snapshots"
+    locks = project.folder / "results/test/checkpoints"
     while not list(locks.glob("*/seed0/lock")):
         assert first.poll() is None
         time.sleep(0.05)

@@ -1,5 +1,5 @@
 # Training: from a spec and a seed to a run. With `pack_seeds` one job trains all seeds of a spec.
-# Snapshots are no output: Snakemake would delete them when a job fails, and the next job resumes from them.
+# Checkpoints are no output: Snakemake would delete them when a job fails, and the next job resumes from them.
 
 PRIORITIES = jobs.training_priorities(PLAN)
 STOP_AT = jobs.stop_time(config["time_limit_minutes"], time.time())

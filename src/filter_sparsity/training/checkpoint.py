@@ -10,7 +10,7 @@ import hashlib
 import json
 import os
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
@@ -21,10 +21,9 @@ from torch import Tensor
 
 from ..files import write_bytes
 
-# Unfinished campaigns of earlier versions have their checkpoints under these names.
-FOLDER = "snapshots"  # beside the folder of runs
-ENDING, METADATA = ".snapshot", "snapshot"
-
+FOLDER = "checkpoints"  # beside the folder of runs
+ENDING = ".checkpoint"
+OLD_FOLDER, OLD_ENDING = "snapshots", ".snapshot"  # of earlier versions
 KEPT = 2  # the newest and the one before, should the newest be damaged
 SEAL = 32  # bytes of the SHA-256 that a file begins with; a safetensors file follows
 
@@ -38,7 +37,7 @@ class Checkpoints:
     def save(self, step: int, tensors: dict[str, Tensor], facts: dict[str, Any]) -> None:
         """Keep a state. It is whole on the disk when this returns, or the one before still is."""
         text = json.dumps({"identity": self.identity, "facts": facts})
-        content = save(tensors, {METADATA: text})
+        content = save(tensors, {"checkpoint": text})
         write_bytes(self.folder / f"{step:09d}{ENDING}", hashlib.sha256(content).digest() + content)
         for old in self._newest_first()[KEPT:]:
             old.unlink()
@@ -57,8 +56,8 @@ class Checkpoints:
         data = path.read_bytes()
         if hashlib.sha256(data[SEAL:]).digest() != data[:SEAL]:
             raise ValueError("it is damaged")
-        tensors, metadata = _parsed(data[SEAL:])
-        written = json.loads(metadata[METADATA])
+        tensors, text = _parsed(data[SEAL:])
+        written = json.loads(text)
         if written["identity"] != self.identity:
             raise ValueError("it is another run's, or of other settings or data")
         return tensors, written["facts"]
@@ -71,9 +70,7 @@ class Checkpoints:
         with suppress(BlockingIOError, FileNotFoundError), (self.folder / "lock").open("w") as file:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
             shutil.rmtree(self.folder, ignore_errors=True)
-        for parent in self.folder.parents[:2]:  # of the spec, and of all checkpoints
-            with suppress(OSError):  # others have theirs there
-                parent.rmdir()
+        _delete_empty(self.folder.parents[:2])
 
     @contextmanager
     def locked(self) -> Iterator[bool]:
@@ -94,11 +91,28 @@ class Checkpoints:
                 if path.exists() and os.path.samestat(os.fstat(file.fileno()), path.stat()):
                     for part in self.folder.glob(".*.part"):  # of a process that was killed while it wrote
                         part.unlink()
+                    self._take_over()
                     yield waited
                     return
 
+    def _take_over(self) -> None:
+        """Move this run's checkpoints of earlier versions, `snapshots/<spec>/seed<k>/*.snapshot`, to its folder."""
+        old = self.folder.parents[1].with_name(OLD_FOLDER) / self.folder.parent.name / self.folder.name
+        for path in old.glob(f"*{OLD_ENDING}"):
+            path.rename(self.folder / f"{path.stem}{ENDING}")
+        shutil.rmtree(old, ignore_errors=True)
+        _delete_empty(old.parents[:2])
 
-def _parsed(content: bytes) -> tuple[dict[str, Tensor], dict[str, str]]:
+
+def _delete_empty(folders: Iterable[Path]) -> None:
+    """Delete folders that hold nothing, as those of a spec and of all checkpoints when no run has any there."""
+    for folder in folders:
+        with suppress(OSError):
+            folder.rmdir()
+
+
+def _parsed(content: bytes) -> tuple[dict[str, Tensor], str]:
+    """The tensors of a safetensors file, and the text that its metadata are, under whatever key."""
     size = int.from_bytes(content[:8], "little")
-    metadata = json.loads(content[8 : 8 + size])["__metadata__"]
-    return load(content), metadata
+    [text] = json.loads(content[8 : 8 + size])["__metadata__"].values()
+    return load(content), text

@@ -28,7 +28,7 @@ def data(make_data):
 def trained(make_spec, data, tmp_path_factory):
     """A spec and the folder of its run with seed 1, trained and measured."""
     spec, folder = make_spec(), tmp_path_factory.mktemp("run")
-    train_run(spec, 1, data, folder, folder / "snapshots", Settings(CPU, history_points=2)).clear()
+    train_run(spec, 1, data, folder, folder / "checkpoints", Settings(CPU, history_points=2)).clear()
     extract_run(spec, 1, data, folder, CPU)
     return spec, folder
 

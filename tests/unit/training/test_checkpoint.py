@@ -71,10 +71,10 @@ def test_every_optimizer_goes_on_from_every_step_with_the_same_bits(make_spec, d
             training.run(pause=pause)
         except Killed:
             stops += 1
-            snapshots = Checkpoints(tmp_path, {"run": 1}, print)
-            snapshots.save(training.step, *training.state())
+            checkpoints = Checkpoints(tmp_path, {"run": 1}, print)
+            checkpoints.save(training.step, *training.state())
             training = Training(spec, 4, data, CPU, history_points=6)
-            training.restore(*snapshots.newest())
+            training.restore(*checkpoints.newest())
     assert stops == spec.steps - 1
     assert same(training, whole)
 
@@ -91,31 +91,31 @@ def damage(path, how):
     else:  # whole, but of another run
         other = Checkpoints(path.parent / "other", {"run": "another"}, print)
         other.save(99, {"x": torch.zeros(3)}, {"step": 99})
-        path.write_bytes((path.parent / "other" / "000000099.snapshot").read_bytes())
+        path.write_bytes((path.parent / "other" / "000000099.checkpoint").read_bytes())
 
 
 @pytest.mark.parametrize("how", ["cut", "empty", "a bit", "foreign"])
-def test_a_bad_snapshot_is_said_and_the_one_before_is_used(tmp_path, how):
+def test_a_bad_checkpoint_is_said_and_the_one_before_is_used(tmp_path, how):
     said = []
-    snapshots = Checkpoints(tmp_path, {"run": 1}, said.append)
+    checkpoints = Checkpoints(tmp_path, {"run": 1}, said.append)
     for step in (1, 2, 3):
-        snapshots.save(step, {"x": torch.full((4,), float(step))}, {"step": step})
-    kept = sorted(path.name for path in tmp_path.glob("*.snapshot"))
-    assert kept == ["000000002.snapshot", "000000003.snapshot"]
+        checkpoints.save(step, {"x": torch.full((4,), float(step))}, {"step": step})
+    kept = sorted(path.name for path in tmp_path.glob("*.checkpoint"))
+    assert kept == ["000000002.checkpoint", "000000003.checkpoint"]
     damage(tmp_path / kept[-1], how)
-    tensors, facts = snapshots.newest()
+    tensors, facts = checkpoints.newest()
     assert facts == {"step": 2}
     assert tensors["x"].tolist() == [2.0] * 4
     assert len(said) == 1
-    assert "000000003.snapshot is refused" in said[0]
+    assert "000000003.checkpoint is refused" in said[0]
     assert "\n" not in said[0]
     damage(tmp_path / kept[0], how)
-    assert snapshots.newest() is None
-    assert not list(tmp_path.glob("*.snapshot"))
+    assert checkpoints.newest() is None
+    assert not list(tmp_path.glob("*.checkpoint"))
 
 
 @pytest.mark.parametrize("change", ["seed", "data", "spec", "history_points", "precision"])
-def test_a_snapshot_of_other_settings_is_not_gone_on_from(make_spec, make_data, tmp_path, change, capsys):
+def test_a_checkpoint_of_other_settings_is_not_gone_on_from(make_spec, make_data, tmp_path, change, capsys):
     def stop():
         return "enough" if stops else ""
 
@@ -158,7 +158,7 @@ def test_a_resume_on_another_machine_goes_on_and_says_that_it_is_inexact(
     assert all((tmp_path / "a" / name).read_bytes() == (tmp_path / "b" / name).read_bytes() for name in RESULTS)
 
 
-def test_snapshots_are_seldom_enough_to_cost_little(make_spec, data, tmp_path):
+def test_checkpoints_are_seldom_enough_to_cost_little(make_spec, data, tmp_path):
     training = Training(make_spec(phase_steps=(300,)), 0, data, CPU, 1)
     checkpointer = Checkpointer(training, Checkpoints(tmp_path, {}, print), every=0, stop=lambda: "")
     spent, write = [], checkpointer.write
@@ -188,8 +188,8 @@ class Calls:
     def results(self, seed=0):
         return {name: (self.folder / "runs" / self.spec.id / f"seed{seed}" / name).read_bytes() for name in RESULTS}
 
-    def snapshots(self, seed=0):
-        return sorted((self.folder / "snapshots" / self.spec.id / f"seed{seed}").glob("*.snapshot"))
+    def checkpoints(self, seed=0):
+        return sorted((self.folder / "checkpoints" / self.spec.id / f"seed{seed}").glob("*.checkpoint"))
 
     def leaves_only_results(self):
         return [path.name for path in self.folder.iterdir()] == ["runs"]
@@ -220,15 +220,15 @@ def wait_for(condition, process):
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
-def test_a_signal_leaves_a_snapshot_and_the_next_call_goes_on(call, unbroken, number):
-    process = call("--snapshot-seconds", "0")
-    wait_for(lambda: call.snapshots(), process)
+def test_a_signal_leaves_a_checkpoint_and_the_next_call_goes_on(call, unbroken, number):
+    process = call("--checkpoint-seconds", "0")
+    wait_for(lambda: call.checkpoints(), process)
     process.send_signal(number)
     _, said = process.communicate()
     assert process.returncode == 75
     assert f"({signal.Signals(number).name}); the same call goes on from there" in said
     assert "Traceback" not in said
-    step = int(call.snapshots()[-1].stem)
+    step = int(call.checkpoints()[-1].stem)
     process = call()
     _, said = process.communicate()
     assert process.returncode == 0
@@ -252,7 +252,7 @@ def test_a_time_limit_is_kept_and_calls_add_up(call, unbroken):
 def test_killed_at_random_moments_it_still_ends_the_same(call, unbroken):
     chance, kills = random.Random(7), 0
     while True:
-        process = call("--snapshot-seconds", "0")
+        process = call("--checkpoint-seconds", "0")
         try:
             process.wait(timeout=chance.uniform(1, 4) + kills)
         except subprocess.TimeoutExpired:
@@ -279,7 +279,7 @@ with Checkpoints(Path(sys.argv[1]), {}, print).locked():
 
 @contextmanager
 def held(folder):
-    """Another process trains the run of these snapshots, as long as the block lasts."""
+    """Another process trains the run of these checkpoints, as long as the block lasts."""
     command = [sys.executable, "-c", HOLDER, str(folder)]
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
         assert process.stdout.readline() == "held\n"
@@ -322,15 +322,28 @@ def test_what_another_process_trained_counts_only_if_it_is_all_there_and_this_ru
     assert record.read_provenance(folder / "provenance.json", run[0].id, 0)["data_digest"] == data.digest
 
 
-def test_snapshots_are_not_deleted_under_another_process(tmp_path):
-    snapshots = Checkpoints(tmp_path / "spec" / "seed0", {"run": 1}, print)
-    snapshots.clear()  # there are none
-    snapshots.save(1, {"x": torch.zeros(3)}, {})
-    with held(snapshots.folder):
-        snapshots.clear()
-        assert snapshots.newest() is not None
-    snapshots.clear()
+def test_checkpoints_are_not_deleted_under_another_process(tmp_path):
+    checkpoints = Checkpoints(tmp_path / "spec" / "seed0", {"run": 1}, print)
+    checkpoints.clear()  # there are none
+    checkpoints.save(1, {"x": torch.zeros(3)}, {})
+    with held(checkpoints.folder):
+        checkpoints.clear()
+        assert checkpoints.newest() is not None
+    checkpoints.clear()
     assert not (tmp_path / "spec").exists()
+
+
+def test_a_checkpoint_in_the_folder_of_an_earlier_version_is_taken_over(make_spec, data, tmp_path):
+    spec, stops = make_spec(), iter(["", "", "enough"])
+    new, old = (tmp_path / name / spec.id / "seed0" for name in ("checkpoints", "snapshots"))
+    with pytest.raises(Unfinished):
+        train_run(spec, 0, data, tmp_path / "run", new, Settings(CPU, 3, stop=lambda: next(stops)))
+    new.parent.parent.rename(tmp_path / "snapshots")
+    for path in old.glob("*.checkpoint"):
+        path.rename(path.with_suffix(".snapshot"))
+    train_run(spec, 0, data, tmp_path / "run", new, Settings(CPU, 3)).clear()
+    assert "goes on from step 3 of 15" in (tmp_path / "run/train.log").read_text()
+    assert [path.name for path in tmp_path.iterdir()] == ["run"]
 
 
 def test_two_trainers_of_one_run_do_not_meet(call, unbroken):
@@ -343,8 +356,8 @@ def test_two_trainers_of_one_run_do_not_meet(call, unbroken):
 
 
 def test_a_seed_that_is_done_is_not_trained_again_when_the_next_one_was_stopped(call, unbroken):
-    process = call("--snapshot-seconds", "0", seeds=("0", "1"))
-    wait_for(lambda: call.snapshots(1), process)
+    process = call("--checkpoint-seconds", "0", seeds=("0", "1"))
+    wait_for(lambda: call.checkpoints(1), process)
     process.terminate()
     process.communicate()
     assert process.returncode == 75

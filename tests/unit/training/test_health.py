@@ -54,7 +54,7 @@ def test_a_training_writes_it_early_and_at_the_end(make_spec, data, tmp_path):
     for phase_steps, early in (((200, 100), 3), ((10, 5), 1)):
         folder = tmp_path / str(early)
         spec = make_spec(phase_steps=phase_steps)
-        train_run(spec, 0, data, folder, folder / "snapshots", Settings(CPU, history_points=1)).clear()
+        train_run(spec, 0, data, folder, folder / "checkpoints", Settings(CPU, history_points=1)).clear()
         lines = record.read_lines(folder / "silent.csv")
         assert [line["step"] for line in lines] == [early, spec.steps]
         assert list(lines[0]) == ["step", "C1", "C2", "C3", "hidden"]

@@ -25,7 +25,7 @@ def test_a_run_leaves_its_weights_histories_and_origin(make_spec, data, tmp_path
 
     spec = make_spec()
     folder = tmp_path / "seed2"
-    train_run(spec, 2, data, folder, tmp_path / "snapshots", Settings(CPU, history_points=3))
+    train_run(spec, 2, data, folder, tmp_path / "checkpoints", Settings(CPU, history_points=3))
     assert {path.name for path in folder.iterdir()} == {*paths.TRAINED, "train.log"}
     model, history, affine = train(spec, 2, data, CPU, history_points=3)
     for key, value in load_file(folder / "weights.safetensors").items():
@@ -47,7 +47,7 @@ def test_a_run_leaves_its_weights_histories_and_origin(make_spec, data, tmp_path
 def test_the_files_of_a_run_are_the_same_bytes_twice(make_spec, data, tmp_path):
     runs = [tmp_path / str(i) for i in range(4)]
     for folder in runs:
-        train_run(make_spec(), 0, data, folder, folder / "snapshots", Settings(CPU, history_points=2)).clear()
+        train_run(make_spec(), 0, data, folder, folder / "checkpoints", Settings(CPU, history_points=2)).clear()
     for name in ("weights.safetensors", "affine.safetensors", "history.csv"):
         assert len({(folder / name).read_bytes() for folder in runs}) == 1
 
@@ -59,13 +59,13 @@ def test_what_provenance_lacks_is_found_out_before_the_first_step(make_spec, dat
     monkeypatch.setattr(run, "collect_provenance", fails)
     monkeypatch.setattr(run.Training, "run", lambda *_: pytest.fail("it was trained first"))
     with pytest.raises(RuntimeError, match="no provenance"):
-        train_run(make_spec(), 0, data, tmp_path / "run", tmp_path / "snapshots", Settings(CPU))
+        train_run(make_spec(), 0, data, tmp_path / "run", tmp_path / "checkpoints", Settings(CPU))
 
 
 def test_a_diverging_training_is_one_line_and_leaves_no_result(make_spec, data, tmp_path):
     spec = make_spec(**{**SGD, "rate": 1e30})
     with pytest.raises(UserError) as error:
-        train_run(spec, 0, data, tmp_path / "run", tmp_path / "snapshots", Settings(CPU, history_points=1))
+        train_run(spec, 0, data, tmp_path / "run", tmp_path / "checkpoints", Settings(CPU, history_points=1))
     assert str(error.value).startswith(f"{spec.id}, seed 0: the training diverged in epoch 1")
     assert "\n" not in str(error.value)
     assert not {path.name for path in (tmp_path / "run").iterdir()} & {*paths.TRAINED}

@@ -42,7 +42,7 @@ def campaign(plan, digits, runs):
     for spec in plan.specs.values():
         for seed in SEEDS:
             folder = run_folder(runs, spec.id, seed)
-            run.train_run(spec, seed, digits, folder, folder / "snapshots", run.Settings(CPU, 2)).clear()
+            run.train_run(spec, seed, digits, folder, folder / "checkpoints", run.Settings(CPU, 2)).clear()
             extract.extract_run(spec, seed, digits, folder, CPU)
     return runs
 
