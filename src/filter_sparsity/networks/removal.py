@@ -136,8 +136,8 @@ def shrink(
         small = _without(masked, groups, constants, layers)
         if not agrees(small):
             raise UserError(
-                f"the shrunk network's outputs differ from the masked network's by more than {tolerance:g} of the largest"
-                ": nothing was changed"
+                f"the shrunk network's outputs differ from the masked network's by more than {tolerance:g} of the"
+                " largest: nothing was changed"
             )
     difference = _largest_difference(small, masked, probes)
     from_original = _largest_difference(small, model, probes)
@@ -216,7 +216,7 @@ def _dead(
 def _choose(
     masked: nn.Module, groups: Sequence[_Group], inputs: Any, dead: Mapping[str, Tensor], fold: bool
 ) -> Mapping[str, Tensor]:
-    """Decide for every group which channels go, and why dead ones stay. Returns the constants of each layer's inputs."""
+    """Decide for every group which channels go, and why dead ones stay. Returns the constants of layers' inputs."""
     names = {module: name for name, module in masked.named_modules()}
     inside = constant_inputs(masked, inputs, replicate=True)
     exact = constant_inputs(masked, inputs, replicate=False)
@@ -238,7 +238,7 @@ def _choose(
             padded = (
                 isinstance(module, _ConvNd) and module.padding_mode == "zeros" and module.padding not in ("valid", 0)
             )
-            padded = padded and (module.padding == "same" or any(module.padding))
+            padded = padded and (module.padding == "same" or any(tuple(module.padding)))
             transposed = isinstance(module, _ConvTransposeNd)
             for root, inner, whole in zip(roots.tolist(), c.tolist(), e.tolist(), strict=True):
                 if inner != inner:
