@@ -115,7 +115,7 @@ def shrink(
     dead = _dead(masked, groups, criterion, threshold)
     with torch.no_grad():
         for norm, gone in dead.items():
-            masked.get_submodule(norm).weight[gone] = 0.0
+            masked.get_parameter(f"{norm}.weight")[gone] = 0.0
     constants = _choose(masked, groups, example_inputs, dead, border == "fold")
     probes = [example_inputs, _noise_like(example_inputs)]
     fold = border == "fold"
@@ -235,10 +235,7 @@ def _choose(
             if not is_input:
                 continue
             c, e = inside[names[module]].cpu()[indices], exact[names[module]].cpu()[indices]
-            padded = (
-                isinstance(module, _ConvNd) and module.padding_mode == "zeros" and module.padding not in ("valid", 0)
-            )
-            padded = padded and (module.padding == "same" or any(tuple(module.padding)))
+            padded = _pads_with_zeros(module)
             transposed = isinstance(module, _ConvTransposeNd)
             for root, inner, whole in zip(roots.tolist(), c.tolist(), e.tolist(), strict=True):
                 if inner != inner:
@@ -258,6 +255,12 @@ def _choose(
         group.removed = equal
         group.kept = {root: reasons[root] for root in candidates - equal}
     return inside
+
+
+def _pads_with_zeros(module: Any) -> bool:
+    if not isinstance(module, _ConvNd) or module.padding_mode != "zeros":
+        return False
+    return module.padding == "same" or (module.padding != "valid" and any(module.padding))
 
 
 def _equal_in_groups(group: _Group, roots: set[int], grow: bool = False) -> set[int]:
