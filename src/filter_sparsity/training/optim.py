@@ -32,6 +32,8 @@ for _function in (torch.optim.Optimizer.add_param_group, torch.optim.Optimizer.z
 _FUSED = {"cpu": ("SGD", "Adam", "Adagrad"), "cuda": ("SGD", "Adam")}
 # These need no count of their steps (Adagrad: as long as its lr_decay is 0), so a CUDA graph can hold them.
 _UNCOUNTED = ("SGD", "Adagrad")
+# What these call `weight_decay` shrinks the weights beside the update; it is not L2.
+_DECOUPLED = ("AdamW", "Adafactor", "Muon")
 
 
 def make_optimizer(
@@ -39,8 +41,8 @@ def make_optimizer(
 ) -> torch.optim.Optimizer:
     """An optimizer of torch.optim by its class name, with L2 of strength `l2`, for parameters on a kind of device.
 
-    Raises UserError for an optimizer that torch does not have, for arguments that it does not take, and on a GPU for
-    one that a CUDA graph cannot hold.
+    Raises UserError for an optimizer that torch does not have, for arguments that it does not take, for L2 of one whose
+    `weight_decay` is decoupled from the gradient, and on a GPU for one that a CUDA graph cannot hold.
     """
     arguments = {key: tuple(value) if isinstance(value, list) else value for key, value in arguments.items()}
     if algorithm in _FUSED[device]:
@@ -60,6 +62,11 @@ def make_optimizer(
         optimizer = kind(groups, weight_decay=l2, **arguments)
     except (TypeError, ValueError) as error:
         raise UserError(f"torch.optim.{algorithm} refuses what the spec says of it: {error}") from None
+    if l2 and (algorithm in _DECOUPLED or optimizer.defaults.get("decoupled_weight_decay")):
+        raise UserError(
+            f"torch.optim.{algorithm} as set here decays weights apart from the gradient, which is not L2: "
+            "write `wd` in place of `l2`, or take an optimizer that adds L2 to the gradient"
+        )
     optimizer.step = torch.no_grad()(partial(unwrap(type(optimizer).step), optimizer))
     return optimizer
 
