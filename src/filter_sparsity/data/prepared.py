@@ -8,7 +8,6 @@ training images (in [0, 1]) and the content digest as metadata. Of a dataset tha
 
 from __future__ import annotations
 
-import hashlib
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -18,11 +17,11 @@ from PIL import Image
 
 from ..errors import UserError
 from ..paths import renders_of, shrunk_from
+from ..seal import digest
 from . import tensorfile
 from .registry import DOWNLOADS, INDEXED, SOURCES
-from .sources.base import ArraySource, FileSource
+from .sources.base import SPLITS, ArraySource, FileSource
 
-SPLITS = ("train", "test")
 CHUNK = 1000  # images that are counted at once
 
 
@@ -55,15 +54,17 @@ class PreparedFiles(Prepared):
     files: dict[str, list[str]]  # by split, below `root`
 
 
-def prepare(name: str, root: Path, out: Path, digest: str = "", mirror: str = "", rendered: Path | None = None) -> str:
+def prepare(
+    name: str, root: Path, out: Path, expected: str = "", mirror: str = "", rendered: Path | None = None
+) -> str:
     """Bring a dataset into prepared form at `out`; returns its digest.
 
-    Original data are looked for in `root`; those that may be downloaded are, from `mirror` if one is given. Raises
-    UserError for an unknown name, for data that are not whole, and for others than those of `digest`. `rendered` are
-    the stored renders that a dataset is composed of, where it is.
+    Original data are looked for in `root`; those that may be downloaded are, from `mirror` if one is given. `rendered`
+    are the stored renders that a dataset is composed of, where it is. Raises UserError for an unknown name, for data
+    that are not whole, and for a digest other than `expected`.
     """
     if name in INDEXED:
-        return write_index(name, INDEXED[name](root), out, digest)
+        return write_index(name, INDEXED[name](root), out, expected)
     base, side = shrunk_from(name) or (name, None)
     if base not in SOURCES:
         known = ", ".join([*SOURCES, *INDEXED])
@@ -71,7 +72,7 @@ def prepare(name: str, root: Path, out: Path, digest: str = "", mirror: str = ""
     if base in DOWNLOADS:
         DOWNLOADS[base](root, mirror)
     source = SOURCES[base](root, rendered) if renders_of(base) else SOURCES[base](root)
-    return write(name, source if side is None else shrink(source, side), out, digest)
+    return write(name, source if side is None else shrink(source, side), out, expected)
 
 
 def shrink(source: ArraySource, side: int) -> ArraySource:
@@ -100,29 +101,26 @@ def write(name: str, source: ArraySource, out: Path, expected: str = "") -> str:
     Beside the source, this needs memory for little more than a thousand images. Raises UserError, and writes nothing,
     if the content has not the digest that was expected.
     """
-    orders, digest = {}, hashlib.sha256()
+    orders, in_order = {}, []
     for split in SPLITS:
         images, labels = getattr(source, split)
         if not (images.dtype == np.uint8 and images.ndim == 4 and len(images) == len(labels) > 0):
             raise UserError(f"{name}: the {split} images are not what a source must give")
         hashes = [
-            hashlib.sha256(f"{split} {source.classes[label]} ".encode() + image.tobytes()).digest()
+            digest([f"{split} {source.classes[label]} ".encode(), image.tobytes()])
             for image, label in zip(images, labels, strict=True)
         ]
         order = sorted(range(len(hashes)), key=hashes.__getitem__)
-        for i in order:
-            digest.update(hashes[i])
+        in_order += [hashes[i] for i in order]
         orders[split] = np.array(order)
-    if expected and digest.hexdigest() != expected:
-        raise UserError(
-            f"this is not the same data as {name}: its content digest is {digest.hexdigest()}, not {expected}"
-        )
+    found = digest(map(bytes.fromhex, in_order))
+    _expect(name, found, expected)
     levels = _levels(source.train[0])
     mean = levels @ np.arange(256) / 255
     deviation = np.sqrt(levels @ (np.arange(256) / 255) ** 2 - mean**2)
     metadata = {
         "name": name,
-        "digest": digest.hexdigest(),
+        "digest": found,
         "classes": source.classes,
         "mean": mean.tolist(),
         "deviation": deviation.tolist(),
@@ -131,7 +129,7 @@ def write(name: str, source: ArraySource, out: Path, expected: str = "") -> str:
     arrays = {f"{split}_images": images for split, (images, _) in splits.items()}
     arrays |= {f"{split}_labels": labels.astype(np.int64) for split, (_, labels) in splits.items()}
     tensorfile.write(out, "prepared", metadata, arrays, {key: orders[key.partition("_")[0]] for key in arrays})
-    return digest.hexdigest()
+    return found
 
 
 def write_index(name: str, source: FileSource, out: Path, expected: str = "") -> str:
@@ -144,13 +142,17 @@ def write_index(name: str, source: FileSource, out: Path, expected: str = "") ->
             lines.append(f"{split} {source.classes[label]} {Path(file).name} {size}\n")
         arrays[f"{split}_files"] = np.frombuffer("\n".join(files).encode(), np.uint8)
         arrays[f"{split}_labels"] = labels
-    digest = hashlib.sha256("".join(sorted(lines)).encode()).hexdigest()
-    if expected and digest != expected:
-        raise UserError(f"this is not the same data as {name}: the digest of its files is {digest}, not {expected}")
-    metadata: dict[str, Any] = {"name": name, "digest": digest, "classes": source.classes, "mean": source.mean}
+    found = digest(line.encode() for line in sorted(lines))
+    _expect(name, found, expected)
+    metadata: dict[str, Any] = {"name": name, "digest": found, "classes": source.classes, "mean": source.mean}
     metadata |= {"deviation": source.deviation, "root": str(source.root), "side": source.side}
     tensorfile.write(out, "prepared", metadata, arrays)
-    return digest
+    return found
+
+
+def _expect(name: str, found: str, expected: str) -> None:
+    if expected and found != expected:
+        raise UserError(f"this is not the same data as {name}: its content digest is {found}, not {expected}")
 
 
 def _levels(images: np.ndarray) -> np.ndarray:

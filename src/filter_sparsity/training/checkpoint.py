@@ -6,7 +6,6 @@ They lie outside the run's folder, because Snakemake deletes what a failed job w
 from __future__ import annotations
 
 import fcntl
-import hashlib
 import json
 import os
 import shutil
@@ -19,13 +18,13 @@ from safetensors import SafetensorError
 from safetensors.torch import load, save
 from torch import Tensor
 
+from .. import seal
 from ..files import write_bytes
 
 FOLDER = "checkpoints"  # beside the folder of runs
 ENDING = ".checkpoint"
 OLD_FOLDER, OLD_ENDING = "snapshots", ".snapshot"  # of earlier versions
 KEPT = 2  # the newest and the one before, should the newest be damaged
-SEAL = 32  # bytes of the SHA-256 that a file begins with; a safetensors file follows
 
 
 class Checkpoints:
@@ -38,7 +37,7 @@ class Checkpoints:
         """Keep a state. It is whole on the disk when this returns, or the one before still is."""
         text = json.dumps({"identity": self.identity, "facts": facts})
         content = save(tensors, {"checkpoint": text})
-        write_bytes(self.folder / f"{step:09d}{ENDING}", hashlib.sha256(content).digest() + content)
+        write_bytes(self.folder / f"{step:09d}{ENDING}", seal.seal_bytes(content))
         for old in self._newest_first()[KEPT:]:
             old.unlink()
 
@@ -53,10 +52,7 @@ class Checkpoints:
         return None
 
     def _read(self, path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
-        data = path.read_bytes()
-        if hashlib.sha256(data[SEAL:]).digest() != data[:SEAL]:
-            raise ValueError("it is damaged")
-        tensors, text = _parsed(data[SEAL:])
+        tensors, text = _parsed(seal.open_bytes(path.read_bytes()))  # a safetensors file, sealed
         written = json.loads(text)
         if written["identity"] != self.identity:
             raise ValueError("it is another run's, or of other settings or data")

@@ -6,9 +6,9 @@ gave an operation. Both must stay as they are from one epoch to the next, or a r
 
 from __future__ import annotations
 
-import sys
+from contextlib import contextmanager
 from dataclasses import replace
-from unittest.mock import MagicMock, call
+from unittest.mock import MagicMock
 
 import pytest
 import torch
@@ -16,8 +16,8 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
 from filter_sparsity.data import prepared
-from filter_sparsity.training import loop, optim
-from filter_sparsity.training.loop import Training
+from filter_sparsity.training import loop
+from filter_sparsity.training.loop import Epoch, Training, Turn
 from helpers.imagenet_archives import archives
 
 CPU = torch.device("cpu")
@@ -30,7 +30,6 @@ OPTIMIZERS: dict[str, dict] = {
     "rmsprop": {"algorithm": "RMSprop", "hyperparameters": {}},
     "adamax": {"algorithm": "Adamax", "hyperparameters": {}},
 }
-CAPTURABLE = ("adam", "adadelta", "adamax", "rmsprop")  # torch's modules that ask where a count may lie
 
 
 def address(tensor):
@@ -67,21 +66,6 @@ class Reading(TorchDispatchMode):
         return result
 
 
-@pytest.fixture
-def as_on_a_gpu(monkeypatch):
-    """The optimizers' code for a GPU, on a CPU: counts in tensors, all parameters at once."""
-    own = optim.make_optimizer
-
-    def make(algorithm, groups, l2, device="cpu", **arguments):
-        several = {} if algorithm in ("SGD", "Adam") else {"foreach": True}
-        return own(algorithm, groups, l2, "cuda", **several, **arguments)
-
-    monkeypatch.setattr(optim, "make_optimizer", make)
-    for name in CAPTURABLE:
-        module = sys.modules[f"torch.optim.{name}"]  # `torch.optim` deletes the names of its modules
-        monkeypatch.setattr(module, "_get_capturable_supported_devices", lambda **_: ["cpu"])
-
-
 @pytest.fixture(scope="module")
 def streamed(tmp_path_factory):
     folder = tmp_path_factory.mktemp("imagenet")
@@ -100,7 +84,7 @@ def steps(training, monkeypatch):
     """Train, and give what every step after the warm-up read and did, with its phase and its epoch."""
     found = []
     compute = training.one_step.compute
-    monkeypatch.setattr(loop, "evaluate", lambda model, data: (0.0, 0.0))
+    monkeypatch.setattr(loop, "evaluation", lambda model, data: torch.zeros(2, dtype=torch.float64))
 
     def recorded():
         with Reading() as reading:
@@ -124,7 +108,7 @@ def test_a_step_reads_the_same_memory_and_numbers_in_every_epoch(
     training = Training(spec, 0, data, CPU, history_points=2)
     training.images.workers = training.tests.workers = 0  # which only a stream has
     if resumed:
-        training.run_epoch(lambda: None)
+        next(turn for turn in training.turns() if isinstance(turn, Epoch))
         state = training.state()
         training = Training(spec, 0, data, CPU, history_points=2)
         training.restore(*state)
@@ -139,19 +123,103 @@ def test_a_step_reads_the_same_memory_and_numbers_in_every_epoch(
             assert reading.operations == first.operations
 
 
-def test_warm_up_and_capture_share_a_stream_and_other_threads_do_not_break_it(make_spec, make_data, monkeypatch):
-    """With a CUDA of mocks: what it is asked for."""
+def test_capture_is_on_the_trainings_stream_and_other_threads_do_not_break_it(make_spec, make_data, monkeypatch):
+    """With a CUDA of mocks: what it is asked for. Warm-up is on the same stream, since the training's turns are."""
     training = Training(make_spec(), 0, make_data(), CPU, history_points=2)
     step, asked = training.one_step, MagicMock()
-    for name in ("stream", "current_stream", "CUDAGraph", "graph"):
+    for name in ("CUDAGraph", "graph"):
         monkeypatch.setattr(torch.cuda, name, getattr(asked, name))
-    step.side = asked.side
+    step.stream = asked.stream
     training.images.shuffle(8, training.generator)
     training.images.load(0)
-    for _ in range(loop.WARM_UP + 2):
+    for _ in range(loop.WARM_UP):
         step()
-    assert asked.stream.call_args_list == [call(asked.side)] * loop.WARM_UP
-    asked.graph.assert_called_once_with(step.graph, stream=asked.side, capture_error_mode="thread_local")
+    assert not asked.mock_calls
+    for _ in range(2):
+        step()
+    asked.graph.assert_called_once_with(step.graph, stream=asked.stream, capture_error_mode="thread_local")
     assert step.graph.replay.call_count == 2
-    waits = [name for name, *_ in asked.mock_calls if name.endswith("wait_stream")]
-    assert waits == ["side.wait_stream", "current_stream().wait_stream"] * loop.WARM_UP
+
+
+class Stream:
+    """A stream of a GPU whose work takes a while."""
+
+    def __init__(self) -> None:
+        self.recorded = 0
+
+    def wait_stream(self, other):
+        pass
+
+    def record_event(self):
+        self.recorded += 1
+        event = MagicMock()  # it is asked in vain twice
+        event.query.side_effect = [False, False, True]
+        return event
+
+
+@pytest.fixture
+def entered(monkeypatch):
+    """The streams whose contexts are entered and not left."""
+    within = []
+
+    @contextmanager
+    def entering(stream):
+        within.append(stream)
+        yield
+        within.pop()
+
+    monkeypatch.setattr(torch.cuda, "stream", entering)
+    monkeypatch.setattr(torch.cuda, "default_stream", lambda device: None)
+    return within
+
+
+def test_the_end_of_an_epoch_waits_in_turns_of_its_own_and_is_not_interrupted(make_spec, make_data, entered):
+    spec, data = make_spec(), make_data()  # 3 epochs
+    alone = Training(spec, 0, data, CPU, history_points=2)
+    alone.run()
+    training = Training(spec, 0, data, CPU, history_points=2)
+    training.stream = Stream()
+    turns = [*training.turns()]
+    assert [turns.count(turn) for turn in (Turn.STEP, Turn.WAITING)] == [15 - 3, 2 * 3]
+    assert [turn for turn in turns if isinstance(turn, Epoch)] == alone.history
+    assert training.stream.recorded == 3
+    again, pauses = Training(spec, 0, data, CPU, history_points=2), []
+    again.stream = Stream()
+    again.run(pause=lambda: pauses.append((again.step, len(again.history))))
+    assert pauses == [(step, step // 6 if step < 15 else 3) for step in range(1, 16)]
+
+
+class OnItsStream(TorchDispatchMode):
+    """Collects the operations that are not made on the training's stream."""
+
+    def __init__(self, entered: list[Stream]) -> None:
+        super().__init__()
+        self.entered = entered
+        self.made = 0
+        self.elsewhere: list[str] = []
+
+    def __torch_dispatch__(self, operation, types, args=(), kwargs=None):
+        self.made += 1
+        if not self.entered:
+            self.elsewhere.append(str(operation))
+        return operation(*args, **(kwargs or {}))
+
+
+@pytest.mark.parametrize("regularizer", ["l2", "wd"])
+def test_all_that_a_training_computes_and_saves_is_on_its_stream(make_spec, data, entered, regularizer):
+    """On another stream it would not wait for the steps that are queued."""
+    spec = make_spec(batch_size=6, regularizer=regularizer)
+    training = Training(spec, 0, data, CPU, history_points=4)
+    training.stream = training.one_step.stream = Stream()
+    training.one_step.done = -spec.steps  # so that nothing is captured
+    training.images.workers = training.tests.workers = 0  # which only a stream has
+    turns = 0
+    with OnItsStream(entered) as watch:
+        for turn in training.turns():
+            assert not entered  # while others have their turns
+            turns += 1
+            if turn is not Turn.WAITING:
+                training.state()
+    assert turns > spec.steps
+    assert watch.made > 100 * spec.steps
+    assert not watch.elsewhere
