@@ -43,6 +43,7 @@ def test_extracted_folders_give_the_same_index(index, tmp_path):
     assert (tmp_path / "again").read_bytes() == (tmp_path / "prepared").read_bytes()
 
 
+@pytest.mark.slow
 def test_the_order_and_the_crops_depend_on_the_seed_and_not_on_the_workers(index):
     def one(seed, workers):
         stream = FileLoader(index, "train", CPU, flip=True, workers=workers)
@@ -78,6 +79,7 @@ def test_test_images_are_the_normalised_centre(index):
     assert np.abs(images[0].permute(1, 2, 0).numpy() - wanted).max() < 1e-5
 
 
+@pytest.mark.slow
 def test_a_network_is_trained_and_measured_on_it(index, make_spec):
     spec = make_spec(dataset="imagenet", batch_size=4, phase_steps=(2, 1))
     model, history, _ = train(spec, 0, index, CPU, 2)
