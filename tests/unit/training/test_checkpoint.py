@@ -305,6 +305,7 @@ OTHERWISE = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("how", OTHERWISE)
 def test_what_another_process_trained_counts_only_if_it_is_all_there_and_this_runs(make_spec, data, tmp_path, how):
     folder, kept = tmp_path / "run", tmp_path / "kept"
@@ -325,6 +326,7 @@ def test_what_another_process_trained_counts_only_if_it_is_all_there_and_this_ru
     assert record.read_provenance(folder / "provenance.json", run[0].id, 0)["data_digest"] == data.digest
 
 
+@pytest.mark.slow
 def test_checkpoints_are_not_deleted_under_another_process(tmp_path):
     checkpoints = Checkpoints(tmp_path / "spec" / "seed0", {"run": 1}, print)
     checkpoints.clear()  # there are none
