@@ -136,3 +136,21 @@ def test_a_missing_class_is_told(index, tmp_path):
     assert "n02" in refused(index.root)
     (index.root / "train" / "n02").rmdir()
     assert "n02 is missing" in refused(index.root)
+
+
+def test_litter_in_extracted_folders_changes_nothing(index, tmp_path):
+    (index.root / "train" / "@eaDir").mkdir()
+    (index.root / "val" / ".DS_Store").write_bytes(b"litter")
+    first = min((index.root / "train" / "n02").iterdir())
+    first.with_name(f"._{first.name}").write_bytes(b"litter")
+    prepared.prepare("imagenet", index.root, tmp_path / "again")
+    assert (tmp_path / "again").read_bytes() == (tmp_path / "prepared").read_bytes()
+
+
+def test_an_empty_image_is_refused_by_name(index, tmp_path):
+    path = index.root / index.files["train"][3]
+    path.write_bytes(b"")
+    with pytest.raises(UserError, match=r"\A[^\n]+ is empty: get it again\Z") as error:
+        prepared.prepare("imagenet", index.root, tmp_path / "again")
+    assert str(path) in str(error.value)
+    assert not (tmp_path / "again").exists()
