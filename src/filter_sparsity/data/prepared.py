@@ -1,4 +1,4 @@
-"""Prepared data: one file a dataset, the same whatever order or form its source came in. Torch-free.
+"""Prepared data: one file a dataset, the same bytes for every order and form of its source. Torch-free.
 
 A prepared file is a safetensors file with `train_images`, `test_images` (uint8, (N, channels, height, width)) and
 `train_labels`, `test_labels` (int64, (N,)), and with the class names, the channels' mean and deviation over the
@@ -124,16 +124,16 @@ def shrink(source: ArraySource, side: int) -> ArraySource:
 
 
 def write(name: str, source: ArraySource, out: Path, expected: str = "") -> str:
-    """Store a source's images in canonical order: by hash, so that the order of the source leaves no trace.
+    """Store a source's images sorted by their hashes, so that the source's order does not matter; returns the digest.
 
     Beside the source, this needs memory for little more than a thousand images. Raises UserError, and writes nothing,
-    if the content has not the digest that was expected.
+    if the digest is not the expected one.
     """
     orders, in_order = {}, []
     for split in SPLITS:
         images, labels = getattr(source, split)
         if not (images.dtype == np.uint8 and images.ndim == 4 and len(images) == len(labels) > 0):
-            raise UserError(f"{name}: the {split} images are not what a source must give")
+            raise UserError(f"{name}: the {split} images are not uint8 (N, channels, height, width) with a label each")
         hashes = [
             digest([f"{split} {source.classes[label]} ".encode(), image.tobytes()])
             for image, label in zip(images, labels, strict=True)
@@ -161,7 +161,7 @@ def write(name: str, source: ArraySource, out: Path, expected: str = "") -> str:
 
 
 def write_index(name: str, source: FileSource, out: Path, expected: str = "") -> str:
-    """Store where a source's images are. Raises UserError if the digest is not the one that was expected."""
+    """Store the paths of a source's images; returns the digest. Raises UserError if it is not the expected one."""
     arrays, lines = {}, []
     for split in SPLITS:
         files, labels = getattr(source, split)
@@ -196,7 +196,7 @@ def _levels(images: np.ndarray) -> np.ndarray:
 
 
 def read(path: Path) -> PreparedArrays | PreparedFiles:
-    """A prepared dataset. Raises UserError if the file is missing or is not whole."""
+    """Read a prepared dataset. Raises UserError if the file is missing or damaged."""
     with tensorfile.reading(path, "prepared", "prepare", "is not a whole prepared dataset") as (arrays, metadata):
         common: dict[str, Any] = {key: metadata[key] for key in ("name", "digest")}
         common |= {key: tuple(metadata[key]) for key in ("classes", "mean", "deviation")}

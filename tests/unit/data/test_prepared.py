@@ -239,7 +239,9 @@ def test_a_source_that_gives_something_else_is_refused(source, tmp_path, wrong):
         "labels missing": (images, labels[1:]),
         "nothing": (images[:0], labels[:0]),
     }[wrong]
-    with pytest.raises(UserError, match=r"\Ax: the train images are not what a source must give\Z"):
+    with pytest.raises(
+        UserError, match=r"\Ax: the train images are not uint8 \(N, channels, height, width\) with a label each\Z"
+    ):
         write("x", ArraySource(source.classes, train, source.test), tmp_path / "a")
     assert not any(tmp_path.iterdir())
 
