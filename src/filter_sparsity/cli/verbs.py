@@ -109,6 +109,7 @@ def render(args: Namespace) -> None:
     text("dataset"),
     path("--root", help="where original data lie or are downloaded to"),
     text("--mirror", default="", help="another address of the archive"),
+    settings("--declared", default={}, help="numbers of classes, train and test images that there must be, as JSON"),
     text("--digest", default="", help="what the content must be, as in config/datasets.yaml"),
     path("--rendered", default=None, help="the renders that the dataset is composed of"),
     OUT,
@@ -117,7 +118,7 @@ def prepare(args: Namespace) -> None:
     """Bring a dataset into the prepared form that training reads."""
     from ..data.prepared import prepare
 
-    digest = prepare(args.dataset, args.root, args.out, args.digest, args.mirror, args.rendered)
+    digest = prepare(args.dataset, args.root, args.out, args.digest, args.mirror, args.rendered, args.declared)
     print(f"{args.dataset}: content digest {digest}")
 
 
@@ -127,7 +128,7 @@ def prepare(args: Namespace) -> None:
 @verb(
     *TRAINING,
     integer("--history-points", default=100, help="how often gammas and betas are stored"),
-    text("--precision", choices=["float32", "bfloat16"], default="float32", help="of forward and backward"),
+    text("--precision", choices=["float32", "tf32", "bfloat16"], default="float32", help="of training"),
     flag("--measure", help="and measure the runs, as `extract` does"),
     path("--checkpoints", default=None, help="folder of unfinished trainings; `checkpoints` beside the runs"),
     number("--checkpoint-seconds", default=60, help="least time between checkpoints"),

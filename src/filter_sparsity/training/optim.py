@@ -8,9 +8,10 @@ spec names as `unregularized`.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from functools import partial
 from inspect import signature, unwrap
+from itertools import groupby
 from typing import Any, NamedTuple
 
 import torch
@@ -80,19 +81,25 @@ class Group(NamedTuple):
 
 
 def param_groups(spec: Spec, model: ConvNet) -> list[Group]:
-    """A network's parameters: gammas and betas apart from the rest, and what the spec does not regularize, too."""
+    """A network's parameters: gammas and betas apart from the rest, and what the spec does not regularize, too.
+
+    Neighbours that are updated alike are one group: fewer kernels on a GPU.
+    """
     gammas = [norm.weight for norm in model.norms]
     betas = [norm.bias for norm in model.norms]
     norms = {id(p) for p in (*gammas, *betas)}
     head = {id(p) for layer in (*model.head, *model.head_norms) for p in layer.parameters()}
     free = {"nothing": set[int](), "head": head, "norms": norms}[spec.unregularized]
     rest = [p for p in model.parameters() if id(p) not in norms]
-    return [
+    parts = [
         Group(part, scale, regularized)
         for parameters, scale in ((rest, 1.0), (gammas, spec.gamma_rate_scale), (betas, spec.beta_rate_scale))
         for regularized in (True, False)
         if (part := [p for p in parameters if (id(p) not in free) is regularized])
     ]
+    # Only neighbours: checkpoints number the parameters in this order.
+    alike = groupby(parts, key=lambda group: group[1:])
+    return [Group([p for part in same for p in part.parameters], *key) for key, same in alike]
 
 
 class Update:
@@ -149,10 +156,13 @@ class Update:
 
 
 @torch.no_grad()
-def decay(parameters: Iterable[Tensor], strength: float | Tensor) -> None:
-    """Weight decay: theta <- (1 - strength) * theta."""
-    for parameter in parameters:
-        parameter.mul_(1 - strength)
+def decay(parameters: Sequence[Tensor], strength: float | Tensor) -> None:
+    """Weight decay: theta <- (1 - strength) * theta, all at once on a GPU."""
+    kept = 1 - strength
+    if isinstance(kept, Tensor):
+        torch._foreach_mul_([*parameters], [kept] * len(parameters))
+    else:
+        torch._foreach_mul_([*parameters], kept)
 
 
 def decay_floor(spec: Spec) -> float:

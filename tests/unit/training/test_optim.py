@@ -317,6 +317,7 @@ print("torch._dynamo" in sys.modules)
 """
 
 
+@pytest.mark.slow
 def test_sparing_the_import_of_torchs_compiler_changes_no_bit(python):
     """Against torch alone in another interpreter, which imports its compiler when an optimizer is made."""
     ours = PROGRAM.format(
