@@ -164,7 +164,7 @@ def test_the_example_of_a_new_row_trains_one_spec(project):
     assert jobs(project.snakemake("-n", "table1"))["train"] == before + 1
 
 
-def test_the_examples_of_seeds_a_figure_a_claim_and_a_scale_do_what_they_say(project):
+def test_documented_examples_of_additions_do_what_they_say(project):
     follow(project, "docs/experiments.md")
     done = project.verb("plan", "--config", "config/config.yaml", "--out", "plan.json")
     assert done.returncode == 0, done.stderr
@@ -206,7 +206,7 @@ def pages(tmp_path):
     return tmp_path
 
 
-def test_the_site_is_built_with_its_formulas_and_fetches_nothing(pages):
+def test_the_site_has_its_formulas_and_fetches_nothing(pages):
     done = site(pages)
     assert done.returncode == 0, done.stderr
     for name in ("measures", "verdicts"):

@@ -150,7 +150,7 @@ def test_tables_and_figures_say_alike_what_they_show(paper_plan):
     assert empty == [""] * 3  # figure4 is not drawn here
 
 
-def test_the_page_of_method_calls_networks_and_settings_by_their_names():
+def test_the_method_page_names_networks_and_settings():
     assert as_known("hidden of vgg16") == "hidden of VGG-16"
     assert [as_known(name) for name in ("basicnet", "tiny imagenet", "imagenet", "adam 1e-4", "beta init")] == [
         "BasicNet",

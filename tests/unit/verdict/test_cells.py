@@ -30,7 +30,7 @@ def test_the_tolerance_by_hand():
     assert [*verdicts([(inside, 0.02, 2), (outside, 0.02, 2)])["verdict"]] == ["agrees", "differs"]
 
 
-def test_a_row_whose_seeds_are_alike_by_chance_has_the_columns_spread():
+def test_a_row_of_seeds_alike_by_chance_has_the_columns_spread():
     found = verdicts([(0.5, 0.0, 2), (0.5, 0.02, 2)])
     assert found["tolerance"][0] == pytest.approx(0.005 + 3 * math.sqrt(0.0002) * math.sqrt(5 / 6))
 
@@ -58,7 +58,7 @@ def test_rounding_is_that_of_the_printed_text():
         assert published_value(line, "cifar10", metric, layer)[1] == pytest.approx(half)
 
 
-def test_the_papers_own_numbers_agree_in_all_but_the_cell_where_it_disagrees_with_itself(campaign, root):
+def test_the_papers_numbers_agree_but_for_its_own_contradiction(campaign, root):
     plan, runs = campaign
     references = root / "report/references"
     cells = judge_numbers(plan, runs, references / "paper", references / "tolerances.yaml")
