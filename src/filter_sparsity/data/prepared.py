@@ -13,13 +13,11 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from PIL import Image
 
 from ..errors import UserError
 from ..paths import renders_of, shrunk_from
 from ..seal import digest
 from . import tensorfile
-from .registry import DOWNLOADS, INDEXED, SOURCES
 from .sources.base import ArraySource, FileSource
 
 SPLITS = ("train", "test")
@@ -64,6 +62,9 @@ def prepare(
     are the stored renders that a dataset is composed of, where it is. Raises UserError for an unknown name, for data
     that are not whole, and for a digest other than `expected`.
     """
+    # Reading a prepared dataset needs neither the sources nor their packages.
+    from .registry import DOWNLOADS, INDEXED, SOURCES
+
     if name in INDEXED:
         return write_index(name, INDEXED[name](root), out, expected)
     base, side = shrunk_from(name) or (name, None)
@@ -158,6 +159,8 @@ def _expect(name: str, found: str, expected: str) -> None:
 
 def _levels(images: np.ndarray) -> np.ndarray:
     """Of each channel, the share of pixels at each of the 256 levels (channels, 256)."""
+    from PIL import Image
+
     counts = np.zeros((images.shape[1], 256), np.int64)
     for start in range(0, len(images), CHUNK):
         for channel, pixels in enumerate(images[start : start + CHUNK].transpose(1, 0, 2, 3)):

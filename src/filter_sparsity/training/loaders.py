@@ -9,7 +9,6 @@ from torch import Tensor
 
 from ..data.prepared import Prepared, PreparedArrays, PreparedFiles
 from .base import Loader, spread
-from .streaming import FileLoader
 
 EVALUATION_BATCH = 250  # at full width 0.25 GB of activations; 1000 took 0.6 GB and no less time
 
@@ -59,6 +58,8 @@ class ArrayLoader(Loader):
 def open_loader(data: Prepared, split: str, device: torch.device, flip: bool) -> Loader:
     """The loader of a split: on the device, or from its files as they are needed."""
     if isinstance(data, PreparedFiles):
+        from .streaming import FileLoader  # it decodes images: only such data need its packages
+
         return FileLoader(data, split, device, flip)
     assert isinstance(data, PreparedArrays)
     return ArrayLoader(data, split, device, flip)
