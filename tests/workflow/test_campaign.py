@@ -26,6 +26,7 @@ CAMPAIGN = ["campaign", "--data", "results/data", "--together", "2"]
 
 def make(folder: Path, **settings) -> Project:
     """A project with a plan and the data of its runs."""
+    folder.mkdir(exist_ok=True)
     project = copy(folder)
     files = ["--config", "config/config.yaml", "--config", "config/tiny_scale.yaml", "--settings", json.dumps(settings)]
     made = project.verb("plan", *files, "--out", "results/test/plan.json")
@@ -74,21 +75,11 @@ def finished(tmp_path_factory):
 
 
 def test_the_bare_interpreter_refuses_what_a_training_must_not_need(tmp_path):
-    program = (
-        "import torch, numpy, safetensors, pandas\nfor name in ('PIL', 'tqdm', 'yaml', 'jsonschema', 'snakemake', "
-    )
-    program += "'simplejpeg', 'scipy', 'sklearn'):\n    try: __import__(name)\n    except ImportError: print(name)"
+    names = ["PIL", "tqdm", "yaml", "jsonschema", "snakemake", "simplejpeg", "scipy", "sklearn"]
+    program = f"import torch, numpy, safetensors, pandas\nfor name in {names}:\n"
+    program += "    try: __import__(name)\n    except ImportError: print(name)"
     printed = subprocess.run([sys.executable, "-c", program], env=bare(tmp_path), capture_output=True, text=True)
-    assert printed.stdout.split() == [
-        "PIL",
-        "tqdm",
-        "yaml",
-        "jsonschema",
-        "snakemake",
-        "simplejpeg",
-        "scipy",
-        "sklearn",
-    ]
+    assert printed.stdout.split() == names
 
 
 def test_every_run_is_trained_and_measured_in_snakemakes_order(finished):
@@ -111,14 +102,11 @@ def test_snakemake_finds_nothing_to_train_afterwards(finished):
     assert "rule train" not in printed
     assert "\ntrain " not in printed
     assert "extract" not in printed
-    (project.folder / plan_of(project).results_folder.run(*next(jobs.runs(plan_of(project)))) / TRAINED[0]).rename(
-        project.folder / "elsewhere"
-    )
+    weights = project.folder / plan_of(project).results_folder.run(*next(jobs.runs(plan_of(project)))) / TRAINED[0]
+    weights.rename(project.folder / "elsewhere")
     planned = project.tiny("-n", "campaign")
+    (project.folder / "elsewhere").rename(weights)
     printed = planned.stdout + planned.stderr
-    (project.folder / "elsewhere").rename(
-        project.folder / plan_of(project).results_folder.run(*next(jobs.runs(plan_of(project)))) / TRAINED[0]
-    )
     assert "train" in printed  # so the test above can fail
 
 
@@ -222,14 +210,22 @@ def test_a_run_that_diverges_does_not_stop_the_others_and_is_reported(tmp_path):
     assert (project.folder / "results/test/campaign.tar.000").exists()
 
 
-def test_missing_data_and_other_data_are_said(finished, tmp_path):
-    project, _ = finished
-    again = make(tmp_path)
-    for path in (again.folder / "results/data").glob("*.safetensors"):
-        path.unlink()
-    done = call(again)
-    assert done.returncode == 1
-    assert "is not there: make it with `filter-sparsity prepare`" in done.stderr.splitlines()[-1]
+def test_missing_data_and_other_data_are_said(tmp_path):
+    project = make(tmp_path)
+    plan = plan_of(project)
+    path = project.folder / "results/data/digits.safetensors"
+    path.unlink()
+    missing = call(project)
+    count = sum(plan.specs[spec].dataset == "digits" for spec, _ in jobs.runs(plan))
+    told = missing.stderr.splitlines()[-1]
+    assert missing.returncode == 1
+    assert "digits.safetensors is not there: make it with `filter-sparsity prepare`" in told
+    assert f"({count} runs)" in told
+    made = project.verb("prepare", "digit_pairs", "--root", "original", "--out", str(path))
+    assert made.returncode == 0, made.stderr
+    other = call(project)
+    assert other.returncode == 1
+    assert f"not {plan.datasets['digits']['digest']} as the plan says" in other.stderr.splitlines()[-1]
 
 
 @pytest.mark.parametrize(

@@ -127,7 +127,7 @@ def prepare(args: Namespace) -> None:
 @verb(
     *TRAINING,
     integer("--history-points", default=100, help="how often gammas and betas are stored"),
-    text("--precision", choices=["float32", "bfloat16"], default="float32", help="of forward and backward"),
+    text("--precision", choices=["float32", "tf32", "bfloat16"], default="float32", help="of training"),
     flag("--measure", help="and measure the runs, as `extract` does"),
     path("--checkpoints", default=None, help="folder of unfinished trainings; `checkpoints` beside the runs"),
     number("--checkpoint-seconds", default=60, help="least time between checkpoints"),

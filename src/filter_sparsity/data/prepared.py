@@ -18,9 +18,8 @@ from ..errors import UserError
 from ..paths import renders_of, shrunk_from
 from ..seal import digest
 from . import tensorfile
-from .sources.base import ArraySource, FileSource
+from .sources.base import SPLITS, ArraySource, FileSource
 
-SPLITS = ("train", "test")
 CHUNK = 1000  # images that are counted at once
 
 

@@ -12,14 +12,12 @@ from typing import Any
 from .. import paths
 from ..data.manifest import Dataset, read_datasets
 from ..errors import UserError
+from ..metrics import METRICS, Kind, Layers
 from ..paths import COMPOSED
 from ..plan import Plan, spec_ids
 from ..records import archive
 from .resolver import Resolver, combine, regularizer
 from .validation import read_yaml, validate
-
-WHOLE = ("train_loss", "test_loss", "test_error", "params_pruned", "pruned_test_error")  # metrics without layers
-UNBOUNDED = ("train_loss", "test_loss", "scalar")  # metrics that are no shares
 
 
 def merge(base: dict[str, Any], above: Mapping[str, Any]) -> dict[str, Any]:
@@ -221,7 +219,7 @@ def _claim(resolver: Resolver, number: int, claim: dict[str, Any]) -> dict[str, 
         if "simulated" in test:
             plain["repeats"] = resolver.experiments["figures"][test["simulated"]]["repeats"]["value"]
         bounds = [test[key] for key in ("at_least", "at_most", "within", "outside") if key in test]
-        if test["metric"] not in UNBOUNDED and any(abs(bound) > 1 for bound in bounds):
+        if METRICS[test["metric"]].kind != Kind.NUMBER and any(abs(bound) > 1 for bound in bounds):
             raise resolver.error(f"claims[{number}].tests[{t}]", "shares are fractions, from −1 to 1")
         layers = _layers(resolver, test, sides, f"claims[{number}].tests[{t}]")
         tests += [{**plain, "layer": layer, **sides} for layer in layers]
@@ -231,20 +229,20 @@ def _claim(resolver: Resolver, number: int, claim: dict[str, Any]) -> dict[str, 
 
 def _layers(resolver: Resolver, test: dict[str, Any], sides: dict[str, dict[str, Any]], where: str) -> list[str]:
     """The layers that a test of a claim is about; of what has none, one without a name."""
-    metric = test["metric"]
-    if (metric == "scalar") != ("simulated" in test):
+    metric = METRICS[test["metric"]]
+    if metric.simulated != ("simulated" in test):
         raise resolver.error(where, "a scalar is what a figure has `simulated`, and nothing else is")
-    if metric in (*WHOLE, "scalar"):
+    if not metric.by_layer:
         if "layers" in test:
-            raise resolver.error(f"{where}.layers", f"{metric} has none")
+            raise resolver.error(f"{where}.layers", f"{metric.name} has none")
         return [""]
-    total = ["total"] if metric.startswith("sparsity") else []
+    total = ["total"] if metric.layers == Layers.TOTAL else []
     wanted: list[str] = test.get("layers", total)
     for network in [resolver.specs[side["spec_id"]].network for side in sides.values()]:
         known = [*network.layers, *total]
         if not wanted or not {*wanted} <= {*known}:
             given = f"{', '.join(wanted)} given" if wanted else "none given"
-            raise resolver.error(f"{where}.layers", f"{given}; {metric} has {', '.join(known)}")
+            raise resolver.error(f"{where}.layers", f"{given}; {metric.name} has {', '.join(known)}")
     return wanted
 
 

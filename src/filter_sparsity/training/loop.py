@@ -257,6 +257,7 @@ class Training:
                 self.silent.append({"step": self.step, **silent(self.model, self.images.sample(SAMPLE))})
             if i + 1 < last:
                 yield Turn.STEP
+        self.model.count_batches(self.step)
         numbers = torch.cat([self.losses[:last].mean().double()[None], evaluation(self.model, self.tests)])
         train_loss, test_loss, test_error = yield from self._read(numbers)
         if not (math.isfinite(train_loss) and math.isfinite(test_loss)):
@@ -276,6 +277,7 @@ class Training:
 
     def state(self) -> tuple[dict[str, Tensor], dict[str, Any]]:
         """All that decides how it goes on, as tensors on the CPU and as JSON. Not while the training is WAITING."""
+        self.model.count_batches(self.step)
         within = self.step % self.per_epoch
         tensors = {
             **{f"model.{key}": value for key, value in self.model.state_dict().items()},

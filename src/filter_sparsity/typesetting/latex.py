@@ -15,10 +15,9 @@ import pandas as pd
 
 from ..errors import UserError
 from ..files import atomic_write
+from ..metrics import METRICS
 from ..spec import short
-from ..verdict.aggregate import LOSSES
 
-DECIMALS = {"train_loss": 2, "test_loss": 2, "test_error": 1, "pruned_test_error": 1}  # as the paper prints them
 INSTALL = (
     "sudo apt-get install --no-install-recommends texlive-latex-base texlive-latex-recommended texlive-pictures "
     "latexmk lmodern"
@@ -108,11 +107,10 @@ def fill(template: Path, context: dict[str, Any]) -> str:
 
 
 def number(value: float | None, metric: str) -> str:
-    """As the paper prints it: losses as they are, everything else in percent; a missing value is a dash."""
+    """A value as the paper prints the metric: shares in percent, others as they are; a missing value is a dash."""
     if value is None or pd.isna(value):
         return "--"
-    scaled = value if metric in LOSSES else 100 * value
-    return f"{scaled:.{DECIMALS.get(metric, 0)}f}"
+    return f"{METRICS[metric].factor * value:.{METRICS[metric].decimals}f}"
 
 
 def spread(sd: float, metric: str) -> str:

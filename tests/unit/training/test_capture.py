@@ -6,7 +6,6 @@ gave an operation. Both must stay as they are from one epoch to the next, or a r
 
 from __future__ import annotations
 
-import sys
 from contextlib import contextmanager
 from dataclasses import replace
 from unittest.mock import MagicMock
@@ -17,7 +16,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
 from filter_sparsity.data import prepared
-from filter_sparsity.training import loop, optim
+from filter_sparsity.training import loop
 from filter_sparsity.training.loop import Epoch, Training, Turn
 from helpers.imagenet_archives import archives
 
@@ -31,7 +30,6 @@ OPTIMIZERS: dict[str, dict] = {
     "rmsprop": {"algorithm": "RMSprop", "hyperparameters": {}},
     "adamax": {"algorithm": "Adamax", "hyperparameters": {}},
 }
-CAPTURABLE = ("adam", "adadelta", "adamax", "rmsprop")  # torch's modules that ask where a count may lie
 
 
 def address(tensor):
@@ -66,21 +64,6 @@ class Reading(TorchDispatchMode):
                 self.made.add(address(tensor))
         self.operations.append((str(operation), numbers))
         return result
-
-
-@pytest.fixture
-def as_on_a_gpu(monkeypatch):
-    """The optimizers' code for a GPU, on a CPU: counts in tensors, all parameters at once."""
-    own = optim.make_optimizer
-
-    def make(algorithm, groups, l2, device="cpu", **arguments):
-        several = {} if algorithm in ("SGD", "Adam") else {"foreach": True}
-        return own(algorithm, groups, l2, "cuda", **several, **arguments)
-
-    monkeypatch.setattr(optim, "make_optimizer", make)
-    for name in CAPTURABLE:
-        module = sys.modules[f"torch.optim.{name}"]  # `torch.optim` deletes the names of its modules
-        monkeypatch.setattr(module, "_get_capturable_supported_devices", lambda **_: ["cpu"])
 
 
 @pytest.fixture(scope="module")

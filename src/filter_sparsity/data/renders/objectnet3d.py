@@ -9,7 +9,6 @@ from __future__ import annotations
 import io
 import re
 import zipfile
-import zlib
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -18,8 +17,9 @@ import numpy as np
 from PIL import Image
 
 from ...errors import UserError
-from ..sources.images import legible
-from .render import Models
+from ..sources.archives import BAD_ZIP
+from ..sources.images import naming_image
+from .render import MeshLibrary
 from .shapes import gray
 
 if TYPE_CHECKING:
@@ -32,7 +32,7 @@ GET_CAD = "unzip ObjectNet3D_cads.zip of https://cvgl.stanford.edu/projects/obje
 GET_CUBISM = "put PeopleArt there (https://github.com/BathVisArtData/PeopleArt), its folder or its zip"
 
 
-def models(root: Path, classes: Sequence[str]) -> Models:
+def models(root: Path, classes: Sequence[str]) -> MeshLibrary:
     """The CAD models of some classes. Raises UserError for a class that is missing or empty."""
     folder = _folder(root, CAD)
     if folder is None:
@@ -42,7 +42,7 @@ def models(root: Path, classes: Sequence[str]) -> Models:
         names[name] = sorted(str(path) for path in (folder / name).glob("*.off"))
         if not names[name]:
             raise UserError(f"the class {name!r} has no CAD model: no *.off in {folder / name}: {GET_CAD}")
-    return Models(names, _load)
+    return MeshLibrary(names, _load)
 
 
 def _load(name: str, model: str) -> Trimesh:
@@ -117,12 +117,12 @@ def _cubism(root: Path) -> Iterator[tuple[str, Path | io.BytesIO]]:
                 if (size := file.getinfo(member).file_size) > LARGEST:
                     raise UserError(f"{archive}: {member} has {size:,} bytes: that is no picture")
                 yield name, io.BytesIO(file.read(member))
-    except (zipfile.BadZipFile, zlib.error, EOFError, OSError, RuntimeError, NotImplementedError) as error:
+    except BAD_ZIP as error:
         raise UserError(f"{archive} is not a whole zip ({error}): get it again") from None
 
 
 def _decode(name: str, file: Path | io.BytesIO, side: int) -> np.ndarray:
-    with legible(f"{CUBISM}/{name}"), Image.open(file) as image:
+    with naming_image(f"{CUBISM}/{name}"), Image.open(file) as image:
         picture = gray(np.asarray(image.convert("RGB")))
     if min(picture.shape) < side:
         height, width = picture.shape

@@ -9,10 +9,8 @@ Each may also lie one folder down, in `cifar10/` or `cifar100/`. The archive is 
 
 from __future__ import annotations
 
-import gzip
 import tarfile
 import tempfile
-import zlib
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +18,7 @@ import numpy as np
 
 from ...errors import UserError
 from ...files import naming_file
-from .archives import inside, verify
+from .archives import BAD_TAR, safe_member, verify
 from .base import ArraySource
 from .download import download
 from .images import decode
@@ -100,8 +98,8 @@ def _archive(name: str, archive: Path, kind: Any) -> ArraySource:
     with tempfile.TemporaryDirectory() as folder:
         try:
             with naming_file(Path(folder)), tarfile.open(archive) as tar:
-                tar.extractall(folder, filter=inside)
-        except (tarfile.TarError, EOFError, zlib.error, gzip.BadGzipFile) as error:
+                tar.extractall(folder, filter=safe_member)
+        except BAD_TAR as error:
             raise UserError(f"{archive} cannot be extracted: {' '.join(str(error).split())}") from None
         return _extracted(name, Path(folder), kind)
 

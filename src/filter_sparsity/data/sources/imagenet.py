@@ -7,10 +7,8 @@ val/<wnid>/*.JPEG. The archives are checked and parsed by torchvision; the valid
 
 from __future__ import annotations
 
-import gzip
 import shutil
 import tarfile
-import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -19,7 +17,7 @@ import numpy as np
 
 from ...errors import UserError
 from ...files import naming_file
-from .archives import inside
+from .archives import BAD_TAR, safe_member
 from .base import FileSource
 
 SIDE = 224  # pixels
@@ -54,7 +52,7 @@ def imagenet(root: Path) -> FileSource:
                     shutil.rmtree(part, ignore_errors=True)
             splits[split] = datasets.ImageNet(str(place), split)
         known = sorted(parser.load_meta_file(str(place))[0])
-    except (RuntimeError, FileNotFoundError, tarfile.TarError, EOFError, zlib.error, gzip.BadGzipFile) as error:
+    except (RuntimeError, FileNotFoundError, *BAD_TAR) as error:
         raise UserError(f"ImageNet in {place}: {' '.join(str(error).split())}") from None
     for split, found in splits.items():
         if found.wnids != known:
@@ -71,9 +69,9 @@ def imagenet(root: Path) -> FileSource:
 @contextmanager
 def _guarded() -> Iterator[None]:
     """Archives that torchvision extracts write nothing outside their folder."""
-    usual = tarfile.TarFile.extraction_filter
-    tarfile.TarFile.extraction_filter = staticmethod(inside)
+    default = tarfile.TarFile.extraction_filter
+    tarfile.TarFile.extraction_filter = staticmethod(safe_member)
     try:
         yield
     finally:
-        tarfile.TarFile.extraction_filter = usual
+        tarfile.TarFile.extraction_filter = default

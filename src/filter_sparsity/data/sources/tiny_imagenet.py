@@ -7,13 +7,12 @@ testing were given out without labels.
 from __future__ import annotations
 
 import zipfile
-import zlib
 from pathlib import Path
 
 import numpy as np
 
 from ...errors import UserError
-from .archives import verify
+from .archives import BAD_ZIP, verify
 from .base import ArraySource
 from .images import decode
 
@@ -22,7 +21,6 @@ ARCHIVE = f"{FOLDER}.zip"
 URL = f"http://cs231n.stanford.edu/{ARCHIVE}"
 MD5 = "90528d7ca1a48142e341f4ef8d21d0de"
 SIDE = 64  # pixels
-BROKEN = (zipfile.BadZipFile, zlib.error, EOFError, OSError, RuntimeError, NotImplementedError)  # of a damaged zip
 
 
 def tiny_imagenet(root: Path, checksum: str = MD5) -> ArraySource:
@@ -40,7 +38,7 @@ def tiny_imagenet(root: Path, checksum: str = MD5) -> ArraySource:
     try:
         with zipfile.ZipFile(archive) as members:
             names = [name for name in members.namelist() if not name.endswith("/")]
-    except BROKEN as error:
+    except BAD_ZIP as error:
         raise UserError(f"{archive} is not a zip: {error}") from None
     for name in names:
         if not name.startswith(f"{FOLDER}/") or ".." in name.split("/"):
@@ -62,7 +60,7 @@ def _source(files: set[str], root: Path, archive: Path | None) -> ArraySource:
             try:
                 with zipfile.ZipFile(archive) as members:
                     text = members.read(f"{FOLDER}/{name}").decode()
-            except (*BROKEN, ValueError) as error:
+            except (*BAD_ZIP, ValueError) as error:
                 raise UserError(f"{where}: {name} cannot be read: {error}") from None
         else:
             text = (root / FOLDER / name).read_text()
