@@ -1,6 +1,6 @@
 # Two commands for everybody (report, test), and the few of who works on the code.
 .DEFAULT_GOAL := help
-.PHONY: help setup latex report page test stress check docs bench lint format clean
+.PHONY: help setup latex report page test gpu-smoke stress check docs bench lint format clean
 PYTHON ?= python3
 CORES ?= all
 BIN := .venv/bin
@@ -9,6 +9,7 @@ help:
 	@echo "make report   set up, then every table and figure and results/quick/report.pdf"
 	@echo "make page     the same as one HTML file to look at and to mail: results/quick/page.html"
 	@echo "make test     set up, then the tests"
+	@echo "make gpu-smoke  whether a GPU trains what the code says; sets nothing up, needs torch, numpy, safetensors, pandas"
 	@echo "make stress   kills, full disks, damaged files: half an hour of them, counted"
 	@echo "make check    compare fresh records with the stored ones"
 	@echo "make docs     the pages of docs/ as a site: site/index.html"
@@ -43,6 +44,10 @@ page: setup latex
 
 test: setup latex
 	$(BIN)/python -m pytest -n auto --dist loadfile
+
+# From a checkout alone, with .venv if it is there.
+gpu-smoke:
+	PYTHONPATH=src $(firstword $(wildcard $(BIN)/python) $(PYTHON)) tests/gpu_smoke.py
 
 stress: setup latex
 	$(BIN)/python tests/stress.py
