@@ -1,6 +1,6 @@
-# Two commands for everybody (report, test), and the few of who works on the code.
+# Two commands for every user (report, test), and those for developers.
 .DEFAULT_GOAL := help
-.PHONY: help setup latex report page test gpu-smoke stress check docs bench lint format clean
+.PHONY: help setup latex report page test unit gpu-smoke stress check docs bench lint format clean
 PYTHON ?= python3
 CORES ?= all
 BIN := .venv/bin
@@ -8,13 +8,14 @@ BIN := .venv/bin
 help:
 	@echo "make report   set up, then every table and figure and results/quick/report.pdf"
 	@echo "make page     the same as one HTML file to look at and to mail: results/quick/page.html"
-	@echo "make test     set up, then the tests"
-	@echo "make gpu-smoke  whether a GPU trains what the code says; sets nothing up, needs torch, numpy, safetensors, pandas"
+	@echo "make unit     set up, then the quick tests, in about two minutes: run it after every change"
+	@echo "make test     set up, then all tests"
+	@echo "make gpu-smoke  whether a GPU trains as it should; needs torch, numpy, safetensors, pandas, and sets nothing up"
 	@echo "make stress   kills, full disks, damaged files: half an hour of them, counted"
 	@echo "make check    compare fresh records with the stored ones"
 	@echo "make docs     the pages of docs/ as a site: site/index.html"
-	@echo "make bench    training speed against the usual loop, on an idle machine"
-	@echo "make lint     every check of style and types;  make format  mends what can be mended"
+	@echo "make bench    training speed against a plain loop, on an idle machine"
+	@echo "make lint     every check of style and types;  make format  fixes what it can"
 
 setup: .venv/installed
 
@@ -26,7 +27,7 @@ setup: .venv/installed
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --editable .
 	@touch $@
 
-# LaTeX: installed where this may install, else said.
+# As root, install LaTeX; otherwise print the install command.
 TEX := texlive-latex-base texlive-latex-recommended texlive-pictures latexmk lmodern
 latex:
 	@command -v latexmk >/dev/null && command -v pdflatex >/dev/null || \
@@ -44,6 +45,9 @@ page: setup latex
 
 test: setup latex
 	$(BIN)/python -m pytest -n auto --dist loadfile
+
+unit: setup
+	$(BIN)/python -m pytest -n auto --dist loadfile -m "not slow" tests/unit
 
 # From a checkout alone, with .venv if it is there.
 gpu-smoke:
@@ -75,5 +79,5 @@ format: setup
 	$(BIN)/ruff format .
 	$(BIN)/snakefmt Snakefile workflow
 
-clean: # everything made, but not the environment
+clean: # delete everything made, but not the environment
 	rm -rf results .snakemake

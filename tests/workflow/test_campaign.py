@@ -74,7 +74,7 @@ def finished(tmp_path_factory):
     return project, done.stderr
 
 
-def test_the_bare_interpreter_refuses_what_a_training_must_not_need(tmp_path):
+def test_the_bare_interpreter_refuses_other_packages(tmp_path):
     names = ["PIL", "tqdm", "yaml", "jsonschema", "snakemake", "simplejpeg", "scipy", "sklearn"]
     program = f"import torch, numpy, safetensors, pandas\nfor name in {names}:\n"
     program += "    try: __import__(name)\n    except ImportError: print(name)"
@@ -163,7 +163,7 @@ def test_a_second_call_has_nothing_to_do(finished):
     assert results(project) == before
 
 
-def test_killed_and_stopped_and_called_again_it_gives_the_same_bytes(tmp_path):
+def test_after_kill_and_stop_it_gives_the_same_bytes(tmp_path):
     """kill -9 once checkpoints are there, then SIGTERM, then to the end; against a campaign that nobody disturbed."""
     undisturbed = make(tmp_path / "undisturbed", steps=300)
     assert call(undisturbed).returncode == 0
@@ -195,7 +195,7 @@ def test_killed_and_stopped_and_called_again_it_gives_the_same_bytes(tmp_path):
     assert not (project.folder / "results/test/checkpoints").exists()
 
 
-def test_a_run_that_diverges_does_not_stop_the_others_and_is_reported(tmp_path):
+def test_a_diverging_run_is_reported_and_stops_no_other(tmp_path):
     project = make(tmp_path, lr_multiplier={"sgd": 1e30})
     done = call(project)
     plan = plan_of(project)

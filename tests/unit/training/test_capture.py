@@ -100,7 +100,7 @@ def steps(training, monkeypatch):
 @pytest.mark.parametrize("regularizer", ["l2", "wd"])
 @pytest.mark.parametrize("name", OPTIMIZERS)
 @pytest.mark.parametrize("resumed", [False, True])
-def test_a_step_reads_the_same_memory_and_numbers_in_every_epoch(
+def test_a_step_reads_the_same_memory_and_numbers_each_epoch(
     make_spec, data, monkeypatch, as_on_a_gpu, name, regularizer, resumed
 ):
     settings = {**OPTIMIZERS[name], "regularizer": regularizer}
@@ -123,7 +123,7 @@ def test_a_step_reads_the_same_memory_and_numbers_in_every_epoch(
             assert reading.operations == first.operations
 
 
-def test_capture_is_on_the_trainings_stream_and_other_threads_do_not_break_it(make_spec, make_data, monkeypatch):
+def test_capture_is_on_its_stream_and_survives_other_threads(make_spec, make_data, monkeypatch):
     """With a CUDA of mocks: what it is asked for. Warm-up is on the same stream, since the training's turns are."""
     training = Training(make_spec(), 0, make_data(), CPU, history_points=2)
     step, asked = training.one_step, MagicMock()
@@ -157,27 +157,69 @@ class Stream:
         return event
 
 
-def test_the_end_of_an_epoch_waits_in_turns_of_its_own_and_is_not_interrupted(make_spec, make_data, monkeypatch):
-    spec, data = make_spec(), make_data()  # 3 epochs
-    alone = Training(spec, 0, data, CPU, history_points=2)
-    alone.run()
-    training, entered = Training(spec, 0, data, CPU, history_points=2), []
-    training.stream = Stream()
+@pytest.fixture
+def entered(monkeypatch):
+    """The streams whose contexts are entered and not left."""
+    within = []
 
     @contextmanager
     def entering(stream):
-        entered.append(stream)
+        within.append(stream)
         yield
+        within.pop()
 
     monkeypatch.setattr(torch.cuda, "stream", entering)
     monkeypatch.setattr(torch.cuda, "default_stream", lambda device: None)
-    turns, pauses = [*training.turns()], []
+    return within
+
+
+def test_the_end_of_an_epoch_has_turns_without_interruption(make_spec, make_data, entered):
+    spec, data = make_spec(), make_data()  # 3 epochs
+    alone = Training(spec, 0, data, CPU, history_points=2)
+    alone.run()
+    training = Training(spec, 0, data, CPU, history_points=2)
+    training.stream = Stream()
+    turns = [*training.turns()]
     assert [turns.count(turn) for turn in (Turn.STEP, Turn.WAITING)] == [15 - 3, 2 * 3]
     assert [turn for turn in turns if isinstance(turn, Epoch)] == alone.history
     assert training.stream.recorded == 3
-    assert set(entered) == {training.stream}
-    assert len(entered) >= len(turns)
-    again = Training(spec, 0, data, CPU, history_points=2)
+    again, pauses = Training(spec, 0, data, CPU, history_points=2), []
     again.stream = Stream()
     again.run(pause=lambda: pauses.append((again.step, len(again.history))))
     assert pauses == [(step, step // 6 if step < 15 else 3) for step in range(1, 16)]
+
+
+class OnItsStream(TorchDispatchMode):
+    """Collects the operations that are not made on the training's stream."""
+
+    def __init__(self, entered: list[Stream]) -> None:
+        super().__init__()
+        self.entered = entered
+        self.made = 0
+        self.elsewhere: list[str] = []
+
+    def __torch_dispatch__(self, operation, types, args=(), kwargs=None):
+        self.made += 1
+        if not self.entered:
+            self.elsewhere.append(str(operation))
+        return operation(*args, **(kwargs or {}))
+
+
+@pytest.mark.parametrize("regularizer", ["l2", "wd"])
+def test_a_training_computes_and_saves_on_its_own_stream_only(make_spec, data, entered, regularizer):
+    """On another stream it would not wait for the steps that are queued."""
+    spec = make_spec(batch_size=6, regularizer=regularizer)
+    training = Training(spec, 0, data, CPU, history_points=4)
+    training.stream = training.one_step.stream = Stream()
+    training.one_step.done = -spec.steps  # so that nothing is captured
+    training.images.workers = training.tests.workers = 0  # which only a stream has
+    turns = 0
+    with OnItsStream(entered) as watch:
+        for turn in training.turns():
+            assert not entered  # while others have their turns
+            turns += 1
+            if turn is not Turn.WAITING:
+                training.state()
+    assert turns > spec.steps
+    assert watch.made > 100 * spec.steps
+    assert not watch.elsewhere

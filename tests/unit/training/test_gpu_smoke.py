@@ -38,7 +38,7 @@ def test_checks_cover_every_optimizer_regularizer_and_precision(rehearsal):
 
 
 @pytest.mark.slow
-def test_it_is_rehearsed_on_a_cpu_with_only_the_packages_that_training_needs(root, tmp_path):
+def test_it_is_rehearsed_on_a_cpu_in_a_bare_interpreter(root, tmp_path):
     command = [sys.executable, str(root / "tests/gpu_smoke.py"), "--device", "cpu"]
     done = subprocess.run(command, env=bare(tmp_path), capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
