@@ -1,4 +1,4 @@
-"""Arrays and what describes them in one safetensors file: written piece by piece, read whole or refused. Torch-free."""
+"""Arrays and their metadata in one safetensors file, written in pieces and checked when read. Torch-free."""
 
 from __future__ import annotations
 
@@ -29,8 +29,8 @@ def write(
 ) -> None:
     """Store arrays of int64 and uint8, the rows of some in another order, and `metadata` as JSON under the key `kind`.
 
-    It is the file that `safetensors.numpy.save_file` would write, but no array is copied whole, and a disk that is full
-    raises OSError. The file is there whole or not at all.
+    The file is the one that `safetensors.numpy.save_file` writes, but no array is copied whole, and a full disk raises
+    OSError. The file appears whole or not at all.
     """
     orders = orders or {}
     metadata = {**metadata, "seal": UNSEALED}
@@ -69,10 +69,10 @@ def _parts(path: Path, sealed: str) -> Iterator[bytes]:
 
 @contextmanager
 def reading(path: Path, kind: str, verb: str, refusal: str) -> Iterator[tuple[dict[str, np.ndarray], dict[str, Any]]]:
-    """The arrays of such a file and its metadata.
+    """Yield the arrays of a file of this kind and its metadata.
 
-    Raises UserError if the file is not there, or with `refusal` if it is not such a file or the block misses something
-    in it. `verb` makes it (again).
+    Raises UserError if the file is missing; or with `refusal` if it is damaged or of another kind, or if the block
+    raises KeyError, TypeError or ValueError. The message names `verb`, which makes the file.
     """
     try:
         with safe_open(path, "numpy") as file:

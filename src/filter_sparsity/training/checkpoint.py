@@ -1,4 +1,4 @@
-"""Checkpoints: the state of an unfinished run, from which it goes on as if nothing had happened.
+"""Checkpoints: the state of an unfinished run, from which it resumes with the same bits.
 
 They lie outside the run's folder, because Snakemake deletes what a failed job was to make.
 """
@@ -28,13 +28,13 @@ KEPT = 2  # the newest and the one before, should the newest be damaged
 
 
 class Checkpoints:
-    """The checkpoints of one run, in a folder of their own. `identity` says which run; those of others are refused."""
+    """The checkpoints of one run, in their own folder. Those of another `identity` (spec, seed, data) are refused."""
 
     def __init__(self, folder: Path, identity: dict[str, Any], say: Callable[[str], None]) -> None:
         self.folder, self.identity, self.say = folder, identity, say
 
     def save(self, step: int, tensors: dict[str, Tensor], facts: dict[str, Any]) -> None:
-        """Keep a state. It is whole on the disk when this returns, or the one before still is."""
+        """Write a state, and delete all but the newest two. The file appears whole or not at all."""
         text = json.dumps({"identity": self.identity, "facts": facts})
         content = save(tensors, {"checkpoint": text})
         write_bytes(self.folder / f"{step:09d}{ENDING}", seal.seal_bytes(content))
@@ -42,7 +42,7 @@ class Checkpoints:
             old.unlink()
 
     def newest(self) -> tuple[dict[str, Tensor], dict[str, Any]] | None:
-        """The newest state that is whole and this run's. Those that are not are said and deleted."""
+        """The newest state that is undamaged and this run's. Others are reported and deleted."""
         for path in self._newest_first():
             try:
                 return self._read(path)
@@ -62,7 +62,7 @@ class Checkpoints:
         return sorted(self.folder.glob(f"*{ENDING}"), reverse=True)
 
     def clear(self) -> None:
-        """Delete them all: the run is whole. Not under another process that trains it again."""
+        """Delete all, as the run is finished. Does nothing while another process trains it again."""
         with suppress(BlockingIOError, FileNotFoundError), (self.folder / "lock").open("w") as file:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
             shutil.rmtree(self.folder, ignore_errors=True)
@@ -70,9 +70,9 @@ class Checkpoints:
 
     @contextmanager
     def locked(self) -> Iterator[bool]:
-        """Keep every other process from training this run; waits for one that does. Gives whether it had to wait.
+        """Lock the run against other processes; waits for one that trains it. Yields whether it had to wait.
 
-        A trainer can outlive a Snakemake that was killed. The system lets go of the lock when a process ends, however.
+        A trainer can outlive a Snakemake that was killed. The system releases the lock when a process ends.
         """
         path, waited = self.folder / "lock", False
         while True:

@@ -52,7 +52,7 @@ def same(one, two):
 
 @pytest.mark.parametrize("name", OPTIMIZERS)
 @pytest.mark.parametrize("regularizer", ["l2", "wd"])
-def test_every_optimizer_goes_on_from_every_step_with_the_same_bits(make_spec, data, tmp_path, name, regularizer):
+def test_every_optimizer_resumes_from_every_step_bit_by_bit(make_spec, data, tmp_path, name, regularizer):
     facts = OPTIMIZERS[name]
     spec = make_spec(optimizer=name, regularizer=regularizer, strength=1e-2, phase_steps=(8, 5), rate=facts["rate"],
                      algorithm=facts["algorithm"], hyperparameters=facts["hyperparameters"])  # fmt: skip
@@ -133,9 +133,7 @@ def test_a_checkpoint_of_other_settings_is_not_gone_on_from(make_spec, make_data
 
 
 @pytest.mark.parametrize("before", ["this machine", "another machine", "an older version"])
-def test_a_resume_on_another_machine_goes_on_and_says_that_it_is_inexact(
-    make_spec, data, tmp_path, monkeypatch, capsys, before
-):
+def test_a_resume_on_another_machine_says_that_it_is_inexact(make_spec, data, tmp_path, monkeypatch, capsys, before):
     spec, stops = make_spec(), iter(["", "", "enough"])
     other = {"device": "NVIDIA H100", "torch": "2.11.0", "cudnn": "91002"}
     with monkeypatch.context() as patch:
@@ -219,6 +217,7 @@ def wait_for(condition, process):
     assert process.poll() is None, "it ended before it could be interrupted"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_a_signal_leaves_a_checkpoint_and_the_next_call_goes_on(call, unbroken, number):
     process = call("--checkpoint-seconds", "0")
@@ -237,6 +236,7 @@ def test_a_signal_leaves_a_checkpoint_and_the_next_call_goes_on(call, unbroken, 
     assert call.leaves_only_results()
 
 
+@pytest.mark.slow
 def test_a_time_limit_is_kept_and_calls_add_up(call, unbroken):
     codes = []
     while not codes or codes[-1] == 75:
@@ -249,6 +249,7 @@ def test_a_time_limit_is_kept_and_calls_add_up(call, unbroken):
     assert call.results() == unbroken
 
 
+@pytest.mark.slow
 def test_killed_at_random_moments_it_still_ends_the_same(call, unbroken):
     chance, kills = random.Random(7), 0
     while True:
@@ -302,8 +303,9 @@ OTHERWISE = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("how", OTHERWISE)
-def test_what_another_process_trained_counts_only_if_it_is_all_there_and_this_runs(make_spec, data, tmp_path, how):
+def test_anothers_result_counts_only_if_whole_and_of_this_run(make_spec, data, tmp_path, how):
     folder, kept = tmp_path / "run", tmp_path / "kept"
     run = make_spec(), 0, data, folder, kept, Settings(CPU, 3)
     train_run(*run).clear()
@@ -322,6 +324,7 @@ def test_what_another_process_trained_counts_only_if_it_is_all_there_and_this_ru
     assert record.read_provenance(folder / "provenance.json", run[0].id, 0)["data_digest"] == data.digest
 
 
+@pytest.mark.slow
 def test_checkpoints_are_not_deleted_under_another_process(tmp_path):
     checkpoints = Checkpoints(tmp_path / "spec" / "seed0", {"run": 1}, print)
     checkpoints.clear()  # there are none
@@ -333,7 +336,7 @@ def test_checkpoints_are_not_deleted_under_another_process(tmp_path):
     assert not (tmp_path / "spec").exists()
 
 
-def test_a_checkpoint_in_the_folder_of_an_earlier_version_is_taken_over(make_spec, data, tmp_path):
+def test_a_checkpoint_of_an_earlier_version_is_taken_over(make_spec, data, tmp_path):
     spec, stops = make_spec(), iter(["", "", "enough"])
     new, old = (tmp_path / name / spec.id / "seed0" for name in ("checkpoints", "snapshots"))
     with pytest.raises(Unfinished):
@@ -346,6 +349,7 @@ def test_a_checkpoint_in_the_folder_of_an_earlier_version_is_taken_over(make_spe
     assert [path.name for path in tmp_path.iterdir()] == ["run"]
 
 
+@pytest.mark.slow
 def test_two_trainers_of_one_run_do_not_meet(call, unbroken):
     processes = [call() for _ in range(2)]
     said = [process.communicate()[1] for process in processes]
@@ -355,7 +359,8 @@ def test_two_trainers_of_one_run_do_not_meet(call, unbroken):
     assert call.results() == unbroken
 
 
-def test_a_seed_that_is_done_is_not_trained_again_when_the_next_one_was_stopped(call, unbroken):
+@pytest.mark.slow
+def test_a_finished_seed_is_not_trained_again_after_a_stop(call, unbroken):
     process = call("--checkpoint-seconds", "0", seeds=("0", "1"))
     wait_for(lambda: call.checkpoints(1), process)
     process.terminate()

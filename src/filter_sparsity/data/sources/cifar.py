@@ -22,6 +22,7 @@ from .archives import BAD_TAR, safe_member, verify
 from .base import ArraySource
 from .download import download
 from .images import decode
+from .listing import files_in, folders_in
 
 _TEN = "airplane automobile bird cat deer dog frog horse ship truck"
 _HUNDRED = """
@@ -126,13 +127,13 @@ def _tree(name: str, parent: Path) -> ArraySource:
         folder = parent / split
         if not folder.is_dir():
             raise UserError(f"{folder} is not there: a tree of {name} has train/<class>/*.png and test/<class>/*.png")
-        unknown = sorted(p.name for p in folder.iterdir() if p.is_dir() and p.name not in CLASSES[name])
+        unknown = [label for label in folders_in(folder) if label not in CLASSES[name]]
         if unknown:
             raise UserError(f"{folder / unknown[0]} is no class of {name}: move it away")
         files: list[str] = []
         labels: list[int] = []
         for number, label in enumerate(CLASSES[name]):
-            found = sorted(path.name for path in (folder / label).glob("*.png"))
+            found = files_in(folder / label, ".png") if (folder / label).is_dir() else []
             if not found:
                 said = "has no PNG images" if (folder / label).is_dir() else "is not there"
                 raise UserError(f"{folder / label} {said}: every class of {name} needs some")

@@ -15,6 +15,7 @@ from ...errors import UserError
 from .archives import BAD_ZIP, verify
 from .base import ArraySource
 from .images import decode
+from .listing import files_below, has_ending, text_lines
 
 FOLDER = "tiny-imagenet-200"
 ARCHIVE = f"{FOLDER}.zip"
@@ -30,7 +31,7 @@ def tiny_imagenet(root: Path, checksum: str = MD5) -> ArraySource:
     """
     folder, archive = root / FOLDER, root / ARCHIVE
     if (folder / "wnids.txt").exists():
-        files = {path.relative_to(root).as_posix() for path in folder.rglob("*") if path.is_file()}
+        files = {f"{FOLDER}/{path}" for path in files_below(folder)}
         return _source(files, root, None)
     if not archive.exists():
         raise UserError(f"tiny_imagenet is not in {root}: download {URL} and put it there, as it is or unpacked")
@@ -59,12 +60,12 @@ def _source(files: set[str], root: Path, archive: Path | None) -> ArraySource:
         if archive:
             try:
                 with zipfile.ZipFile(archive) as members:
-                    text = members.read(f"{FOLDER}/{name}").decode()
-            except (*BAD_ZIP, ValueError) as error:
+                    content = members.read(f"{FOLDER}/{name}")
+            except BAD_ZIP as error:
                 raise UserError(f"{where}: {name} cannot be read: {error}") from None
         else:
-            text = (root / FOLDER / name).read_text()
-        return [line for line in text.splitlines() if line.strip()]
+            content = (root / FOLDER / name).read_bytes()
+        return text_lines(content, f"{where}: {name}")
 
     classes = tuple(sorted(line.strip() for line in lines("wnids.txt")))
     if len(set(classes)) < len(classes):
@@ -75,7 +76,7 @@ def _source(files: set[str], root: Path, archive: Path | None) -> ArraySource:
     train: dict[str, int] = {}
     for file in sorted(files):
         parts = file.split("/")  # tiny-imagenet-200/train/<wnid>/images/<file>.JPEG
-        if parts[1] == "train" and len(parts) == 5 and parts[3] == "images" and parts[4].endswith(".JPEG"):
+        if parts[1] == "train" and len(parts) == 5 and parts[3] == "images" and has_ending(parts[4], (".jpeg", ".jpg")):
             if parts[2] not in number:
                 raise UserError(f"{where}: {parts[2]} has images but is not in wnids.txt")
             train[file] = number[parts[2]]

@@ -124,7 +124,7 @@ def test_no_pickle_of_another_archive_is_opened(ten, tmp_path):
     assert not trace.exists()
 
 
-def test_an_archive_that_does_not_have_its_own_checksum_is_refused(ten):
+def test_an_archive_with_a_wrong_gzip_checksum_is_refused(ten):
     """gzip's, which is read where the tar ends without the usual empty blocks."""
     _, path, kind = ten
     packed = bytearray(gzip.compress(gzip.decompress(path.read_bytes()).rstrip(b"\0")))
@@ -222,3 +222,15 @@ def test_the_real_images_as_a_tree_and_as_an_archive(name, tmp_path):
     splits = ((ready.images[s], ready.labels[s]) for s in ("train", "test"))
     path, kind = make_archive(name, ArraySource(ready.classes, *splits), tmp_path / "original")
     assert prepared(name, path.parent, kind, tmp_path / "archive") == (tmp_path / "tree").read_bytes()
+
+
+def test_litter_in_a_tree_changes_nothing(ten, tmp_path):
+    source, _, kind = ten
+    make_tree(source, tmp_path / "tree")
+    before = prepared("cifar10", tmp_path / "tree", kind, tmp_path / "out")
+    (tmp_path / "tree/train/@eaDir").mkdir()
+    (tmp_path / "tree/train/.ipynb_checkpoints").mkdir()
+    (tmp_path / "tree/train/cat/._0.png").write_bytes(b"litter")
+    first = min((tmp_path / "tree/train/cat").glob("[0-9]*.png"))
+    first.rename(first.with_suffix(".PNG"))
+    assert prepared("cifar10", tmp_path / "tree", kind, tmp_path / "out") == before

@@ -44,7 +44,7 @@ def test_extracted_folders_give_the_same_index(index, tmp_path):
 
 
 @pytest.mark.slow
-def test_the_order_and_the_crops_depend_on_the_seed_and_not_on_the_workers(index):
+def test_order_and_crops_depend_on_the_seed_not_on_the_workers(index):
     def one(seed, workers):
         stream = FileLoader(index, "train", CPU, flip=True, workers=workers)
         return list(epoch(stream, 5, torch.Generator().manual_seed(seed)))
@@ -112,7 +112,7 @@ def refused(root):
 
 @pytest.mark.parametrize("split", ["train", "val", "devkit"])
 @pytest.mark.parametrize("damage", ["cut", "missing"])
-def test_an_archive_that_is_not_whole_is_refused_and_nothing_is_left(tmp_path, monkeypatch, split, damage):
+def test_an_incomplete_archive_is_refused_and_leaves_nothing(tmp_path, monkeypatch, split, damage):
     path = archives(tmp_path / "original", monkeypatch)[split]
     if damage == "missing":
         path.unlink()
@@ -136,3 +136,21 @@ def test_a_missing_class_is_told(index, tmp_path):
     assert "n02" in refused(index.root)
     (index.root / "train" / "n02").rmdir()
     assert "n02 is missing" in refused(index.root)
+
+
+def test_litter_in_extracted_folders_changes_nothing(index, tmp_path):
+    (index.root / "train" / "@eaDir").mkdir()
+    (index.root / "val" / ".DS_Store").write_bytes(b"litter")
+    first = min((index.root / "train" / "n02").iterdir())
+    first.with_name(f"._{first.name}").write_bytes(b"litter")
+    prepared.prepare("imagenet", index.root, tmp_path / "again")
+    assert (tmp_path / "again").read_bytes() == (tmp_path / "prepared").read_bytes()
+
+
+def test_an_empty_image_is_refused_by_name(index, tmp_path):
+    path = index.root / index.files["train"][3]
+    path.write_bytes(b"")
+    with pytest.raises(UserError, match=r"\A[^\n]+ is empty: get it again\Z") as error:
+        prepared.prepare("imagenet", index.root, tmp_path / "again")
+    assert str(path) in str(error.value)
+    assert not (tmp_path / "again").exists()
