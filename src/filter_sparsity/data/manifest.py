@@ -1,4 +1,4 @@
-"""config/datasets.yaml: what is known of each dataset before it is there, and how to get it. Torch-free."""
+"""config/datasets.yaml: sizes, source, licence and access of each dataset. Torch-free."""
 
 from __future__ import annotations
 
@@ -36,12 +36,12 @@ class Dataset:
     digest: str = ""  # of the prepared content, where somebody has seen it
 
     def found(self, root: Path) -> str:
-        """The first of its names that is below the folder of original data; empty if there is none."""
+        """The first of its `local_names` below the folder of original data; empty if there is none."""
         return next((name for name in self.local_names if (root / name).exists()), "")
 
 
 def read_datasets(path: Path) -> dict[str, Dataset]:
-    """The datasets by name. Their values are as `planning.validation` says that they may be. Raises UserError."""
+    """The datasets by name. Raises UserError; `planning.validation` checks the values."""
     try:
         return {name: Dataset(name=name, **entry) for name, entry in yaml.safe_load(path.read_text()).items()}
     except OSError as error:
@@ -53,7 +53,7 @@ def read_datasets(path: Path) -> dict[str, Dataset]:
 
 
 def listing(file: Path, root: Path, prepared: Path) -> Iterator[str]:
-    """Lines that say of each dataset whether it is there, in the folder of original data or of prepared ones."""
+    """Lines for the console: whether each dataset is available, as original or prepared data, or how to get it."""
     yield f"original data: {root}{'' if root.is_dir() else ', which is not there'}"
     for name, line in read_datasets(file).items():
         found = line.found(root)
