@@ -10,8 +10,9 @@ from pathlib import Path
 from typing import Any
 
 from .. import paths
-from ..data.manifest import Dataset, read_datasets
+from ..data.manifest import read_datasets
 from ..errors import UserError
+from ..parts import Claim, Dataset, Fact, Figure, Table
 from ..paths import COMPOSED
 from ..plan import Plan, spec_ids
 from ..records import archive
@@ -83,8 +84,8 @@ def build_plan(settings: dict[str, Any]) -> Plan:
     _once(resolver, [claim["id"] for claim in claims], "claims", "id")
     kept = archive.index(paths.reference(scale, "json")) if settings.get("records") == "stored" else None
     if kept is not None:
-        figures = {name: figure | {"needs": archive.lacking(name, figure, kept)} for name, figure in figures.items()}
-    shown = [f[kind] for f in figures.values() if f["kind"] == "gallery" and not f["needs"] for kind in COMPOSED]
+        figures = {name: figure | {"missing_inputs": archive.lacking(name, figure, kept)} for name, figure in figures.items()}
+    shown = [f[kind] for f in figures.values() if f["kind"] == "gallery" and not f["missing_inputs"] for kind in COMPOSED]
     used = dict.fromkeys([*(spec.dataset for spec in resolver.specs.values()), *shown])
     return Plan(
         settings=settings,
@@ -92,8 +93,8 @@ def build_plan(settings: dict[str, Any]) -> Plan:
         specs=resolver.specs,
         tables=tables,
         figures=figures,
-        usual=resolver.published({}),
-        datasets={name: resolver.datasets[name].__dict__ for name in used},
+        row_defaults=resolver.row_defaults({}),
+        datasets={name: resolver.datasets[name] for name in used},
         facts=list(_facts(experiments)),
         notes=experiments["notes"],
         seeds_by_dataset={name: resolver.seeds[name] for name in used if name in resolver.seeds},
@@ -134,10 +135,10 @@ def build_plans(settings: dict[str, Any]) -> tuple[Plan, Plan | None, Plan | Non
     return plan, None if plan.runs is not None else stored("verdict"), stored("sensitivity")
 
 
-def _table(resolver: Resolver, name: str, table: dict[str, Any]) -> dict[str, Any]:
+def _table(resolver: Resolver, name: str, table: dict[str, Any]) -> Table:
     """The table with, in each row, its published settings and, by column group, the id of its spec.
 
-    A table whose data are not there has no panels and selects nothing: `needs` says which, and how to get them.
+    A table whose data are not there has no panels and selects nothing: `missing_inputs` says which, and how to get them.
     """
     before = dict(resolver.specs)
     column_groups = table.get("column_groups", [{"label": "", "settings": {}}])
@@ -164,11 +165,11 @@ def _table(resolver: Resolver, name: str, table: dict[str, Any]) -> dict[str, An
     if not table.get("totals_only"):
         first = resolver.specs[next(spec_ids(panels))]
         layers = [*first.network.layers, "total"]
-    needs = resolver.needs(resolver.specs[i].dataset for i in spec_ids(panels))
-    if needs:
+    missing = resolver.missing_inputs(resolver.specs[i].dataset for i in spec_ids(panels))
+    if missing:
         panels, resolver.specs = [], before
     return {
-        "needs": needs,
+        "missing_inputs": missing,
         "source": table["source"],
         "caption": table["caption"],
         "reference": table.get("reference"),
@@ -180,7 +181,7 @@ def _table(resolver: Resolver, name: str, table: dict[str, Any]) -> dict[str, An
     }
 
 
-def _figure(resolver: Resolver, name: str, figure: dict[str, Any]) -> dict[str, Any]:
+def _figure(resolver: Resolver, name: str, figure: Any) -> Figure:
     """The figure with its curves' specs, the optimizers that it simulates, or the datasets that it shows."""
     if figure["kind"] == "simulation":
         panels = []
@@ -191,7 +192,7 @@ def _figure(resolver: Resolver, name: str, figure: dict[str, Any]) -> dict[str, 
         return {**figure, **plain, "panels": panels}
     if figure["kind"] == "gallery":
         shown = {kind: resolver.dataset(figure[kind], f"figures.{name}.{kind}").name for kind in COMPOSED}
-        return {**figure, **shown, "needs": resolver.needs(shown.values())}
+        return {**figure, **shown, "missing_inputs": resolver.missing_inputs(shown.values())}
     curves = []
     for i, curve in enumerate(figure["curves"]):
         settings = combine([figure["settings"], curve])
@@ -204,7 +205,7 @@ def _figure(resolver: Resolver, name: str, figure: dict[str, Any]) -> dict[str, 
     return {**{k: v for k, v in figure.items() if k != "settings"}, "curves": curves}
 
 
-def _claim(resolver: Resolver, number: int, claim: dict[str, Any]) -> dict[str, Any]:
+def _claim(resolver: Resolver, number: int, claim: Any) -> Claim:
     """The claim with a test for each of its layers, and the specs it compares. It only selects: it adds no spec."""
     before = dict(resolver.specs)
     tests = []
@@ -266,10 +267,10 @@ def _once(resolver: Resolver, names: list[str], where: str, key: str) -> None:
             raise resolver.error(where, f"the {key} {name!r} is given twice")
 
 
-def _facts(experiments: dict[str, Any]) -> Iterator[dict[str, Any]]:
+def _facts(experiments: dict[str, Any]) -> Iterator[Fact]:
     """Every setting with a source, as lines of the page of method."""
 
-    def line(part: str, name: str, fact: dict[str, Any], value: Any = None) -> dict[str, Any]:
+    def line(part: str, name: str, fact: dict[str, Any], value: Any = None) -> Fact:
         value = fact["value"] if value is None else value
         plain = name.replace("_", " ")
         return {"part": part, "name": plain, "value": value, "source": fact["source"], "note": fact.get("note", "")}

@@ -83,7 +83,7 @@ def prepare_options(plan: Plan, dataset: str, rendered: Sequence[str]) -> list[s
     """Options of `prepare`: the renders to compose, the digest that the content must have, another address."""
     given = {
         "rendered": " ".join(rendered),
-        "digest": plan.datasets[dataset]["digest"],
+        "digest": plan.datasets[dataset].digest,
         "mirror": plan.settings.get("mirrors", {}).get(dataset),
     }
     return [f"--{option}={value}" for option, value in given.items() if value]
@@ -116,7 +116,7 @@ def simulation_files(plan: Plan) -> list[Path]:
 def claim_inputs(plan: Plan) -> list[Path]:
     """The simulations that claims test, if they are drawn."""
     names = {test["simulated"] for claim in plan.claims for test in claim["tests"] if "simulated" in test}
-    return [plan.results_folder.simulation(name) for name in sorted(names & set(plan.drawn))]
+    return [plan.results_folder.simulation(name) for name in sorted(names & set(plan.available_figures))]
 
 
 def archive_index(plan: Plan) -> list[Path]:
@@ -126,7 +126,7 @@ def archive_index(plan: Plan) -> list[Path]:
 
 def restored_files(plan: Plan) -> list[Path]:
     """What the archive restores besides records: what figures draw of runs, and the simulations."""
-    kinds = {name: plan.figures[name]["kind"] for name in plan.drawn}
+    kinds = {name: plan.figures[name]["kind"] for name in plan.available_figures}
     drawn = {name: DRAWN_FROM[kind] for name, kind in kinds.items() if kind in DRAWN_FROM}
     files = [file for name, drawn_from in drawn.items() for file in shown_run_files(plan, drawn_from, name)]
     return [*files, *simulation_files(plan)]
@@ -146,5 +146,5 @@ def table_files(plan: Plan, endings: Iterable[str], names: Iterable[str] | None 
 
 def figure_files(plan: Plan, endings: Iterable[str], names: Iterable[str] | None = None) -> list[Path]:
     """Files of every figure that can be drawn, or of some."""
-    names, endings = plan.drawn if names is None else names, [*endings]
+    names, endings = plan.available_figures if names is None else names, [*endings]
     return [plan.results_folder.figure(name, ending) for name in names for ending in endings]

@@ -7,8 +7,8 @@ import math
 from collections.abc import Iterable
 from typing import Any
 
-from ..data.manifest import Dataset
 from ..errors import UserError
+from ..parts import Dataset, PublishedSettings, Regularizer, RenderSettings, RowDefaults, SpecSettings
 from ..paths import renders_of
 from ..spec import Network, Spec
 
@@ -43,7 +43,7 @@ def combine(parts: list[dict[str, Any]]) -> dict[str, Any]:
     return merged
 
 
-def regularizer(settings: dict[str, Any]) -> tuple[str, float]:
+def regularizer(settings: dict[str, Any]) -> tuple[Regularizer, float]:
     """`l2`, `wd` or `none`, and its strength."""
     kind = next((k for k in ("l2", "wd") if k in settings), "none")
     return kind, settings.get(kind, 0)
@@ -126,13 +126,30 @@ class Resolver:
             raise self.error(where, str(error)) from None
         return self.specs.setdefault(spec.id, spec).id
 
-    def published(self, row: dict[str, Any]) -> dict[str, Any]:
-        """A row's settings in the words of the reference tables, before the scale changes them."""
+    def published(self, row: dict[str, Any]) -> PublishedSettings:
+        """A row's settings by the columns of the paper's tables, before the scale changes them."""
+        return {**self.row_defaults(row), "dataset": row["dataset"], "optimizer": row["optimizer"]}
+
+    def row_defaults(self, row: dict[str, Any]) -> RowDefaults:
+        """Those of them that have a default."""
         full = self._full(row)
         kind, strength = regularizer(full)
-        same = ("dataset", "network", "optimizer", "gamma_init", "beta_init", "batch_size", "negative_slope")
         return {
-            **{key: full.get(key) for key in (*same, *FACTS)},
+            "network": full["network"],
+            "gamma_init": full["gamma_init"],
+            "beta_init": full["beta_init"],
+            "batch_size": full["batch_size"],
+            "negative_slope": full["negative_slope"],
+            "unregularized": full["unregularized"],
+            "pool_after": full.get("pool_after"),
+            "pool": full.get("pool"),
+            "hidden": full.get("hidden"),
+            "hidden_norm": full.get("hidden_norm"),
+            "head_pool": full.get("head_pool"),
+            "head_init": full.get("head_init"),
+            "hyperparameters": full.get("hyperparameters"),
+            "width": full.get("width"),
+            "steps": full.get("steps"),
             "gamma_lr_scale": full["gamma_rate_scale"],
             "beta_lr_scale": full["beta_rate_scale"],
             "regularizer": kind,
@@ -149,12 +166,12 @@ class Resolver:
             raise self.error(where, f"{name!r} is not in {self.settings['datasets']}: {known}")
         return self.datasets[name]
 
-    def needs(self, names: Iterable[str]) -> list[str]:
+    def missing_inputs(self, names: Iterable[str]) -> list[str]:
         """Of some datasets, those that only the user can get and that are not there, and how to get them."""
         used = [self.datasets[name] for name in dict.fromkeys(names)]
         return [f"{d.name} ({d.instructions})" for d in used if not self._there(d)]
 
-    def renders(self, datasets: Iterable[str]) -> dict[str, dict[str, Any]]:
+    def renders(self, datasets: Iterable[str]) -> dict[str, RenderSettings]:
         """The settings of the families of renders that some datasets are composed of, which must say the same."""
         families = {}
         for name in datasets:

@@ -64,7 +64,7 @@ def lacking(name: str, figure: dict[str, Any], kept: dict[str, Any]) -> list[str
         same = simulated(figure) == kept["simulations"].get(name)
         return [] if same else ["a simulation with these settings, which is not stored"]
     if figure["kind"] == "gallery":
-        return figure["needs"]
+        return figure["missing_inputs"]
     runs = {
         curve["label"]: [run for (spec_id, _), run in kept["runs"].items() if spec_id == curve["spec_id"]]
         for curve in figure["curves"]

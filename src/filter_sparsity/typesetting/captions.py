@@ -37,7 +37,7 @@ def describe_data(plan: Plan, datasets: Iterable[str]) -> str:
     return f"Scale {plan.results_folder.name}{': ' if names else ''}{', '.join(names)}." + (
         f" Width {own['width']}, {own['steps'] or 'the published number of'} iterations:"
         " not comparable with the paper's numbers."
-        if not plan.at_papers
+        if not plan.is_paper_scale
         else ""
     )
 
@@ -57,5 +57,5 @@ def page_captions(plan: Plan, plans: Iterable[Plan]) -> dict[str, str]:
     return {
         "scale": describe_data(plan, plan.datasets),
         **{each.results_folder.name: describe_data(each, each.datasets) for each in plans},
-        **{name: caption(plan, name) for name in (*plan.tables, *plan.drawn)},
+        **{name: caption(plan, name) for name in (*plan.tables, *plan.available_figures)},
     }

@@ -121,7 +121,7 @@ def draw(plan: Plan, name: str, runs: Path, simulation: Path | None, prepared: P
             raise UserError(f"{name} is drawn from prepared datasets: give their folder with --data")
         return _gallery(plan, figure, prepared)
     drawn = {"affine": _affine, "universality": _universality}[figure["kind"]](plan, figure, runs)
-    if not plan.at_papers:
+    if not plan.is_paper_scale:
         note = f"scale {plan.scale}: not the paper's setting"
         drawn.text(0.995, 0.002, note, ha="right", va="bottom", fontsize=6.5, color=NOTE)
     return drawn

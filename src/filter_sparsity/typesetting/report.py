@@ -67,7 +67,7 @@ def typeset_report(
         "specs": len(plan.specs),
         "tables": list(plan.tables),
         "figures": {
-            name: {"needs": [], **figure, "caption": f"{figure['caption']} {scale_in_short(plan, name)}".rstrip()}
+            name: {"missing_inputs": [], **figure, "caption": f"{figure['caption']} {scale_in_short(plan, name)}".rstrip()}
             for name, figure in plan.figures.items()
         },
         "facts": [

@@ -56,8 +56,8 @@ def read_values(path: Path) -> pd.DataFrame:
 def typeset_table(plan: Plan, name: str, values: pd.DataFrame, template: Path) -> str:
     """A table as LaTeX, from its layout in the plan and the numbers that `aggregate` made."""
     layout = plan.table(name)
-    if layout["needs"]:
-        return fill(template, {"name": name, "caption": layout["caption"], "needs": layout["needs"]})
+    if layout["missing_inputs"]:
+        return fill(template, {"name": name, "caption": layout["caption"], "missing_inputs": layout["missing_inputs"]})
     cells = {tuple(cell[key] for key in KEYS): cell for cell in values.to_dict("records")}
     wanted = [(block, metric, layer) for block in layout["column_groups"] for metric, layer in columns(layout)]
 
@@ -85,7 +85,7 @@ def typeset_table(plan: Plan, name: str, values: pd.DataFrame, template: Path) -
     first = 3 if grouped else 2
     context = {
         "name": name,
-        "needs": [],
+        "missing_inputs": [],
         "caption": f"{layout['caption']} {scale_in_short(plan, name)}",
         "note": f"{over_seeds(values['n'])} {printed_by_paper(layout, values)} {trained_with(plan, name)}".rstrip(),
         "faults": faulty(values),
@@ -182,7 +182,7 @@ def scale_in_short(plan: Plan, name: str) -> str:
     shown = (plan.tables | plan.figures)[name]
     names = [plan.specs[spec].dataset for spec in plan.selected(name)]
     names += [shown[part] for part in COMPOSED if part in shown]
-    if not names or shown.get("needs") or not changes(plan):
+    if not names or shown.get("missing_inputs") or not changes(plan):
         return ""
     data = [plan.datasets[name] for name in dict.fromkeys(names)]
     used = (f"{d['name']} for {d['stands_for']}" if d["stands_for"] else d["name"] for d in data)

@@ -58,7 +58,7 @@ def aggregate(plan: Plan, name: str, runs: Path, published: Path, tolerances: Pa
             for row in group["rows"]:
                 for block in table["column_groups"]:
                     spec_id, settings = row["specs"][block], row["published"][block]
-                    printed = find_published(paper, settings, plan.usual)
+                    printed = find_published(paper, settings, plan.row_defaults)
                     for metric, layer in columns(table):
                         value = values.get((spec_id, metric, layer), {"n": 0, "mean": math.nan, "sd": math.nan})
                         told, half = published_value(printed, settings["dataset"], metric, layer)
@@ -80,17 +80,17 @@ def aggregate(plan: Plan, name: str, runs: Path, published: Path, tolerances: Pa
                             }
                         )
     frame = pd.DataFrame(cells, columns=list(COLUMNS[: -len(JUDGED) + 1]))
-    return judge(frame, rules["paper"], plan.at_papers)
+    return judge(frame, rules["paper"], plan.is_paper_scale)
 
 
-def judge(cells: pd.DataFrame, rules: dict[str, Any], at_papers: bool) -> pd.DataFrame:
+def judge(cells: pd.DataFrame, rules: dict[str, Any], is_paper_scale: bool) -> pd.DataFrame:
     """Cells with the difference to the paper's value, the tolerance and its reason, and the verdict.
 
     The tolerance is half a unit of the last printed digit, and `deviations` standard errors of the difference between
     our mean of n runs and the paper's of `seeds`. Both are taken to spread as our seeds do: as those of this row, or as
     all rows of the column together where that is more, since a few seeds may be alike by chance. Verdicts: `agrees`,
     `differs`; `undecided` where it is off by more than rounding and no row has two seeds to tell the spread by;
-    `not measured`; `not comparable` away from the published settings (not `at_papers`). Empty where nothing is printed.
+    `not measured`; `not comparable` away from the published settings (not `is_paper_scale`). Empty where nothing is printed.
     """
     pooled = cells.assign(v=cells["sd"] ** 2).groupby(["block", "metric", "layer"])["v"].transform("mean") ** 0.5
     deviation = cells["sd"].fillna(0).clip(lower=pooled.fillna(0))
@@ -100,7 +100,7 @@ def judge(cells: pd.DataFrame, rules: dict[str, Any], at_papers: bool) -> pd.Dat
     tolerance = (cells["half_unit"] + errors.where(known, 0)).where(cells["mean"].notna())
     within = difference.abs() <= tolerance + 1e-9  # a printed 0.125 is not exactly that
     verdict = pd.Series("differs", cells.index).mask(~known, "undecided").mask(within, "agrees")
-    if not at_papers:
+    if not is_paper_scale:
         verdict[:] = "not comparable"
     verdict = verdict.mask(cells["n"] == 0, "not measured").mask(cells["paper"].isna(), "")
     reason = pd.Series("rounding only: one seed tells no spread", cells.index)

@@ -46,9 +46,9 @@ def compare_sensitivity(plan: Plan, name: str, reference: Path, published: Path)
     for group in (group for panel in table["panels"] for group in panel["groups"]):
         (settings,) = group["rows"][0]["published"].values()
         begun = settings | {
-            key: plan.usual[key] for key in FACTS
+            key: plan.row_defaults[key] for key in FACTS
         }  # the paper's row, whatever network the study began with
-        printed = find_published(paper, begun, plan.usual)
+        printed = find_published(paper, begun, plan.row_defaults)
         rows = [_row(row, table["layers"], lines, printed, settings["dataset"]) for row in group["rows"]]
         frame = pd.DataFrame([_line(*row, base=None if row is rows[0] else rows[0][1]) for row in rows])
         frames.append(frame.assign(group=f"{group['label']}{_stronger(plan, settings['optimizer'])}"))
