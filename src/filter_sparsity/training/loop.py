@@ -5,8 +5,10 @@ from __future__ import annotations
 import itertools
 import math
 from bisect import bisect_right
-from collections.abc import Callable
+from collections.abc import Callable, Generator, Iterator
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field
+from enum import Enum
 from typing import Any
 
 import torch
@@ -21,6 +23,7 @@ from .health import EARLY, SAMPLE, silent
 from .loaders import open_loader
 from .models import ConvNet, build
 from .optim import Update, param_groups
+from .torch_setup import PRECISIONS, check_precision, set_precision
 
 WARM_UP = 3  # steps before a GPU's are captured: they choose kernels and make the optimizer's state
 
@@ -37,6 +40,13 @@ class Epoch:
     test_error: float
 
 
+class Turn(Enum):
+    """How a turn of a training ends that does not end an epoch."""
+
+    STEP = "the training is between two steps, where it may be interrupted"
+    WAITING = "the GPU has not yet computed what ends the epoch"
+
+
 @dataclass
 class ScaleHistory:
     """Gammas and betas of every layer at some steps of the training, for Figure 1."""
@@ -47,15 +57,16 @@ class ScaleHistory:
 
     def append(self, step: int, model: ConvNet) -> None:
         self.steps.append(step)
-        self.gammas.append([norm.weight.detach().cpu().clone() for norm in model.norms])
-        self.betas.append([norm.bias.detach().cpu().clone() for norm in model.norms])
+        # They stay on the device: reading them would wait for all steps queued there.
+        self.gammas.append([norm.weight.detach().clone() for norm in model.norms])
+        self.betas.append([norm.bias.detach().clone() for norm in model.norms])
 
     def tensors(self, layers: tuple[str, ...]) -> dict[str, Tensor]:
-        """`step` (points,) and, of each layer, `gamma_C1`, `beta_C1`, ... (points, filters)."""
+        """On the CPU `step` (points,) and, of each layer, `gamma_C1`, `beta_C1`, ... (points, filters)."""
         arrays = {"step": torch.tensor(self.steps)}
         for name, kept in (("gamma", self.gammas), ("beta", self.betas)):
             for layer, values in zip(layers, zip(*kept, strict=True), strict=True):
-                arrays[f"{name}_{layer}"] = torch.stack(values)
+                arrays[f"{name}_{layer}"] = torch.stack([value.cpu() for value in values])
         return arrays
 
     @classmethod
@@ -70,8 +81,11 @@ class ScaleHistory:
 
 
 @torch.inference_mode()
-def evaluate(model: ConvNet, data: Loader) -> tuple[float, float]:
-    """Mean cross-entropy and error (a fraction) over the unflipped images, with the running statistics."""
+def evaluation(model: ConvNet, data: Loader) -> Tensor:
+    """Mean cross-entropy and error (a fraction) over the unflipped images, with the running statistics: (2,) float64.
+
+    They stay on the device.
+    """
     model.eval()
     sums = torch.zeros(2, dtype=torch.float64, device=model.convs[0].weight.device)
     for images, labels in data.batches():
@@ -79,20 +93,28 @@ def evaluate(model: ConvNet, data: Loader) -> tuple[float, float]:
         loss = F.cross_entropy(logits, labels, reduction="sum")
         sums += torch.stack([loss.double(), (logits.argmax(1) != labels).sum().double()])
     model.train()
-    loss_sum, wrong = sums.tolist()
-    return loss_sum / len(data), wrong / len(data)
+    return sums / len(data)
+
+
+def evaluate(model: ConvNet, data: Loader) -> tuple[float, float]:
+    """The numbers of `evaluation`, read from the device."""
+    loss, error = evaluation(model, data).tolist()
+    return loss, error
 
 
 class Step:
-    """One training step: forward, backward, update. On a GPU it is captured as a graph, and replayed without Python."""
+    """One training step: forward, backward, update. With a stream (of a GPU) it is captured as a graph, and replayed.
 
-    def __init__(self, model: ConvNet, update: Update, data: Loader, precision: str) -> None:
-        self.model, self.update, self.data = model, update, data
-        self.device = model.convs[0].weight.device
-        self.reduced = torch.autocast(self.device.type, torch.bfloat16, enabled=precision == "bfloat16")
+    Warm-up and capture are on the stream, which is not the default one: there nothing can be captured.
+    """
+
+    def __init__(
+        self, model: ConvNet, update: Update, data: Loader, autocast: bool, stream: torch.cuda.Stream | None
+    ) -> None:
+        self.model, self.update, self.data, self.stream = model, update, data, stream
+        self.reduced = torch.autocast(model.convs[0].weight.device.type, torch.bfloat16, enabled=autocast)
         self.done = 0
         self.graph: torch.cuda.CUDAGraph | None = None
-        self.side = torch.cuda.Stream(self.device) if self.device.type == "cuda" else None  # of warm-up and capture
 
     def compute(self) -> Tensor:
         """The step itself, on the batch that is loaded; gives its loss."""
@@ -111,18 +133,12 @@ class Step:
 
     def __call__(self) -> Tensor:
         self.done += 1
-        if self.side is None:
+        if self.stream is None or self.done <= WARM_UP:
             return self.compute()
-        if self.done <= WARM_UP:
-            self.side.wait_stream(torch.cuda.current_stream())
-            with torch.cuda.stream(self.side):
-                loss = self.compute()
-            torch.cuda.current_stream().wait_stream(self.side)
-            return loss
         if self.graph is None:
             self.graph = torch.cuda.CUDAGraph()
             # Only this thread's calls can break the capture: a loader's thread pins memory meanwhile.
-            with torch.cuda.graph(self.graph, stream=self.side, capture_error_mode="thread_local"):
+            with torch.cuda.graph(self.graph, stream=self.stream, capture_error_mode="thread_local"):
                 self.loss = self.compute()
         self.graph.replay()
         return self.loss
@@ -132,8 +148,8 @@ class Training:
     """A training as it stands after `step` steps, with everything that decides how it goes on.
 
     The seed decides initial weights, data order and flips, so equal seeds of different specs start alike and see the
-    same batches. The same spec, seed, data and machine give the same weights, bit for bit, in one go or in several.
-    Raises UserError if the data do not fit the spec.
+    same batches. The same spec, seed, data and machine give the same weights, bit for bit, in one go or in several,
+    alone or in turns with others. Raises UserError if the data do not fit the spec, or the precision the device.
     """
 
     def __init__(
@@ -148,7 +164,9 @@ class Training:
         count = len(data.labels["train"])
         if spec.batch_size > count:
             raise UserError(f"the mini-batch of {spec.batch_size} is more than the {count} images of {data.name}")
-        self.spec, self.seed = spec, seed
+        check_precision(precision, device)
+        self.spec, self.seed, self.precision = spec, seed, precision
+        self.stream = torch.cuda.Stream(device) if device.type == "cuda" else None
         torch.manual_seed(seed)
         self.model = build(spec, data.channels, data.side, len(data.classes)).to(device)
         self.generator = torch.Generator().manual_seed(seed)
@@ -156,7 +174,7 @@ class Training:
         self.images = open_loader(data, "train", device, spec.flip)
         self.tests = open_loader(data, "test", device, flip=False)
         self.update = Update(spec, param_groups(spec, self.model))
-        self.one_step = Step(self.model, self.update, self.images, precision)
+        self.one_step = Step(self.model, self.update, self.images, PRECISIONS[precision].autocast, self.stream)
         self.per_epoch = count // spec.batch_size
         self.losses = torch.zeros(self.per_epoch, device=device)  # of the epoch that is under way
         self.phase_starts = [0, *itertools.accumulate(spec.phase_steps)][:-1]
@@ -181,14 +199,46 @@ class Training:
 
         Raises UserError if the loss is not finite.
         """
-        while self.step < self.spec.steps:
-            self.before_epoch = self.generator.get_state() if self.step % self.per_epoch == 0 else self.before_epoch
-            self.run_epoch(pause)
-            report(self.history[-1], self.epochs)
-            pause()
+        for turn in self.turns():
+            if isinstance(turn, Epoch):
+                report(turn, self.epochs)
+            if turn is not Turn.WAITING:
+                pause()
 
-    def run_epoch(self, pause: Callable[[], None]) -> None:
-        """The steps of an epoch that are still to be made, and its evaluation."""
+    def turns(self) -> Iterator[Epoch | Turn]:
+        """Train to the end, a step at each `next`: several trainings can take turns on a device (see `together`).
+
+        Gives each epoch when it is complete. Raises UserError if the loss is not finite.
+        """
+        if self.stream is not None:  # the network was built, or restored, on the default stream
+            self.stream.wait_stream(torch.cuda.default_stream(self.losses.device))
+        work = self._work()
+        while True:
+            with self.on_device():  # not while others have their turns
+                turn = next(work, None)
+            if turn is None:
+                return
+            yield turn
+
+    @contextmanager
+    def on_device(self) -> Iterator[None]:
+        """The device set as this training uses it: its precision and, on a GPU, its stream."""
+        set_precision(self.precision)
+        with nullcontext() if self.stream is None else torch.cuda.stream(self.stream):
+            yield
+
+    def _work(self) -> Iterator[Epoch | Turn]:
+        while self.step < self.spec.steps:
+            if self.step % self.per_epoch == 0:
+                self.before_epoch = self.generator.get_state()
+            yield from self._rest_of_epoch()
+
+    def _rest_of_epoch(self) -> Iterator[Epoch | Turn]:
+        """The steps of an epoch that are still to be made, and its evaluation.
+
+        On a GPU they are only queued, and nothing is read back before the epoch ends: while one training's numbers are
+        waited for, nothing can be queued for the others. The two looks at start-up health are the exception.
+        """
         number, first = divmod(self.step, self.per_epoch)
         last = min(self.per_epoch, self.spec.steps - number * self.per_epoch)
         self.generator.set_state(self.before_epoch)
@@ -206,17 +256,26 @@ class Training:
             if self.step in (self.early, self.spec.steps):
                 self.silent.append({"step": self.step, **silent(self.model, self.images.sample(SAMPLE))})
             if i + 1 < last:
-                pause()
-        test_loss, test_error = evaluate(self.model, self.tests)
-        train_loss = float(self.losses[:last].mean())
+                yield Turn.STEP
+        numbers = torch.cat([self.losses[:last].mean().double()[None], evaluation(self.model, self.tests)])
+        train_loss, test_loss, test_error = yield from self._read(numbers)
         if not (math.isfinite(train_loss) and math.isfinite(test_loss)):
             raise UserError(
                 f"{self.spec.id}, seed {self.seed}: the training diverged in epoch {number + 1}: the loss is not finite"
             )
         self.history.append(Epoch(number + 1, self.step, self.update.factor, train_loss, test_loss, test_error))
+        yield self.history[-1]
+
+    def _read(self, numbers: Tensor) -> Generator[Turn, None, list[float]]:
+        """Numbers on the device, read when they are there; until then others have their turns."""
+        if self.stream is not None:
+            computed = self.stream.record_event()
+            while not computed.query():
+                yield Turn.WAITING
+        return numbers.tolist()
 
     def state(self) -> tuple[dict[str, Tensor], dict[str, Any]]:
-        """All that decides how it goes on, as tensors on the CPU and as JSON."""
+        """All that decides how it goes on, as tensors on the CPU and as JSON. Not while the training is WAITING."""
         within = self.step % self.per_epoch
         tensors = {
             **{f"model.{key}": value for key, value in self.model.state_dict().items()},
@@ -225,10 +284,9 @@ class Training:
             "generator": self.before_epoch if within else self.generator.get_state(),
             "losses": self.losses[:within],
         }
-        return (
-            {key: value.detach().cpu().contiguous() for key, value in tensors.items()},
-            {"step": self.step, "history": [vars(epoch) for epoch in self.history], "silent": self.silent},
-        )
+        with self.on_device():  # behind the steps that are queued there
+            tensors = {key: value.detach().cpu().contiguous() for key, value in tensors.items()}
+        return tensors, {"step": self.step, "history": [vars(epoch) for epoch in self.history], "silent": self.silent}
 
     def restore(self, tensors: dict[str, Tensor], facts: dict[str, Any]) -> None:
         """The inverse of `state`."""

@@ -6,7 +6,7 @@ import io
 import json
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Generator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -22,8 +22,9 @@ from ..paths import TRAINED
 from ..records import record
 from ..spec import Spec
 from .checkpoint import Checkpoints
-from .loop import Epoch, Training
-from .torch_setup import collect_provenance, machine
+from .loop import Epoch, Training, Turn
+from .together import take_turns
+from .torch_setup import collect_provenance, machine, tf32_switches
 
 CONSOLE_SECONDS = 10.0  # between lines on a console that is not a terminal
 CHECKPOINT_SHARE = 0.005  # of the time is what checkpoints may take
@@ -32,11 +33,20 @@ CHECKPOINT_SHARE = 0.005  # of the time is what checkpoints may take
 class Checkpointer:
     """Called between steps: writes a checkpoint now and then, and ends the call with one when it is to stop.
 
-    `stop` says why, or is empty. Checkpoints come `every` so many seconds, and seldom enough to cost next to nothing.
+    `stop` says why, or is empty. Checkpoints come `every` so many seconds, and seldom enough to cost next to nothing,
+    though each holds up the `together` trainings of the process.
     """
 
-    def __init__(self, training: Training, checkpoints: Checkpoints, every: float, stop: Callable[[], str]) -> None:
+    def __init__(
+        self,
+        training: Training,
+        checkpoints: Checkpoints,
+        every: float,
+        stop: Callable[[], str],
+        together: int = 1,
+    ) -> None:
         self.training, self.checkpoints, self.every, self.stop = training, checkpoints, every, stop
+        self.together = together
         self.began = self.last = time.monotonic()
         self.before = 0.0  # seconds of earlier calls
         self.cost = 0.0  # of a checkpoint, in seconds
@@ -57,7 +67,7 @@ class Checkpointer:
 
     def __call__(self) -> None:
         why = self.stop()
-        if why or time.monotonic() - self.last >= max(self.every, self.cost / CHECKPOINT_SHARE):
+        if why or time.monotonic() - self.last >= max(self.every, self.together * self.cost / CHECKPOINT_SHARE):
             self.write()
         if why:
             spec, step = self.training.spec, self.training.step
@@ -81,22 +91,36 @@ def _described(machine: dict[str, str]) -> str:
 
 @dataclass(frozen=True)
 class Settings:
-    """How a call trains, none of which decides what comes out."""
+    """How a call trains. Device and precision decide the rounding of what comes out, all else nothing."""
 
     device: torch.device
     history_points: int = 100
-    precision: str = "float32"
+    precision: str = "float32"  # one of `torch_setup.PRECISIONS`
     checkpoint_seconds: float = 60.0
     stop: Callable[[], str] = lambda: ""
+    together: int = 1  # how many trainings take turns
 
 
 def train_run(
     spec: Spec, seed: int, data: Prepared, folder: Path, checkpoints: Path, settings: Settings
 ) -> Checkpoints:
-    """Train and write the run's folder: weights, histories of losses and of gammas and betas, and where they come from.
+    """Train and write a run alone, in one go, as `training_turns` does."""
+    [ended] = take_turns([training_turns(spec, seed, data, folder, checkpoints, settings)], together=1)
+    if ended.error:
+        raise ended.error
+    assert ended.result
+    return ended.result
 
-    Nothing is written unless the training is whole. It goes on from the newest checkpoint and leaves the last one for
-    the caller to clear, who knows when nothing can be lost any more. Raises Unfinished if it was to stop.
+
+def training_turns(
+    spec: Spec, seed: int, data: Prepared, folder: Path, checkpoints: Path, settings: Settings
+) -> Generator[None, None, Checkpoints]:
+    """Train, a step at each `next` (see `together.take_turns`), and write the run's folder.
+
+    It holds weights, histories of losses and of gammas and betas, start-up health, and where they come from. Nothing is
+    written unless the training is whole. It goes on from the newest checkpoint; the generator returns the checkpoints
+    with the last one still there, for the caller to clear, who knows when nothing can be lost any more. Raises
+    UserError if the training diverges, Unfinished if it was to stop.
     """
     folder.mkdir(parents=True, exist_ok=True)
     name = f"{spec.id} seed {seed}"
@@ -116,13 +140,18 @@ def train_run(
             origin = collect_provenance(settings.device)  # whatever fails here fails before hours of training
             print(f"device {settings.device.type}: {_described(machine(settings.device))}", file=log)
             training = Training(spec, seed, data, settings.device, settings.history_points, settings.precision)
-            checkpointer = Checkpointer(training, kept, settings.checkpoint_seconds, settings.stop)
+            checkpointer = Checkpointer(training, kept, settings.checkpoint_seconds, settings.stop, settings.together)
             progress = Progress(name, log)
             for epoch in training.history:
                 progress.recall(epoch, training.epochs)
             if training.step:
                 say(f"goes on from step {training.step:,} of {spec.steps:,}")
-            training.run(progress, checkpointer)
+            for turn in training.turns():
+                if isinstance(turn, Epoch):
+                    progress(turn, training.epochs)
+                if turn is not Turn.WAITING:
+                    checkpointer()
+                yield
             _write(folder, training, data, settings, origin, checkpointer.seconds)
             if checkpointer.seconds >= settings.checkpoint_seconds:  # else training it again costs no more
                 checkpointer.write()
@@ -157,8 +186,11 @@ def _write(
         "dataset": data.name,
         "data_digest": data.digest,
         "precision": settings.precision,
+        "trained_together": settings.together,
         "wall_seconds": round(seconds, 2),
     }
+    with training.on_device():
+        origin["tf32"] = tf32_switches()
     weights, kept, losses, silent, source = (folder / name for name in TRAINED)
     write_bytes(weights, save(state, identity))
     write_bytes(kept, save(training.scales.tensors(spec.network.layers), identity))

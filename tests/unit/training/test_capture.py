@@ -7,8 +7,9 @@ gave an operation. Both must stay as they are from one epoch to the next, or a r
 from __future__ import annotations
 
 import sys
+from contextlib import contextmanager
 from dataclasses import replace
-from unittest.mock import MagicMock, call
+from unittest.mock import MagicMock
 
 import pytest
 import torch
@@ -17,7 +18,7 @@ from torch.utils._pytree import tree_leaves
 
 from filter_sparsity.data import prepared
 from filter_sparsity.training import loop, optim
-from filter_sparsity.training.loop import Training
+from filter_sparsity.training.loop import Epoch, Training, Turn
 from helpers.imagenet_archives import archives
 
 CPU = torch.device("cpu")
@@ -100,7 +101,7 @@ def steps(training, monkeypatch):
     """Train, and give what every step after the warm-up read and did, with its phase and its epoch."""
     found = []
     compute = training.one_step.compute
-    monkeypatch.setattr(loop, "evaluate", lambda model, data: (0.0, 0.0))
+    monkeypatch.setattr(loop, "evaluation", lambda model, data: torch.zeros(2, dtype=torch.float64))
 
     def recorded():
         with Reading() as reading:
@@ -124,7 +125,7 @@ def test_a_step_reads_the_same_memory_and_numbers_in_every_epoch(
     training = Training(spec, 0, data, CPU, history_points=2)
     training.images.workers = training.tests.workers = 0  # which only a stream has
     if resumed:
-        training.run_epoch(lambda: None)
+        next(turn for turn in training.turns() if isinstance(turn, Epoch))
         state = training.state()
         training = Training(spec, 0, data, CPU, history_points=2)
         training.restore(*state)
@@ -139,19 +140,61 @@ def test_a_step_reads_the_same_memory_and_numbers_in_every_epoch(
             assert reading.operations == first.operations
 
 
-def test_warm_up_and_capture_share_a_stream_and_other_threads_do_not_break_it(make_spec, make_data, monkeypatch):
-    """With a CUDA of mocks: what it is asked for."""
+def test_capture_is_on_the_trainings_stream_and_other_threads_do_not_break_it(make_spec, make_data, monkeypatch):
+    """With a CUDA of mocks: what it is asked for. Warm-up is on the same stream, since the training's turns are."""
     training = Training(make_spec(), 0, make_data(), CPU, history_points=2)
     step, asked = training.one_step, MagicMock()
-    for name in ("stream", "current_stream", "CUDAGraph", "graph"):
+    for name in ("CUDAGraph", "graph"):
         monkeypatch.setattr(torch.cuda, name, getattr(asked, name))
-    step.side = asked.side
+    step.stream = asked.stream
     training.images.shuffle(8, training.generator)
     training.images.load(0)
-    for _ in range(loop.WARM_UP + 2):
+    for _ in range(loop.WARM_UP):
         step()
-    assert asked.stream.call_args_list == [call(asked.side)] * loop.WARM_UP
-    asked.graph.assert_called_once_with(step.graph, stream=asked.side, capture_error_mode="thread_local")
+    assert not asked.mock_calls
+    for _ in range(2):
+        step()
+    asked.graph.assert_called_once_with(step.graph, stream=asked.stream, capture_error_mode="thread_local")
     assert step.graph.replay.call_count == 2
-    waits = [name for name, *_ in asked.mock_calls if name.endswith("wait_stream")]
-    assert waits == ["side.wait_stream", "current_stream().wait_stream"] * loop.WARM_UP
+
+
+class Stream:
+    """A stream of a GPU whose work takes a while."""
+
+    def __init__(self) -> None:
+        self.recorded = 0
+
+    def wait_stream(self, other):
+        pass
+
+    def record_event(self):
+        self.recorded += 1
+        event = MagicMock()  # it is asked in vain twice
+        event.query.side_effect = [False, False, True]
+        return event
+
+
+def test_the_end_of_an_epoch_waits_in_turns_of_its_own_and_is_not_interrupted(make_spec, make_data, monkeypatch):
+    spec, data = make_spec(), make_data()  # 3 epochs
+    alone = Training(spec, 0, data, CPU, history_points=2)
+    alone.run()
+    training, entered = Training(spec, 0, data, CPU, history_points=2), []
+    training.stream = Stream()
+
+    @contextmanager
+    def entering(stream):
+        entered.append(stream)
+        yield
+
+    monkeypatch.setattr(torch.cuda, "stream", entering)
+    monkeypatch.setattr(torch.cuda, "default_stream", lambda device: None)
+    turns, pauses = [*training.turns()], []
+    assert [turns.count(turn) for turn in (Turn.STEP, Turn.WAITING)] == [15 - 3, 2 * 3]
+    assert [turn for turn in turns if isinstance(turn, Epoch)] == alone.history
+    assert training.stream.recorded == 3
+    assert set(entered) == {training.stream}
+    assert len(entered) >= len(turns)
+    again = Training(spec, 0, data, CPU, history_points=2)
+    again.stream = Stream()
+    again.run(pause=lambda: pauses.append((again.step, len(again.history))))
+    assert pauses == [(step, step // 6 if step < 15 else 3) for step in range(1, 16)]
