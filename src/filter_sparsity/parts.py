@@ -11,6 +11,7 @@ from typing import Literal, NotRequired, TypedDict
 
 Hyperparameters = dict[str, bool | float | list[float]]  # of a class in torch.optim
 Multiplier = float | dict[str, float]  # one factor for all optimizers, or by optimizer, 1 for the others
+MultiplierKey = Literal["strength_multiplier", "lr_multiplier"]
 Regularizer = Literal["l2", "wd", "none"]
 Region = Literal["at_least", "at_most", "within", "outside"]  # where a claim's quantity must lie
 

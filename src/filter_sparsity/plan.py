@@ -96,6 +96,13 @@ class Plan:
             raise UserError(f"no table or figure is called {name!r}: there are {', '.join(parts)}")
         return list(dict.fromkeys(spec_ids(parts[name])))
 
+    def datasets_shown_by(self, name: str) -> list[str]:
+        """Datasets of the runs that a table or figure shows, or of its images; each as often as it is shown."""
+        figure = self.figures.get(name)
+        if figure and figure["kind"] == "gallery":
+            return [figure["plain"], figure["cluttered"]]
+        return [self.specs[spec_id].dataset for spec_id in self.selected(name)]
+
     def shown_by(self, name: str) -> list[str]:
         """Ids of the specs that a table or figure shows, or that `claims` compare; those that are trained."""
         if name == "claims":

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import itertools
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -15,6 +14,7 @@ import torch
 from torch import Tensor
 
 from ..files import write_text
+from ..parts import SimulationFigure, SimulationPanel
 from ..training.optim import decay, make_optimizer
 
 SEED = 0
@@ -22,21 +22,21 @@ POINTS = 480  # at most so many points of a curve are kept, and the ends of the 
 QUANTILES = {"median": 0.5, "low": 0.05, "high": 0.95}  # over the repeats
 
 
-def gradients(figure: dict[str, Any]) -> Tensor:
+def gradients(figure: SimulationFigure) -> Tensor:
     """The gradients (iterations, repeats), the same in every panel: noise with each phase's deviation."""
     deviations = np.concatenate([np.full(p["iterations"], p["deviation"]) for p in figure["phases"]])
     noise = np.random.default_rng(SEED).standard_normal((len(deviations), figure["repeats"]))
     return torch.from_numpy(deviations[:, None] * noise)
 
 
-def kept(figure: dict[str, Any]) -> list[int]:
+def kept(figure: SimulationFigure) -> list[int]:
     """The iterations of a curve's points: evenly spread, with the start and the end of every phase."""
     ends = list(itertools.accumulate(phase["iterations"] for phase in figure["phases"]))
     spread = np.linspace(0, ends[-1], POINTS).round().astype(int).tolist()
     return sorted({*spread, *ends})
 
 
-def trajectories(panel: dict[str, Any], figure: dict[str, Any]) -> Tensor:
+def trajectories(panel: SimulationPanel, figure: SimulationFigure) -> Tensor:
     """The scalars (points, strengths, repeats) of a panel at the iterations `kept`."""
     noise, keep = gradients(figure), set(kept(figure))
     # In double precision: the weakest regularization changes the scalar by 1e-6 of itself in an iteration.
@@ -57,7 +57,7 @@ def trajectories(panel: dict[str, Any], figure: dict[str, Any]) -> Tensor:
     return torch.stack(points)
 
 
-def simulate(figure: dict[str, Any]) -> pd.DataFrame:
+def simulate(figure: SimulationFigure) -> pd.DataFrame:
     """All curves of a plan's simulation (Figure 3): a line per panel, regularizer, strength and iteration.
 
     `median`, `low` and `high` are the 50 %, 5 % and 95 % quantiles of the scalar over the repeats.

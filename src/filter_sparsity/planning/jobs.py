@@ -7,12 +7,12 @@ from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
 from .. import paths
-from ..paths import COMPOSED, TRAINED
+from ..paths import TRAINED
 from ..plan import Plan
 from ..records import archive
 
 RECORD = "record.json"
-DRAWN_FROM = {"affine": "affine.safetensors", "universality": "features.csv"}  # a run's file, by kind of figure
+RUN_FILE_OF = {"affine": "affine.safetensors", "universality": "features.csv"}  # a run's file, by kind of figure
 
 
 def runs(plan: Plan, specs: Iterable[str] | None = None) -> Iterator[tuple[str, int]]:
@@ -105,8 +105,8 @@ def figure_inputs(plan: Plan, name: str) -> list[Path]:
     if figure["kind"] == "simulation":
         return [plan.results_folder.simulation(name)]
     if figure["kind"] == "gallery":
-        return [paths.prepared(figure[part]) for part in COMPOSED]
-    return shown_run_files(plan, DRAWN_FROM[figure["kind"]], name)
+        return [paths.prepared(dataset) for dataset in plan.datasets_shown_by(name)]
+    return shown_run_files(plan, RUN_FILE_OF[figure["kind"]], name)
 
 
 def simulation_files(plan: Plan) -> list[Path]:
@@ -127,7 +127,7 @@ def archive_index(plan: Plan) -> list[Path]:
 def restored_files(plan: Plan) -> list[Path]:
     """What the archive restores besides records: what figures draw of runs, and the simulations."""
     kinds = {name: plan.figures[name]["kind"] for name in plan.available_figures}
-    drawn = {name: DRAWN_FROM[kind] for name, kind in kinds.items() if kind in DRAWN_FROM}
+    drawn = {name: RUN_FILE_OF[kind] for name, kind in kinds.items() if kind in RUN_FILE_OF}
     files = [file for name, drawn_from in drawn.items() for file in shown_run_files(plan, drawn_from, name)]
     return [*files, *simulation_files(plan)]
 

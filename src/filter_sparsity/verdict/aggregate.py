@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import csv
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 
 from ..errors import UserError
+from ..parts import Table
 from ..paths import run_folder
 from ..plan import Plan
 from ..planning.validation import read_yaml
@@ -33,7 +34,7 @@ def read_records(plan: Plan, spec_ids: Iterable[str], runs: Path) -> list[dict[s
     ]
 
 
-def columns(table: dict[str, Any]) -> list[tuple[str, str]]:
+def columns(table: Table) -> list[tuple[str, str]]:
     """(metric, layer) of each column of a block, in order; the layer is empty where a metric has none."""
     return [
         (metric, layer) for metric in table["metrics"] for layer in (table["layers"] if metric in LAYERED else [""])
@@ -120,23 +121,23 @@ def read_published(path: Path) -> list[dict[str, str]]:
 
 
 def find_published(
-    lines: list[dict[str, str]], settings: dict[str, Any], usual: dict[str, Any]
+    lines: list[dict[str, str]], settings: Mapping[str, object], row_defaults: Mapping[str, object]
 ) -> dict[str, str] | None:
     """The line of the paper's table with these published settings, if there is one.
 
-    A setting that the table does not print must be the usual one: a new row with another beta is not the paper's.
+    A setting that the table does not print must be a row's default: a new row with another beta is not the paper's.
     Where a table has a column per dataset, its lines fit every dataset.
     """
     for line in lines:
         if all(
-            _equal(line[key], value) if line.get(key) else key == "dataset" or value == usual.get(key)
+            _equal(line[key], value) if line.get(key) else key == "dataset" or value == row_defaults.get(key)
             for key, value in settings.items()
         ):
             return line
     return None
 
 
-def _equal(printed: str, value: Any) -> bool:
+def _equal(printed: str, value: object) -> bool:
     return float(printed) == float(value) if isinstance(value, int | float) else printed == value
 
 

@@ -24,7 +24,7 @@ VERDICTS = ("agrees", "differs", "undecided", "not comparable", "not measured")
 
 def judge(plan: Plan, runs: Path, published: Path, tolerances: Path) -> pd.DataFrame:
     """A line for every printed number: table, row and column, the paper's value and ours, and the verdict."""
-    frames, judged = [], [None]
+    frames, judged = [], list[str | None]([None])
     for name, table in plan.tables.items():
         if table["reference"] not in judged:  # a table that shows some of another's numbers again is left out
             judged.append(table["reference"])
