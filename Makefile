@@ -1,6 +1,6 @@
-# Two commands for everybody (report, test), and the few of who works on the code.
+# Two commands for every user (report, test), and those for developers.
 .DEFAULT_GOAL := help
-.PHONY: help setup latex report page test stress check docs bench lint format clean
+.PHONY: help setup latex report page test unit stress check docs bench lint format clean
 PYTHON ?= python3
 CORES ?= all
 BIN := .venv/bin
@@ -8,12 +8,13 @@ BIN := .venv/bin
 help:
 	@echo "make report   set up, then every table and figure and results/quick/report.pdf"
 	@echo "make page     the same as one HTML file to look at and to mail: results/quick/page.html"
-	@echo "make test     set up, then the tests"
+	@echo "make unit     set up, then the quick tests, in about two minutes: run it after every change"
+	@echo "make test     set up, then all tests"
 	@echo "make stress   kills, full disks, damaged files: half an hour of them, counted"
 	@echo "make check    compare fresh records with the stored ones"
 	@echo "make docs     the pages of docs/ as a site: site/index.html"
-	@echo "make bench    training speed against the usual loop, on an idle machine"
-	@echo "make lint     every check of style and types;  make format  mends what can be mended"
+	@echo "make bench    training speed against a plain loop, on an idle machine"
+	@echo "make lint     every check of style and types;  make format  fixes what it can"
 
 setup: .venv/installed
 
@@ -25,7 +26,7 @@ setup: .venv/installed
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --editable .
 	@touch $@
 
-# LaTeX: installed where this may install, else said.
+# As root, install LaTeX; otherwise print the install command.
 TEX := texlive-latex-base texlive-latex-recommended texlive-pictures latexmk lmodern
 latex:
 	@command -v latexmk >/dev/null && command -v pdflatex >/dev/null || \
@@ -43,6 +44,9 @@ page: setup latex
 
 test: setup latex
 	$(BIN)/python -m pytest -n auto --dist loadfile
+
+unit: setup
+	$(BIN)/python -m pytest -n auto --dist loadfile -m "not slow" tests/unit
 
 stress: setup latex
 	$(BIN)/python tests/stress.py
@@ -70,5 +74,5 @@ format: setup
 	$(BIN)/ruff format .
 	$(BIN)/snakefmt Snakefile workflow
 
-clean: # everything made, but not the environment
+clean: # delete everything made, but not the environment
 	rm -rf results .snakemake

@@ -68,6 +68,7 @@ class SpecSettings(TypedDict, total=False):
     batch_size: int
     schedule_batch: int
     phase_epochs: list[int]
+    rate_decay: float
     pool_after: list[int]
     pool: str
     hidden: list[int]

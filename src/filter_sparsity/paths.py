@@ -1,4 +1,4 @@
-"""Where everything stands: one pure function or method per artefact."""
+"""Paths of all files: one pure function or method for each kind of file."""
 
 from __future__ import annotations
 

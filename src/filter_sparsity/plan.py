@@ -5,13 +5,13 @@ Torch-free.
 
 from __future__ import annotations
 
-import hashlib
 import json
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
+from . import seal
 from .errors import UserError
 from .parts import Claim, Dataset, Fact, Figure, RenderSettings, RowDefaults, ScaleSettings, Table
 from .paths import ResultsFolder
@@ -115,25 +115,25 @@ class Plan:
 
     @property
     def digest(self) -> str:
-        return _digest(self._data())
+        return seal.digest_json(self._data(), seal.SPACED)
 
     def to_json(self) -> str:
-        return json.dumps({**self._data(), "digest": self.digest}, indent=1, ensure_ascii=False, allow_nan=False) + "\n"
+        return json.dumps(seal.seal_json(self._data(), seal.SPACED), indent=1, ensure_ascii=False) + "\n"
 
     @classmethod
     def from_json(cls, path: Path) -> Plan:
         try:
-            data = json.loads(path.read_text())
-            if data.pop("digest", "") != _digest(data):
-                raise UserError(
-                    f"{path} does not match its digest: the file was changed by hand, or comes from another version; "
-                    "make it again with `filter-sparsity plan`"
-                )
+            data = seal.open_json(json.loads(path.read_text()), seal.SPACED)
             specs = {k: Spec.from_dict(v) for k, v in data.pop("specs").items()}
             datasets = {name: Dataset(**entry) for name, entry in data.pop("datasets").items()}
             plan = cls(specs=specs, datasets=datasets, **data)
         except OSError as error:
             raise UserError(f"cannot read {path}: {error.strerror}") from None
+        except seal.Broken:
+            raise UserError(
+                f"{path} does not match its digest: the file was changed by hand, or comes from another version; "
+                "make it again with `filter-sparsity plan`"
+            ) from None
         except (ValueError, TypeError, KeyError, AttributeError):
             raise UserError(f"{path} is not a plan: make it again with `filter-sparsity plan`") from None
         for spec_id, spec in plan.specs.items():
@@ -143,11 +143,6 @@ class Plan:
                     "comes from another version; make it again with `filter-sparsity plan`"
                 )
         return plan
-
-
-def _digest(data: dict[str, Any]) -> str:
-    """SHA-256 of a plan's content, whatever the order of its keys."""
-    return hashlib.sha256(json.dumps(data, sort_keys=True).encode()).hexdigest()
 
 
 def spec_ids(part: Any) -> Iterator[str]:

@@ -1,9 +1,12 @@
-"""Long work: how many processors it may use, and the bar that a person watches. Torch-free."""
+"""Long work: how many processors it may use, when it is to stop, and the bar that a person watches. Torch-free."""
 
 from __future__ import annotations
 
 import os
+import signal
 import sys
+import time
+from collections.abc import Callable
 from typing import Any
 
 from tqdm import tqdm
@@ -12,6 +15,17 @@ from tqdm import tqdm
 def cores() -> int:
     """How many processors this process may use."""
     return len(os.sched_getaffinity(0))
+
+
+def stop_reason(end: float) -> Callable[[], str]:
+    """A function that says why to stop: a signal's name, or that it is `end` (seconds since 1970); else an empty text.
+
+    SIGTERM and Ctrl-C do nothing else from now on.
+    """
+    received: list[str] = []
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda number, frame: received.append(signal.Signals(number).name))
+    return lambda: received[0] if received else "its time is over" if time.time() >= end else ""
 
 
 def bar(what: str, total: int | None, unit: str, **more: Any) -> tqdm:

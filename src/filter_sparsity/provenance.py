@@ -10,19 +10,31 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
+ROOT = Path(__file__).parents[2]  # of the project, where the package is used from a checkout
+SECONDS = 60  # that git may take
 PACKAGES = ("filter-sparsity", "torch", "numpy", "safetensors", "snakemake")
 
 
 def commit() -> str:
     """The checked-out commit of the source, with `-dirty` if files differ from it.
 
-    Outside a checkout it is what the environment variable FILTER_SPARSITY_COMMIT says, or else `unknown`.
+    Outside a checkout of this project it is what the environment variable FILTER_SPARSITY_COMMIT says, or else
+    `unknown` with the reason. A repository of something else around this project says nothing about it.
     """
-    command = ["git", "-C", str(Path(__file__).parent), "describe", "--always", "--dirty", "--abbrev=12", "--exclude=*"]
+    given = os.environ.get("FILTER_SPARSITY_COMMIT")
+    if not (ROOT / ".git").exists():  # a folder, or a file in a worktree
+        return given or "unknown (not a git checkout)"
+    command = ["git", "-C", str(ROOT), "describe", "--always", "--dirty", "--abbrev=12", "--exclude=*"]
+    # A hook or an editor's terminal may set GIT_DIR, which would name another repository.
+    environment = {key: value for key, value in os.environ.items() if not key.startswith("GIT_")}
     try:
-        return subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
-    except (OSError, subprocess.CalledProcessError):
-        return os.environ.get("FILTER_SPARSITY_COMMIT") or "unknown"
+        done = subprocess.run(command, capture_output=True, text=True, env=environment, timeout=SECONDS, check=False)
+    except (OSError, subprocess.TimeoutExpired) as error:
+        return given or f"unknown ({type(error).__name__} of git)"
+    if done.returncode == 0:
+        return done.stdout.strip()
+    reason = (done.stderr.strip().splitlines() or ["git failed"])[0].removeprefix("fatal: ")
+    return given or f"unknown ({reason})"
 
 
 def installed(package: str) -> str:

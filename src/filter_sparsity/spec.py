@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import dataclasses
-import hashlib
 import json
 import math
 from dataclasses import dataclass
 from typing import Any
 
 from .errors import UserError
+from .seal import digest_json
 
 # Part of every spec id. Raise it when the meaning of a training changes (data order, initialisation, a formula),
 # so that old runs are not taken for new ones.
@@ -131,8 +131,7 @@ class Spec:
     @property
     def id(self) -> str:
         """Readable slug plus six hex digits of the digest of all settings."""
-        canonical = json.dumps(self.to_dict(), sort_keys=True, separators=(",", ":"))
-        return f"{self._slug()}-{hashlib.sha256(canonical.encode()).hexdigest()[:6]}"
+        return f"{self._slug()}-{digest_json(self.to_dict())[:6]}"
 
     def _slug(self) -> str:
         parts = [self.dataset, self.network.name]

@@ -1,6 +1,9 @@
 """Rules, verbs of the command line and functions have one name for each step."""
 
+import os
 import re
+import subprocess
+import sys
 
 from filter_sparsity import cli
 
@@ -17,3 +20,21 @@ def test_rules_and_verbs_have_the_same_names(root):
     assert apart == {"compile_table": "compile", "compile_report": "compile", "store_reference": "store"}
     verbs = next(action for action in cli.parser()._actions if action.choices).choices
     assert {*verbs} == {*rules.values()} | NO_RULE
+
+
+def test_a_reader_that_goes_away_is_no_error(root):
+    read, write = os.pipe()
+    os.close(read)
+    command = [sys.executable, "-m", "filter_sparsity.cli", "datasets"]
+    done = subprocess.run(command, cwd=root, stdout=write, stderr=subprocess.PIPE, text=True)
+    os.close(write)
+    assert (done.returncode, done.stderr) == (141, "")
+
+
+def test_ctrl_c_is_one_line(monkeypatch, capsys):
+    def interrupted(*arguments):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("filter_sparsity.data.manifest.listing", interrupted)
+    assert cli.main(["datasets"]) == 130
+    assert capsys.readouterr().err == "interrupted\n"

@@ -1,4 +1,4 @@
-"""Prepared data: one file a dataset, the same whatever order or form its source came in. Torch-free.
+"""Prepared data: one file a dataset, the same bytes for every order and form of its source. Torch-free.
 
 A prepared file is a safetensors file with `train_images`, `test_images` (uint8, (N, channels, height, width)) and
 `train_labels`, `test_labels` (int64, (N,)), and with the class names, the channels' mean and deviation over the
@@ -8,7 +8,7 @@ training images (in [0, 1]) and the content digest as metadata. Of a dataset tha
 
 from __future__ import annotations
 
-import hashlib
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -18,11 +18,11 @@ from PIL import Image
 
 from ..errors import UserError
 from ..paths import renders_of, shrunk_from
+from ..seal import digest
 from . import tensorfile
 from .registry import DOWNLOADS, INDEXED, SOURCES
-from .sources.base import ArraySource, FileSource
+from .sources.base import SPLITS, ArraySource, FileSource, Source
 
-SPLITS = ("train", "test")
 CHUNK = 1000  # images that are counted at once
 
 
@@ -55,15 +55,26 @@ class PreparedFiles(Prepared):
     files: dict[str, list[str]]  # by split, below `root`
 
 
-def prepare(name: str, root: Path, out: Path, digest: str = "", mirror: str = "", rendered: Path | None = None) -> str:
+def prepare(
+    name: str,
+    root: Path,
+    out: Path,
+    expected: str = "",
+    mirror: str = "",
+    rendered: Path | None = None,
+    declared: Mapping[str, int] | None = None,
+) -> str:
     """Bring a dataset into prepared form at `out`; returns its digest.
 
-    Original data are looked for in `root`; those that may be downloaded are, from `mirror` if one is given. Raises
-    UserError for an unknown name, for data that are not whole, and for others than those of `digest`. `rendered` are
-    the stored renders that a dataset is composed of, where it is.
+    Original data are looked for in `root`; those that may be downloaded are, from `mirror` if one is given. `rendered`
+    are the stored renders that a dataset is composed of, where it is. `declared` says how many `classes`, `train` and
+    `test` images there must be. Raises UserError, and writes nothing, for an unknown name, for data that are not whole,
+    for other numbers than declared, and for a digest other than `expected`.
     """
     if name in INDEXED:
-        return write_index(name, INDEXED[name](root), out, digest)
+        files = INDEXED[name](root)
+        _check_declared(name, files, declared or {})
+        return write_index(name, files, out, expected)
     base, side = shrunk_from(name) or (name, None)
     if base not in SOURCES:
         known = ", ".join([*SOURCES, *INDEXED])
@@ -71,7 +82,25 @@ def prepare(name: str, root: Path, out: Path, digest: str = "", mirror: str = ""
     if base in DOWNLOADS:
         DOWNLOADS[base](root, mirror)
     source = SOURCES[base](root, rendered) if renders_of(base) else SOURCES[base](root)
-    return write(name, source if side is None else shrink(source, side), out, digest)
+    _check_declared(name, source, declared or {})
+    return write(name, source if side is None else shrink(source, side), out, expected)
+
+
+def _check_declared(name: str, source: Source, declared: Mapping[str, int]) -> None:
+    """Raise UserError if a source has not as many classes and images as are declared."""
+    found = {"classes": len(source.classes), **{split: len(getattr(source, split)[1]) for split in SPLITS}}
+    for key, number in declared.items():
+        if found[key] == number:
+            continue
+        what, fewest = "classes", ""
+        if key in SPLITS:
+            counts = np.bincount(getattr(source, key)[1], minlength=len(source.classes))
+            what, least = f"{key} images", int(counts.argmin())
+            fewest = f" (fewest in {source.classes[least]}: {counts[least]:,})"
+        raise UserError(
+            f"{name} has {found[key]:,} {what}{fewest}, not {number:,}: get what is missing, or, to use a part of "
+            "it on purpose, change its numbers in the file of datasets; the report prints them"
+        )
 
 
 def shrink(source: ArraySource, side: int) -> ArraySource:
@@ -95,34 +124,31 @@ def shrink(source: ArraySource, side: int) -> ArraySource:
 
 
 def write(name: str, source: ArraySource, out: Path, expected: str = "") -> str:
-    """Store a source's images in canonical order: by hash, so that the order of the source leaves no trace.
+    """Store a source's images sorted by their hashes, so that the source's order does not matter; returns the digest.
 
     Beside the source, this needs memory for little more than a thousand images. Raises UserError, and writes nothing,
-    if the content has not the digest that was expected.
+    if the digest is not the expected one.
     """
-    orders, digest = {}, hashlib.sha256()
+    orders, in_order = {}, []
     for split in SPLITS:
         images, labels = getattr(source, split)
         if not (images.dtype == np.uint8 and images.ndim == 4 and len(images) == len(labels) > 0):
-            raise UserError(f"{name}: the {split} images are not what a source must give")
+            raise UserError(f"{name}: the {split} images are not uint8 (N, channels, height, width) with a label each")
         hashes = [
-            hashlib.sha256(f"{split} {source.classes[label]} ".encode() + image.tobytes()).digest()
+            digest([f"{split} {source.classes[label]} ".encode(), image.tobytes()])
             for image, label in zip(images, labels, strict=True)
         ]
         order = sorted(range(len(hashes)), key=hashes.__getitem__)
-        for i in order:
-            digest.update(hashes[i])
+        in_order += [hashes[i] for i in order]
         orders[split] = np.array(order)
-    if expected and digest.hexdigest() != expected:
-        raise UserError(
-            f"this is not the same data as {name}: its content digest is {digest.hexdigest()}, not {expected}"
-        )
+    found = digest(map(bytes.fromhex, in_order))
+    _expect(name, found, expected)
     levels = _levels(source.train[0])
     mean = levels @ np.arange(256) / 255
     deviation = np.sqrt(levels @ (np.arange(256) / 255) ** 2 - mean**2)
     metadata = {
         "name": name,
-        "digest": digest.hexdigest(),
+        "digest": found,
         "classes": source.classes,
         "mean": mean.tolist(),
         "deviation": deviation.tolist(),
@@ -131,26 +157,32 @@ def write(name: str, source: ArraySource, out: Path, expected: str = "") -> str:
     arrays = {f"{split}_images": images for split, (images, _) in splits.items()}
     arrays |= {f"{split}_labels": labels.astype(np.int64) for split, (_, labels) in splits.items()}
     tensorfile.write(out, "prepared", metadata, arrays, {key: orders[key.partition("_")[0]] for key in arrays})
-    return digest.hexdigest()
+    return found
 
 
 def write_index(name: str, source: FileSource, out: Path, expected: str = "") -> str:
-    """Store where a source's images are. Raises UserError if the digest is not the one that was expected."""
+    """Store the paths of a source's images; returns the digest. Raises UserError if it is not the expected one."""
     arrays, lines = {}, []
     for split in SPLITS:
         files, labels = getattr(source, split)
         for file, label in zip(files, labels, strict=True):
             size = (source.root / file).stat().st_size
+            if not size:
+                raise UserError(f"{source.root / file} is empty: get it again")
             lines.append(f"{split} {source.classes[label]} {Path(file).name} {size}\n")
         arrays[f"{split}_files"] = np.frombuffer("\n".join(files).encode(), np.uint8)
         arrays[f"{split}_labels"] = labels
-    digest = hashlib.sha256("".join(sorted(lines)).encode()).hexdigest()
-    if expected and digest != expected:
-        raise UserError(f"this is not the same data as {name}: the digest of its files is {digest}, not {expected}")
-    metadata: dict[str, Any] = {"name": name, "digest": digest, "classes": source.classes, "mean": source.mean}
+    found = digest(line.encode() for line in sorted(lines))
+    _expect(name, found, expected)
+    metadata: dict[str, Any] = {"name": name, "digest": found, "classes": source.classes, "mean": source.mean}
     metadata |= {"deviation": source.deviation, "root": str(source.root), "side": source.side}
     tensorfile.write(out, "prepared", metadata, arrays)
-    return digest
+    return found
+
+
+def _expect(name: str, found: str, expected: str) -> None:
+    if expected and found != expected:
+        raise UserError(f"this is not the same data as {name}: its content digest is {found}, not {expected}")
 
 
 def _levels(images: np.ndarray) -> np.ndarray:
@@ -164,7 +196,7 @@ def _levels(images: np.ndarray) -> np.ndarray:
 
 
 def read(path: Path) -> PreparedArrays | PreparedFiles:
-    """A prepared dataset. Raises UserError if the file is missing or is not whole."""
+    """Read a prepared dataset. Raises UserError if the file is missing or damaged."""
     with tensorfile.reading(path, "prepared", "prepare", "is not a whole prepared dataset") as (arrays, metadata):
         common: dict[str, Any] = {key: metadata[key] for key in ("name", "digest")}
         common |= {key: tuple(metadata[key]) for key in ("classes", "mean", "deviation")}

@@ -17,7 +17,7 @@ _library: torch.library.Library | None = None
 
 
 def torchvision() -> ModuleType:
-    """Import torchvision, declaring first what its own extension does not declare here."""
+    """Import torchvision; beside a CPU build of torch, declare the missing operators first."""
     try:
         return importlib.import_module("torchvision")
     except RuntimeError as error:

@@ -22,6 +22,7 @@ from ..training.loaders import open_loader
 from ..training.loop import evaluate
 from ..training.models import ConvNet, build
 from ..training.optim import decay_floor
+from ..training.torch_setup import set_precision
 from . import sparsity
 from .prune import remove
 
@@ -62,8 +63,9 @@ def measure(spec: Spec, model: ConvNet, data: Prepared) -> tuple[dict[str, Any],
     without them; `pruned_test_error_folded` keeps the constants that removed features with beta > 0 gave to the next
     layer (see `prune.remove`). `universality` is the mean over a layer's features, dead ones too;
     `universality_living`, and the shares `gamma_positive` and `beta_positive`, are of its features that live by gamma,
-    and leave out a layer in which none does.
+    and leave out a layer in which none does. All in float32, whatever the training's precision.
     """
+    set_precision("float32")
     device = next(model.parameters()).device
     images, tests = (open_loader(data, split, device, flip=False) for split in ("train", "test"))
     universal, largest = responses(model, images)

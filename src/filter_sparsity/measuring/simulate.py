@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import itertools
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -44,7 +45,8 @@ def trajectories(panel: SimulationPanel, figure: SimulationFigure) -> Tensor:
     theta = torch.full((len(strengths), figure["repeats"]), float(figure["start"]), dtype=noise.dtype)
     # torch's own `weight_decay` takes one strength; here are many, so L2 is written out.
     l2 = strengths if panel["regularizer"] == "l2" else torch.zeros_like(strengths)
-    optimizer = make_optimizer(panel["algorithm"], [theta], l2=0.0, lr=panel["rate"], **panel["hyperparameters"])
+    arguments: dict[str, Any] = {"lr": panel["rate"], **panel["hyperparameters"]}
+    optimizer = make_optimizer(panel["algorithm"], [theta], l2=0.0, **arguments)
     points = [theta.clone()]
     for iteration, gradient in enumerate(noise, start=1):
         theta.grad = gradient + l2 * theta  # never an expanded view: fused steps read past the end of one

@@ -12,6 +12,7 @@ from typing import Any, cast
 from .. import paths
 from ..data.manifest import read_datasets
 from ..errors import UserError
+from ..metrics import METRICS, Kind, Layers
 from ..parts import (
     Claim,
     ClaimSide,
@@ -22,6 +23,7 @@ from ..parts import (
     Fact,
     Figure,
     Panel,
+    Phase,
     Region,
     Row,
     RowGroup,
@@ -33,12 +35,9 @@ from ..parts import (
 from ..plan import Plan, spec_ids
 from ..records import archive
 from . import experiments as configured
-from .experiments import Experiments, SourcedValue, read_experiments
+from .experiments import Experiments, OptimizerRecipe, SourcedValue, read_experiments
 from .resolver import Resolver, combine, regularizer
 from .validation import read_yaml, validate
-
-WHOLE = ("train_loss", "test_loss", "test_error", "params_pruned", "pruned_test_error")  # metrics without layers
-UNBOUNDED = ("train_loss", "test_loss", "scalar")  # metrics that are no shares
 
 Config = dict[str, Any]  # settings before they are validated
 REGIONS: tuple[Region, ...] = ("at_least", "at_most", "within", "outside")
@@ -117,7 +116,7 @@ def build_plan(config: Mapping[str, Any]) -> Plan:
 
 
 def _check_dataset_names(settings: Mapping[str, Any], datasets: Mapping[str, Dataset], root: Path) -> None:
-    """Raise UserError for a dataset that the file of datasets does not have, and for a `data_root` that is no folder."""
+    """Raise UserError for a dataset that the file of datasets lacks, and for a `data_root` that is no folder."""
     for key in ("substitutes", "mirrors", "manual_datasets"):
         for name in settings.get(key) or []:
             if name not in datasets:
@@ -150,10 +149,11 @@ def build_plans(config: Mapping[str, Any]) -> tuple[Plan, Plan | None, Plan | No
 def _table(resolver: Resolver, name: str, table: configured.Table) -> Table:
     """The table with, in each row, its published settings and, by column group, the id of its spec.
 
-    A table whose data are not there has no panels and selects nothing: `missing_inputs` says which, and how to get them.
+    A table whose data are missing has no panels and selects nothing: `missing_inputs` says which, and how to get them.
     """
     before = dict(resolver.specs)
-    column_groups = table.get("column_groups", [{"label": "", "settings": {}}])
+    one_group: list[configured.ColumnGroup] = [{"label": "", "settings": {}}]
+    column_groups = table.get("column_groups", one_group)
     panels: list[Panel] = []
     for p, panel in enumerate(table["panels"]):
         groups: list[RowGroup] = []
@@ -259,7 +259,7 @@ def _claim(resolver: Resolver, number: int, claim: configured.Claim) -> Claim:
         if "baseline" in test:
             sides["baseline"] = _side(resolver, test, test["baseline"], f"{where}.baseline")
         bounds = [test[region] for region in REGIONS if region in test]
-        if test["metric"] not in UNBOUNDED and any(abs(bound) > 1 for bound in bounds):
+        if METRICS[test["metric"]].kind != Kind.NUMBER and any(abs(bound) > 1 for bound in bounds):
             raise resolver.error(where, "shares are fractions, from −1 to 1")
         layers = _layers(resolver, test, sides, where)
         tests += [_claim_test(resolver, test, layer, sides) for layer in layers]
@@ -298,24 +298,22 @@ def _side(resolver: Resolver, test: configured.ClaimTest, settings: SpecSettings
     return {"settings": settings, "spec_id": resolver.spec(settings, where)}
 
 
-def _layers(
-    resolver: Resolver, test: configured.ClaimTest, sides: Mapping[str, ClaimSide], where: str
-) -> list[str]:
+def _layers(resolver: Resolver, test: configured.ClaimTest, sides: Mapping[str, ClaimSide], where: str) -> list[str]:
     """The layers that a test of a claim is about; of what has none, one without a name."""
-    metric = test["metric"]
-    if (metric == "scalar") != ("simulated" in test):
+    metric = METRICS[test["metric"]]
+    if metric.simulated != ("simulated" in test):
         raise resolver.error(where, "a scalar is what a figure has `simulated`, and nothing else is")
-    if metric in (*WHOLE, "scalar"):
+    if not metric.by_layer:
         if "layers" in test:
-            raise resolver.error(f"{where}.layers", f"{metric} has none")
+            raise resolver.error(f"{where}.layers", f"{metric.name} has none")
         return [""]
-    total = ["total"] if metric.startswith("sparsity") else []
+    total = ["total"] if metric.layers == Layers.TOTAL else []
     wanted: list[str] = test.get("layers", total)
     for network in [resolver.specs[side["spec_id"]].network for side in sides.values()]:
         known = [*network.layers, *total]
         if not wanted or not {*wanted} <= {*known}:
             given = f"{', '.join(wanted)} given" if wanted else "none given"
-            raise resolver.error(f"{where}.layers", f"{given}; {metric} has {', '.join(known)}")
+            raise resolver.error(f"{where}.layers", f"{given}; {metric.name} has {', '.join(known)}")
     return wanted
 
 
@@ -337,32 +335,39 @@ def _once(resolver: Resolver, names: list[str], where: str, key: str) -> None:
             raise resolver.error(where, f"the {key} {name!r} is given twice")
 
 
-def _facts(experiments: dict[str, Any]) -> Iterator[Fact]:
+def _facts(experiments: Experiments) -> Iterator[Fact]:
     """Every setting with a source, as lines of the page of method."""
 
-    def line(part: str, name: str, fact: dict[str, Any], value: Any = None) -> Fact:
-        value = fact["value"] if value is None else value
+    def line(part: str, name: str, value: object, origin: SourcedValue | OptimizerRecipe | Phase) -> Fact:
         plain = name.replace("_", " ")
-        return {"part": part, "name": plain, "value": value, "source": fact["source"], "note": fact.get("note", "")}
+        return {
+            "part": part,
+            "name": plain,
+            "value": value,
+            "source": origin["source"],
+            "note": origin.get("note", ""),
+        }
 
-    plain = {"training": experiments["defaults"], "conventions": experiments["conventions"], **experiments["networks"]}
-    for part, facts in plain.items():
+    parts = {"training": experiments["defaults"], "conventions": experiments["conventions"], **experiments["networks"]}
+    for part, facts in parts.items():
         for name, fact in facts.items():
-            yield line(part, name, fact)
-    for dataset, facts in experiments.get("datasets", {}).items():
-        for network, fact in facts.get("hidden", {}).items():
-            yield line(dataset.replace("_", " "), f"hidden of {network}", fact)
-    for name, fact in experiments["optimizers"].items():
-        settings = {"rate": fact["rate"], **fact["hyperparameters"]}
-        said = [k if v is True else f"{k} {tuple(v) if isinstance(v, list) else v}" for k, v in settings.items()]
-        yield line("optimizers", name, fact, said)
+            yield line(part, name, fact["value"], fact)
+    for dataset, recipe in experiments.get("datasets", {}).items():
+        for network, fact in recipe.get("hidden", {}).items():
+            yield line(dataset.replace("_", " "), f"hidden of {network}", fact["value"], fact)
+    for name, optimizer in experiments["optimizers"].items():
+        settings = {"rate": optimizer["rate"], **optimizer["hyperparameters"]}
+        words = [k if v is True else f"{k} {tuple(v) if isinstance(v, list) else v}" for k, v in settings.items()]
+        yield line("optimizers", name, words, optimizer)
     for family, facts in experiments.get("renders", {}).items():
         for name, fact in facts.items():
-            yield line(f"renders of {family}", name, fact)
-    for figure, facts in experiments["figures"].items():
-        for i, phase in enumerate(facts.get("phases", []), start=1):
-            drawn = f"gradients of standard deviation {phase['deviation']:g} for {phase['iterations']} iterations"
-            yield line(figure, f"phase {i}", phase, drawn)
-        for name, fact in facts.items():
-            if isinstance(fact, dict) and "value" in fact:
-                yield line(figure, name, fact)
+            yield line(f"renders of {family}", name, fact["value"], fact)
+    for title, figure in experiments["figures"].items():
+        if figure["kind"] != "simulation":
+            continue
+        for i, phase in enumerate(figure["phases"], start=1):
+            gradients = f"gradients of standard deviation {phase['deviation']:g} for {phase['iterations']} iterations"
+            yield line(title, f"phase {i}", gradients, phase)
+        for name, value in figure.items():
+            if isinstance(value, dict):  # one with its source
+                yield line(title, name, value["value"], cast(SourcedValue, value))

@@ -80,8 +80,9 @@ def prepare_inputs(dataset: str) -> list[Path]:
 
 
 def prepare_options(plan: Plan, dataset: str, rendered: Sequence[str]) -> list[str]:
-    """Options of `prepare`: the renders to compose, the digest that the content must have, another address."""
+    """Options of `prepare`: renders to compose, numbers and digest that the content must have, another address."""
     given = {
+        "declared": json.dumps({key: getattr(plan.datasets[dataset], key) for key in ("classes", "train", "test")}),
         "rendered": " ".join(rendered),
         "digest": plan.datasets[dataset].digest,
         "mirror": plan.settings.get("mirrors", {}).get(dataset),

@@ -20,7 +20,7 @@ from ..parts import (
 )
 from ..paths import renders_of
 from ..spec import Network, Spec
-from .experiments import Experiments, NetworkRecipe, OptimizerRecipe, SourcedValue, values
+from .experiments import Experiments, NetworkRecipe, OptimizerRecipe, values
 
 T = TypeVar("T")
 

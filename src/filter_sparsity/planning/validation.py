@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import yaml
 
 from ..errors import UserError
+from ..metrics import claim_metrics, table_metrics
 
 if TYPE_CHECKING:
     from jsonschema import ValidationError
@@ -81,7 +82,7 @@ def read_yaml(path: Path) -> Any:
 
 
 def read_schema(name: str) -> Any:
-    """A schema with what its `$ref`s take from other files, which editors follow by themselves."""
+    """A schema with what its `$ref`s take from other files, which editors follow by themselves, and metrics' names."""
 
     def read(name: str) -> Any:
         return yaml.safe_load((SCHEMAS / f"{name}.schema.yaml").read_text().replace("spec.schema.yaml#", "#"))
@@ -89,7 +90,8 @@ def read_schema(name: str) -> Any:
     own = read(name)
     if "$ref" in own:
         own = {**read(own.pop("$ref").removesuffix(".schema.yaml")), **own}
-    return {**own, "$defs": {**read("spec")["$defs"], **own.get("$defs", {})}}
+    metrics = {"table_metric": {"enum": table_metrics()}, "claim_metric": {"enum": claim_metrics()}}
+    return {**own, "$defs": {**read("spec")["$defs"], **metrics, **own.get("$defs", {})}}
 
 
 def validate(data: Any, schema: str, where: str) -> None:

@@ -1,8 +1,8 @@
 """One Snakemake at a time in a folder, and no lock left behind by one that was killed. Torch-free: the Snakefile's.
 
-Snakemake notes in .snakemake/locks which files it is about; a killed one leaves the notes there, and two that start or
-end at once trip over them. So whoever works in a folder first locks a file beside them. The system lets go of that lock
-when the process ends, however it ends, and jobs do not inherit it.
+Snakemake lists in .snakemake/locks the files that it works on. A killed one leaves the lists there, and two that start
+or end at once fail over them. So a call first locks a file beside them. The system releases that lock when the process
+ends, however it ends, and jobs do not inherit it.
 """
 
 from __future__ import annotations
@@ -22,16 +22,16 @@ from ..errors import UserError
 FOLDER = Path(".snakemake")
 # Options, as Snakemake's parser names them, of calls that write nothing to the folder, and of calls that write even
 # with --dry-run.
-LOOKS = ("dryrun", "nolock", "lint", "list_rules", "list_target_rules", "print_compilation", "dag", "rulegraph",
-         "filegraph", "d3dag", "summary", "detailed_summary", "list_changes", "list_input_changes",
-         "list_params_changes", "list_untracked", "list_conda_envs")  # fmt: skip
-WRITES = ("unlock", "cleanup_metadata", "cleanup_shadow", "containerize")
+READING = ("dryrun", "nolock", "lint", "list_rules", "list_target_rules", "print_compilation", "dag", "rulegraph",
+           "filegraph", "d3dag", "summary", "detailed_summary", "list_changes", "list_input_changes",
+           "list_params_changes", "list_untracked", "list_conda_envs")  # fmt: skip
+WRITING = ("unlock", "cleanup_metadata", "cleanup_shadow", "containerize")
 
-_held: list[IO[str]] = []  # a file that nothing refers to is closed, and its lock is gone
+_lock_files: list[IO[str]] = []  # a file that nothing refers to is closed, and its lock is gone
 
 
-def only_looks(arguments: Sequence[str]) -> bool:
-    """Whether a call of Snakemake, its name first, writes nothing. Its own parser tells: `-np` is `--dry-run -p`."""
+def is_read_only(arguments: Sequence[str]) -> bool:
+    """Whether a call of Snakemake, its name first, writes nothing, by Snakemake's parser: `-np` is `--dry-run -p`."""
     from snakemake.cli import get_argument_parser
 
     try:
@@ -39,17 +39,17 @@ def only_looks(arguments: Sequence[str]) -> bool:
             options = get_argument_parser().parse_args([*arguments[1:]])
     except (Exception, SystemExit):  # the call did not come from Snakemake's command line
         return False
-    asked = {name for name in (*LOOKS, *WRITES) if getattr(options, name, None)}
-    return bool(asked) and asked.isdisjoint(WRITES)
+    asked = {name for name in (*READING, *WRITING) if getattr(options, name, None)}
+    return bool(asked) and asked.isdisjoint(WRITING)
 
 
 def take(arguments: Sequence[str], folder: Path = FOLDER) -> bool:
-    """Keep other calls from writing in this folder as long as this process lives; calls that only look take no lock.
+    """Lock this folder for as long as this process lives. Calls that write nothing take no lock.
 
     Deletes the locks of a Snakemake that was killed; returns whether there were any. Raises UserError if another call
-    is at work.
+    holds the lock.
     """
-    if only_looks(arguments):
+    if is_read_only(arguments):
         return False
     try:
         folder.mkdir(exist_ok=True)
@@ -65,12 +65,12 @@ def take(arguments: Sequence[str], folder: Path = FOLDER) -> bool:
         raise UserError(f"another Snakemake is at work in this folder ({who}): let it end, or stop it") from None
     except OSError:  # a file system without locks: Snakemake's own remain
         return False
-    _held.append(file)
+    _lock_files.append(file)
     try:
         file.truncate(0)
         file.write(f"{os.getpid()}{here}")
         file.flush()
-        # Of another machine's process a shared file system may not tell us: its locks are left to the user.
+        # On a shared file system another machine's process cannot be seen: its locks are left to the user.
         stale = [*(folder / "locks").glob("*.lock")] if before.endswith(here) else []
         if stale:
             shutil.rmtree(folder / "locks")

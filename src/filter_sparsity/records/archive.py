@@ -18,6 +18,7 @@ from ..errors import UserError
 from ..files import write_bytes, write_text
 from ..parts import Figure, SimulationFigure, SimulationPanel
 from ..paths import reference, run_folder
+from ..seal import digest_json
 
 if TYPE_CHECKING:
     import numpy as np
@@ -98,7 +99,7 @@ def store(plan: Plan, runs: Path, simulations: Path, reference: Path, note: str 
     """
     import numpy as np
 
-    from .record import digest, read
+    from .record import read
 
     kept, values, arrays = _read(reference)
     environments = kept["environments"]
@@ -131,7 +132,7 @@ def store(plan: Plan, runs: Path, simulations: Path, reference: Path, note: str 
             "environment": environments.index(environment),
             "without": [metric for metric, value in record["measured"].items() if value == {}],
             "arrays": sorted({name.split("/")[0] for name in own}),
-            "digest": digest(record),
+            "digest": digest_json(record),
         }
         values[spec_id, seed] = [
             (metric, layer, json.dumps(number))
@@ -139,7 +140,7 @@ def store(plan: Plan, runs: Path, simulations: Path, reference: Path, note: str 
             for layer, number in (value.items() if isinstance(value, dict) else [("", value)])
         ]
         rebuilt = _record(kept, values, spec_id, seed)
-        if digest(rebuilt) != digest(record):
+        if digest_json(rebuilt) != digest_json(record):
             raise UserError(f"{folder / 'record.json'} has something that cannot be stored: extract the run again")
         added += 1
     if not added:
@@ -172,7 +173,7 @@ def restore(plan: Plan, reference: Path, runs: Path, simulations: Path) -> int:
 
     Raises UserError if a stored file is damaged or does not give a record the digest that it had.
     """
-    from .record import digest, sealed
+    from .record import sealed
 
     kept, values, arrays = _read(reference)
     count = 0
@@ -183,7 +184,7 @@ def restore(plan: Plan, reference: Path, runs: Path, simulations: Path) -> int:
                 raise UserError(f"{reference} has no run of {spec_id} with seed {seed}: plan again")
             try:
                 record, said, drawn = _record(kept, values, spec_id, seed), run["digest"], {*run["arrays"]}
-                now = digest(record)
+                now = digest_json(record)
             except (KeyError, IndexError, TypeError, ValueError, AttributeError):
                 raise UserError(
                     f"{reference.with_suffix('.json')} is damaged: get it again from the repository"
@@ -201,8 +202,9 @@ def restore(plan: Plan, reference: Path, runs: Path, simulations: Path) -> int:
                 write_bytes(folder / "affine.safetensors", _affine(own))
             write_text(folder / "record.json", sealed(record))
             count += 1
-    for name in plan.simulations:
-        write_text(simulations / f"{name}.csv", _simulation(plan.figures[name], arrays[f"simulation/{name}"]))
+    for name, figure in plan.figures.items():
+        if figure["kind"] == "simulation" and not figure.get("missing_inputs"):
+            write_text(simulations / f"{name}.csv", _simulation(figure, arrays[f"simulation/{name}"]))
     return count
 
 

@@ -16,6 +16,7 @@ from typing import Any
 from ..errors import UserError
 from ..paths import TRAINED
 from ..plan import Plan
+from ..seal import digest_json
 from ..spec import Spec
 from . import record as records
 
@@ -100,7 +101,7 @@ def _look(folder: Path) -> Run:
         raise UserError(f"{folder} holds the settings of {named}: it was moved, or made by another version")
     if trained is not None and trained != own:
         raise UserError(f"{folder}: its record and its weights are of two trainings: copy the folder whole")
-    return Run(folder, spec_id, seed, "measured", records.digest({**record, "provenance": own}), *facts)
+    return Run(folder, spec_id, seed, "measured", digest_json({**record, "provenance": own}), *facts)
 
 
 def _twice(runs: list[Run]) -> list[str]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import csv
-import hashlib
 import io
 import json
 from collections.abc import Mapping, Sequence
@@ -14,6 +13,7 @@ import numpy as np
 from safetensors import SafetensorError
 from safetensors.numpy import load_file
 
+from .. import seal
 from ..errors import UserError
 from ..paths import TRAINED
 
@@ -21,15 +21,9 @@ if TYPE_CHECKING:
     import pandas as pd
 
 
-def digest(record: dict[str, Any]) -> str:
-    """SHA-256 of a record's content, whatever the order of its keys."""
-    canonical = json.dumps(record, sort_keys=True, separators=(",", ":"), allow_nan=False)
-    return hashlib.sha256(canonical.encode()).hexdigest()
-
-
 def sealed(record: dict[str, Any]) -> str:
-    """The record as text, with its digest: a changed or cut record is found out when it is read."""
-    return json.dumps({**record, "digest": digest(record)}, indent=1, allow_nan=False) + "\n"
+    """The record as text, with its digest. Raises ValueError for a number that is NaN or infinite."""
+    return json.dumps(seal.seal_json(record), indent=1) + "\n"
 
 
 def _refuse(constant: str) -> None:
@@ -51,12 +45,12 @@ def _load(path: Path, again: str) -> dict[str, Any]:
 
 def read(path: Path, spec_id: str, seed: int) -> dict[str, Any]:
     """The record of a run. Raises UserError if it is missing, damaged, changed since, or another run's."""
-    record = _load(path, "extract the run again")
-    said = record.pop("digest", None)
-    if said != digest(record):
+    try:
+        record = seal.open_json(_load(path, "extract the run again"))
+    except ValueError:
         raise UserError(
             f"{path} does not match its digest: it was changed since it was made; delete it and extract the run again"
-        )
+        ) from None
     who = record.get("spec_id"), record.get("seed")
     if who != (spec_id, seed):
         raise UserError(
@@ -86,10 +80,7 @@ def read_provenance(path: Path, spec_id: str, seed: int) -> dict[str, Any]:
 
 def files_digest(folder: Path) -> str:
     """SHA-256 of what a training wrote, but for where it comes from, which has this digest in it."""
-    sha = hashlib.sha256()
-    for name in TRAINED[:-1]:
-        sha.update((folder / name).read_bytes())
-    return sha.hexdigest()
+    return seal.digest((folder / name).read_bytes() for name in TRAINED[:-1])
 
 
 def as_csv(lines: Sequence[Mapping[str, Any]]) -> str:

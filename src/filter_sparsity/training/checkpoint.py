@@ -1,4 +1,4 @@
-"""Checkpoints: the state of an unfinished run, from which it goes on as if nothing had happened.
+"""Checkpoints: the state of an unfinished run, from which it resumes with the same bits.
 
 They lie outside the run's folder, because Snakemake deletes what a failed job was to make.
 """
@@ -6,7 +6,6 @@ They lie outside the run's folder, because Snakemake deletes what a failed job w
 from __future__ import annotations
 
 import fcntl
-import hashlib
 import json
 import os
 import shutil
@@ -19,31 +18,31 @@ from safetensors import SafetensorError
 from safetensors.torch import load, save
 from torch import Tensor
 
+from .. import seal
 from ..files import write_bytes
 
 FOLDER = "checkpoints"  # beside the folder of runs
 ENDING = ".checkpoint"
 OLD_FOLDER, OLD_ENDING = "snapshots", ".snapshot"  # of earlier versions
 KEPT = 2  # the newest and the one before, should the newest be damaged
-SEAL = 32  # bytes of the SHA-256 that a file begins with; a safetensors file follows
 
 
 class Checkpoints:
-    """The checkpoints of one run, in a folder of their own. `identity` says which run; those of others are refused."""
+    """The checkpoints of one run, in their own folder. Those of another `identity` (spec, seed, data) are refused."""
 
     def __init__(self, folder: Path, identity: dict[str, Any], say: Callable[[str], None]) -> None:
         self.folder, self.identity, self.say = folder, identity, say
 
     def save(self, step: int, tensors: dict[str, Tensor], facts: dict[str, Any]) -> None:
-        """Keep a state. It is whole on the disk when this returns, or the one before still is."""
+        """Write a state, and delete all but the newest two. The file appears whole or not at all."""
         text = json.dumps({"identity": self.identity, "facts": facts})
         content = save(tensors, {"checkpoint": text})
-        write_bytes(self.folder / f"{step:09d}{ENDING}", hashlib.sha256(content).digest() + content)
+        write_bytes(self.folder / f"{step:09d}{ENDING}", seal.seal_bytes(content))
         for old in self._newest_first()[KEPT:]:
             old.unlink()
 
     def newest(self) -> tuple[dict[str, Tensor], dict[str, Any]] | None:
-        """The newest state that is whole and this run's. Those that are not are said and deleted."""
+        """The newest state that is undamaged and this run's. Others are reported and deleted."""
         for path in self._newest_first():
             try:
                 return self._read(path)
@@ -53,10 +52,7 @@ class Checkpoints:
         return None
 
     def _read(self, path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
-        data = path.read_bytes()
-        if hashlib.sha256(data[SEAL:]).digest() != data[:SEAL]:
-            raise ValueError("it is damaged")
-        tensors, text = _parsed(data[SEAL:])
+        tensors, text = _parsed(seal.open_bytes(path.read_bytes()))  # a safetensors file, sealed
         written = json.loads(text)
         if written["identity"] != self.identity:
             raise ValueError("it is another run's, or of other settings or data")
@@ -66,7 +62,7 @@ class Checkpoints:
         return sorted(self.folder.glob(f"*{ENDING}"), reverse=True)
 
     def clear(self) -> None:
-        """Delete them all: the run is whole. Not under another process that trains it again."""
+        """Delete all, as the run is finished. Does nothing while another process trains it again."""
         with suppress(BlockingIOError, FileNotFoundError), (self.folder / "lock").open("w") as file:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
             shutil.rmtree(self.folder, ignore_errors=True)
@@ -74,9 +70,9 @@ class Checkpoints:
 
     @contextmanager
     def locked(self) -> Iterator[bool]:
-        """Keep every other process from training this run; waits for one that does. Gives whether it had to wait.
+        """Lock the run against other processes; waits for one that trains it. Yields whether it had to wait.
 
-        A trainer can outlive a Snakemake that was killed. The system lets go of the lock when a process ends, however.
+        A trainer can outlive a Snakemake that was killed. The system releases the lock when a process ends.
         """
         path, waited = self.folder / "lock", False
         while True:

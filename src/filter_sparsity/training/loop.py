@@ -257,6 +257,7 @@ class Training:
                 self.silent.append({"step": self.step, **silent(self.model, self.images.sample(SAMPLE))})
             if i + 1 < last:
                 yield Turn.STEP
+        self.model.count_batches(self.step)
         numbers = torch.cat([self.losses[:last].mean().double()[None], evaluation(self.model, self.tests)])
         train_loss, test_loss, test_error = yield from self._read(numbers)
         if not (math.isfinite(train_loss) and math.isfinite(test_loss)):
@@ -277,14 +278,15 @@ class Training:
     def state(self) -> tuple[dict[str, Tensor], dict[str, Any]]:
         """All that decides how it goes on, as tensors on the CPU and as JSON. Not while the training is WAITING."""
         within = self.step % self.per_epoch
-        tensors = {
-            **{f"model.{key}": value for key, value in self.model.state_dict().items()},
-            **{f"optimizer.{key}": value for key, value in self.update.state().items()},
-            **{f"affine.{key}": value for key, value in self.scales.tensors(self.spec.network.layers).items()},
-            "generator": self.before_epoch if within else self.generator.get_state(),
-            "losses": self.losses[:within],
-        }
         with self.on_device():  # behind the steps that are queued there
+            self.model.count_batches(self.step)
+            tensors = {
+                **{f"model.{key}": value for key, value in self.model.state_dict().items()},
+                **{f"optimizer.{key}": value for key, value in self.update.state().items()},
+                **{f"affine.{key}": value for key, value in self.scales.tensors(self.spec.network.layers).items()},
+                "generator": self.before_epoch if within else self.generator.get_state(),
+                "losses": self.losses[:within],
+            }
             tensors = {key: value.detach().cpu().contiguous() for key, value in tensors.items()}
         return tensors, {"step": self.step, "history": [vars(epoch) for epoch in self.history], "silent": self.silent}
 

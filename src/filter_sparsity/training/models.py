@@ -14,6 +14,26 @@ from ..spec import Spec
 from .fast_conv import convolve
 
 
+class _Uncounted(nn.modules.batchnorm._BatchNorm):
+    """BatchNorm that does not count its batches in every pass: on a GPU each layer's count is a kernel.
+
+    With a fixed momentum nothing uses the count. `ConvNet.count_batches` sets it for those who save the network.
+    """
+
+    def forward(self, x: Tensor) -> Tensor:
+        assert self.momentum is not None
+        mean, variance = self.running_mean, self.running_var
+        return F.batch_norm(x, mean, variance, self.weight, self.bias, self.training, self.momentum, self.eps)
+
+
+class BatchNorm2d(_Uncounted, nn.BatchNorm2d):
+    """Of feature maps."""
+
+
+class BatchNorm1d(_Uncounted, nn.BatchNorm1d):
+    """Of hidden units."""
+
+
 class ConvNet(nn.Module):
     """Convolution, BatchNorm, activation, and 2x2 pooling where the spec says; then a fully connected head.
 
@@ -30,7 +50,7 @@ class ConvNet(nn.Module):
         convs, norms = [], []
         for i, (filters, kernel) in enumerate(zip(network.filters, network.kernels, strict=True), start=1):
             convs.append(nn.Conv2d(channels, filters, kernel, padding=kernel // 2, bias=network.conv_bias))
-            norms.append(nn.BatchNorm2d(filters))
+            norms.append(BatchNorm2d(filters))
             channels = filters
             side //= 2 if i in self.pool_after else 1
         positions = 1 if self.head_average else side * side
@@ -40,8 +60,14 @@ class ConvNet(nn.Module):
         self.norms = cast("Sequence[nn.BatchNorm2d]", nn.ModuleList(norms))
         self.head = cast("Sequence[nn.Linear]", nn.ModuleList(head))
         self.head_norms = nn.ModuleList(
-            nn.BatchNorm1d(width) if network.hidden_norm else nn.Identity() for width in network.hidden
+            BatchNorm1d(width) if network.hidden_norm else nn.Identity() for width in network.hidden
         )
+
+    def count_batches(self, count: int) -> None:
+        """Say that `count` batches were trained on, as torch's own BatchNorm counts them."""
+        for name, buffer in self.named_buffers():
+            if name.endswith("num_batches_tracked"):
+                buffer.fill_(count)
 
     def activation(self, x: Tensor) -> Tensor:
         return F.leaky_relu(x, self.negative_slope) if self.negative_slope else F.relu(x)

@@ -8,9 +8,10 @@ spec names as `unregularized`.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from functools import partial
 from inspect import signature, unwrap
+from itertools import groupby
 from typing import Any, NamedTuple
 
 import torch
@@ -32,6 +33,8 @@ for _function in (torch.optim.Optimizer.add_param_group, torch.optim.Optimizer.z
 _FUSED = {"cpu": ("SGD", "Adam", "Adagrad"), "cuda": ("SGD", "Adam")}
 # These need no count of their steps (Adagrad: as long as its lr_decay is 0), so a CUDA graph can hold them.
 _UNCOUNTED = ("SGD", "Adagrad")
+# What these call `weight_decay` shrinks the weights beside the update; it is not L2.
+_DECOUPLED = ("AdamW", "Adafactor", "Muon")
 
 
 def make_optimizer(
@@ -39,8 +42,8 @@ def make_optimizer(
 ) -> torch.optim.Optimizer:
     """An optimizer of torch.optim by its class name, with L2 of strength `l2`, for parameters on a kind of device.
 
-    Raises UserError for an optimizer that torch does not have, for arguments that it does not take, and on a GPU for
-    one that a CUDA graph cannot hold.
+    Raises UserError for an optimizer that torch does not have, for arguments that it does not take, for L2 of one whose
+    `weight_decay` is decoupled from the gradient, and on a GPU for one that a CUDA graph cannot hold.
     """
     arguments = {key: tuple(value) if isinstance(value, list) else value for key, value in arguments.items()}
     if algorithm in _FUSED[device]:
@@ -60,6 +63,11 @@ def make_optimizer(
         optimizer = kind(groups, weight_decay=l2, **arguments)
     except (TypeError, ValueError) as error:
         raise UserError(f"torch.optim.{algorithm} refuses what the spec says of it: {error}") from None
+    if l2 and (algorithm in _DECOUPLED or optimizer.defaults.get("decoupled_weight_decay")):
+        raise UserError(
+            f"torch.optim.{algorithm} as set here decays weights apart from the gradient, which is not L2: "
+            "write `wd` in place of `l2`, or take an optimizer that adds L2 to the gradient"
+        )
     optimizer.step = torch.no_grad()(partial(unwrap(type(optimizer).step), optimizer))
     return optimizer
 
@@ -73,19 +81,25 @@ class Group(NamedTuple):
 
 
 def param_groups(spec: Spec, model: ConvNet) -> list[Group]:
-    """A network's parameters: gammas and betas apart from the rest, and what the spec does not regularize, too."""
+    """A network's parameters: gammas and betas apart from the rest, and what the spec does not regularize, too.
+
+    Neighbours that are updated alike are one group: fewer kernels on a GPU.
+    """
     gammas = [norm.weight for norm in model.norms]
     betas = [norm.bias for norm in model.norms]
     norms = {id(p) for p in (*gammas, *betas)}
     head = {id(p) for layer in (*model.head, *model.head_norms) for p in layer.parameters()}
     free = {"nothing": set[int](), "head": head, "norms": norms}[spec.unregularized]
     rest = [p for p in model.parameters() if id(p) not in norms]
-    return [
+    parts = [
         Group(part, scale, regularized)
         for parameters, scale in ((rest, 1.0), (gammas, spec.gamma_rate_scale), (betas, spec.beta_rate_scale))
         for regularized in (True, False)
         if (part := [p for p in parameters if (id(p) not in free) is regularized])
     ]
+    # Only neighbours: checkpoints number the parameters in this order.
+    alike = groupby(parts, key=lambda group: group[1:])
+    return [Group([p for part in same for p in part.parameters], *key) for key, same in alike]
 
 
 class Update:
@@ -142,10 +156,13 @@ class Update:
 
 
 @torch.no_grad()
-def decay(parameters: Iterable[Tensor], strength: float | Tensor) -> None:
-    """Weight decay: theta <- (1 - strength) * theta."""
-    for parameter in parameters:
-        parameter.mul_(1 - strength)
+def decay(parameters: Sequence[Tensor], strength: float | Tensor) -> None:
+    """Weight decay: theta <- (1 - strength) * theta, all at once on a GPU."""
+    kept = 1 - strength
+    if isinstance(kept, Tensor):
+        torch._foreach_mul_([*parameters], [kept] * len(parameters))
+    else:
+        torch._foreach_mul_([*parameters], kept)
 
 
 def decay_floor(spec: Spec) -> float:

@@ -14,7 +14,7 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
 from ..data.prepared import PreparedFiles
-from ..data.sources.images import legible
+from ..data.sources.images import naming_image
 from ..data.torchvision_cpu import torchvision
 from ..errors import UserError
 from ..progress import cores
@@ -100,7 +100,7 @@ class _Files(Dataset):
     def __getitem__(self, item: tuple[int, int | None]) -> tuple[Tensor, int]:
         index, seed = item
         path = self.root / str(self.files[index])
-        with legible(path), Image.open(path) as file:
+        with naming_image(path), Image.open(path) as file:
             image = file.convert("RGB")
         with torch.random.fork_rng(devices=[]):
             if seed is not None:

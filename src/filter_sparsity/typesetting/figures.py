@@ -94,8 +94,9 @@ def plot(
 
 
 def save(draw: Callable[[], Figure], out: Sequence[Path]) -> None:
-    """Draw in the report's style into each of `out`: the same data give the same bytes."""
+    """Draw in the report's style into each of `out`: the same data give the same bytes, with any matplotlibrc."""
     with mpl.rc_context():
+        mpl.rcdefaults()
         sns.set_theme(context="paper", style="ticks", rc=STYLE)
         drawn = draw()
         drawn.draw_without_rendering()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 import shutil
+import signal
 import subprocess
 import tempfile
 from pathlib import Path
@@ -15,15 +16,15 @@ import pandas as pd
 
 from ..errors import UserError
 from ..files import atomic_write
+from ..metrics import METRICS
 from ..spec import short
-from ..verdict.aggregate import LOSSES
 
-DECIMALS = {"train_loss": 2, "test_loss": 2, "test_error": 1, "pruned_test_error": 1}  # as the paper prints them
 INSTALL = (
     "sudo apt-get install --no-install-recommends texlive-latex-base texlive-latex-recommended texlive-pictures "
     "latexmk lmodern"
 )
 
+SECONDS = 600  # that latexmk may take
 SPECIAL = {
     **{c: f"\\{c}" for c in "&%$#_{}"},
     " %": r"~\%",
@@ -108,11 +109,10 @@ def fill(template: Path, context: dict[str, Any]) -> str:
 
 
 def number(value: float | None, metric: str) -> str:
-    """As the paper prints it: losses as they are, everything else in percent; a missing value is a dash."""
+    """A value as the paper prints the metric: shares in percent, others as they are; a missing value is a dash."""
     if value is None or pd.isna(value):
         return "--"
-    scaled = value if metric in LOSSES else 100 * value
-    return f"{scaled:.{DECIMALS.get(metric, 0)}f}"
+    return f"{METRICS[metric].factor * value:.{METRICS[metric].decimals}f}"
 
 
 def spread(sd: float, metric: str) -> str:
@@ -149,7 +149,8 @@ def paper_number(name: str) -> int | None:
 def compile_pdf(tex: Path, style: Path, out: Path, inside: Path | None = None) -> None:
     r"""Run latexmk on `tex` in its own folder; a part of a document is compiled as `\content` of `inside`.
 
-    Raises UserError if LaTeX is not installed or stops at an error.
+    The user's latexmkrc and texmf folder have no part in it. Raises UserError if LaTeX is not installed, stops at an
+    error or does not end.
     """
     if not shutil.which("latexmk") or not shutil.which("pdflatex"):
         raise UserError(
@@ -157,28 +158,48 @@ def compile_pdf(tex: Path, style: Path, out: Path, inside: Path | None = None) -
             "without it `snakemake tables figures` makes everything else"
         )
     environment = {
-        **os.environ,
+        **{key: value for key, value in os.environ.items() if not key.startswith("TEX")},
         "TEXINPUTS": f"{style.resolve().parent}:",
+        "LC_ALL": "C",
         "SOURCE_DATE_EPOCH": "0",  # equal sources give equal files
         "FORCE_SOURCE_DATE": "1",
     }
-    what = [tex.name] if inside is None else [f"-usepretex=\\def\\content{{{tex.name}}}", str(inside.resolve())]
+    before, what = r"\pdftrailerid{}", tex.name  # else the PDF has a digest of the scratch folder's name
+    if inside is not None:
+        before, what = rf"{before}\def\content{{{tex.name}}}", str(inside.resolve())
     with tempfile.TemporaryDirectory() as scratch:
-        command = ["latexmk", "-pdf", "-interaction=nonstopmode", "-halt-on-error", f"-jobname={tex.stem}"]
-        done = subprocess.run(
-            [*command, f"-outdir={scratch}", *what],
-            cwd=tex.parent,
-            env=environment,
-            capture_output=True,
-            text=True,
-            errors="replace",
-            check=False,
-        )
+        environment["TEXMFHOME"] = f"{scratch}/texmf"  # there is none
+        command = ["latexmk", "-norc", "-pdf", "-interaction=nonstopmode", "-halt-on-error", f"-jobname={tex.stem}"]
+        code, said = _run([*command, f"-outdir={scratch}", f"-usepretex={before}", what], tex.parent, environment)
         made = Path(scratch) / f"{tex.stem}.pdf"
-        if done.returncode or not made.exists():
+        if code or not made.exists():
             log = tex.with_suffix(".log")
-            log.write_text(done.stdout + done.stderr)
-            first = next((line for line in done.stdout.splitlines() if line.startswith("!")), "it gave no reason")
+            log.write_text(said)
+            first = next((line for line in said.splitlines() if line.startswith("!")), "it gave no reason")
             raise UserError(f"LaTeX stopped at {tex}: {first}; all it said is in {log}")
         with atomic_write(out) as temporary:
             shutil.copyfile(made, temporary)
+
+
+def _run(command: list[str], folder: Path, environment: dict[str, str]) -> tuple[int, str]:
+    """Exit code and output of a command. Raises UserError if it does not end, and leaves no process of it behind."""
+    process = subprocess.Popen(
+        command,
+        cwd=folder,
+        env=environment,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        errors="replace",
+        start_new_session=True,  # so that what it started ends with it
+    )
+    try:
+        said, _ = process.communicate(timeout=SECONDS)
+    except BaseException as error:
+        os.killpg(process.pid, signal.SIGKILL)
+        process.communicate()
+        if isinstance(error, subprocess.TimeoutExpired):
+            raise UserError(f"`{' '.join(command)}` did not end within {SECONDS} seconds in {folder}") from None
+        raise
+    return process.returncode, said

@@ -15,19 +15,10 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 
+from ..metrics import METRICS, Kind
 from ..plan import Plan
-from ..verdict.aggregate import LOSSES
 from .figures import STRENGTHS, WIDTH, read_cells, save
 
-HEAD = {
-    "train_loss": "train\nloss",
-    "test_loss": "test\nloss",
-    "test_error": "test\nerror",
-    "sparsity_by_gamma": "by γ",
-    "sparsity_by_activation": "by act.",
-    "params_pruned": "params\npruned",
-    "pruned_test_error": "pruned\nerror",
-}
 ROW = 0.142  # inches
 HEADS, BLOCKS, GAP = 2.1, 1.0, 0.7  # rows: columns' heads, the line of blocks above them, and below a table
 SIZE = 8  # points: the report shows this at three quarters of it, where it shares a page
@@ -75,7 +66,7 @@ def _table(ax: Axes, source: str, rows: list[pd.DataFrame], left: float, shades:
     ax.text(left, -1.05, source, fontsize=9, va="center")
     columns = zip(rows[0]["block"], rows[0]["metric"], rows[0]["layer"], strict=True)
     for x, (block, metric, layer) in enumerate(columns):
-        head = layer.capitalize() if layer and not block else _plain(HEAD[metric])
+        head = layer.capitalize() if layer and not block else _plain(METRICS[metric].overview_heading)
         ax.text(x + 0.5, -0.25, head, ha="center", va="bottom", fontsize=SIZE, linespacing=1.1)
     start = 0
     for block, below in itertools.groupby(rows[0]["block"]):
@@ -104,7 +95,7 @@ def _plain(label: str) -> str:
 
 
 def _halves(ax: Axes, x: int, y: int, line: dict[str, Any], shades: Any) -> None:
-    most = MOST_LOSS if line["metric"] in LOSSES else 1.0
+    most = MOST_LOSS if METRICS[line["metric"]].kind == Kind.NUMBER else 1.0
     for at, value in ((x + 0.06, line["mean"]), (x + 0.5, line["paper"])):
         if math.isnan(value):
             ax.plot([at + 0.14, at + 0.3], [y + 0.5, y + 0.5], color="0.6", linewidth=0.6)

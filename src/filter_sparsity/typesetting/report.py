@@ -69,7 +69,11 @@ def typeset_report(
         "specs": len(plan.specs),
         "tables": list(plan.tables),
         "figures": {
-            name: {"missing_inputs": [], **figure, "caption": f"{figure['caption']} {scale_in_short(plan, name)}".rstrip()}
+            name: {
+                "missing_inputs": [],
+                **figure,
+                "caption": f"{figure['caption']} {scale_in_short(plan, name)}".rstrip(),
+            }
             for name, figure in plan.figures.items()
         },
         "facts": [

@@ -12,31 +12,19 @@ import pandas as pd
 
 from ..errors import UserError
 from ..measuring.sparsity import conv_parameters
+from ..metrics import METRICS
 from ..parts import MultiplierKey, Table
 from ..plan import Plan
 from ..planning.resolver import multiplier
 from ..spec import Spec, short
-from ..verdict.aggregate import COLUMNS, JUDGED, KEYS, LAYERED, columns
+from ..verdict.aggregate import COLUMNS, JUDGED, KEYS, columns
 from ..verdict.claims import NAMES
 from ..verdict.soundness import FAULTS
 from .latex import fill, latex, number, spread
 
-HEADS = {
-    "train_loss": "Train\nLoss",
-    "test_loss": "Test\nLoss",
-    "test_error": "Test\nErr",
-    "sparsity_by_gamma": "% Sparsity\nby γ",
-    "sparsity_by_activation": "% Sparsity\nby Act",
-    "params_pruned": "% Param\nPruned",
-    "pruned_test_error": "Pruned\nTest Err.",
-}
 MARKS = {  # of rows whose spec has a fault, and the sentence that a table has of them
     "silent": ("†", "Share of features silent at 1 % of the steps, before regularization can explain it"),
     "unlearned": ("‡", "Did not learn"),
-}
-SPANS = {
-    "sparsity_by_gamma": "% Sparsity by γ, or % Filters Pruned",
-    "sparsity_by_activation": "% Sparsity by Activation",
 }
 
 
@@ -138,7 +126,7 @@ def heads(layout: Table, wanted: list[tuple[str, str, str]], first: int) -> list
         block, metric, _ = key
         if len(layout["column_groups"]) > 1:
             return block
-        return SPANS[metric] if metric in LAYERED and len(layout["layers"]) > 1 else ""
+        return METRICS[metric].layers_heading if len(layout["layers"]) > 1 else ""
 
     spans, at = [], first
     for text, keys in itertools.groupby(wanted, key=label):
@@ -150,14 +138,14 @@ def heads(layout: Table, wanted: list[tuple[str, str, str]], first: int) -> list
 
 def column_head(spec: Spec, plan: Plan, layout: Table, metric: str, layer: str) -> str:
     network = spec.network
-    if metric in LAYERED and len(layout["layers"]) > 1:
+    if METRICS[metric].by_layer and len(layout["layers"]) > 1:
         filters = dict(zip(network.layers, network.filters, strict=True))
         return f"{layer.capitalize()}\n({filters.get(layer, sum(network.filters))})"
     if metric == "params_pruned":
         channels = plan.datasets[spec.dataset].channels
         count = conv_parameters(network.filters, network.kernels, channels, network.conv_bias)
-        return f"{HEADS[metric]}\n({count:.0f})"
-    return HEADS[metric]
+        return f"{METRICS[metric].heading}\n({count:.0f})"
+    return METRICS[metric].heading
 
 
 def stacked(text: str) -> str:

@@ -11,6 +11,7 @@ from typing import Any
 import pandas as pd
 
 from ..errors import UserError
+from ..metrics import METRICS
 from ..parts import Table
 from ..paths import run_folder
 from ..plan import Plan
@@ -18,8 +19,6 @@ from ..planning.validation import read_yaml
 from ..records import record
 from .soundness import FAULTS, faults
 
-LAYERED = ("sparsity_by_gamma", "sparsity_by_activation")  # metrics with a value per layer and a total
-LOSSES = ("train_loss", "test_loss")  # printed as they are; everything else is printed in percent
 KEYS = ("panel", "group", "row", "block", "metric", "layer")  # of a cell within its table
 JUDGED = ("half_unit", "difference", "tolerance", "reason", "verdict")
 COLUMNS = (*KEYS, "spec_id", *FAULTS, "n", "mean", "sd", "paper", *JUDGED)
@@ -37,7 +36,7 @@ def read_records(plan: Plan, spec_ids: Iterable[str], runs: Path) -> list[dict[s
 def columns(table: Table) -> list[tuple[str, str]]:
     """(metric, layer) of each column of a block, in order; the layer is empty where a metric has none."""
     return [
-        (metric, layer) for metric in table["metrics"] for layer in (table["layers"] if metric in LAYERED else [""])
+        (name, layer) for name in table["metrics"] for layer in (table["layers"] if METRICS[name].by_layer else [""])
     ]
 
 
@@ -91,7 +90,7 @@ def judge(cells: pd.DataFrame, rules: dict[str, Any], is_paper_scale: bool) -> p
     our mean of n runs and the paper's of `seeds`. Both are taken to spread as our seeds do: as those of this row, or as
     all rows of the column together where that is more, since a few seeds may be alike by chance. Verdicts: `agrees`,
     `differs`; `undecided` where it is off by more than rounding and no row has two seeds to tell the spread by;
-    `not measured`; `not comparable` away from the published settings (not `is_paper_scale`). Empty where nothing is printed.
+    `not measured`; `not comparable` if not `is_paper_scale`. Empty where nothing is printed.
     """
     pooled = cells.assign(v=cells["sd"] ** 2).groupby(["block", "metric", "layer"])["v"].transform("mean") ** 0.5
     deviation = cells["sd"].fillna(0).clip(lower=pooled.fillna(0))
@@ -142,14 +141,14 @@ def _equal(printed: str, value: object) -> bool:
 
 
 def published_value(line: dict[str, str] | None, dataset: str, metric: str, layer: str) -> tuple[float, float]:
-    """The paper's number for a cell, as a fraction unless it is a loss, and half a unit of its last printed digit.
+    """The paper's number for a cell, as a fraction if it is a share, and half a unit of its last printed digit.
 
     Both are NaN if it prints none.
     """
-    name = {"params_pruned": "conv_params_pruned", "sparsity_by_gamma": layer}.get(metric, metric)
-    text = line and (line.get(f"{dataset}_{metric}") or line.get(name))
+    columns = [column.format(dataset=dataset, layer=layer) for column in METRICS[metric].published]
+    text = line and next((line[column] for column in columns if line.get(column)), "")
     if not text:
         return math.nan, math.nan
     unit = 10.0 ** -len(text.partition(".")[2])
-    scale = 1 if metric in LOSSES else 100
-    return float(text) / scale, unit / 2 / scale
+    factor = METRICS[metric].factor
+    return float(text) / factor, unit / 2 / factor

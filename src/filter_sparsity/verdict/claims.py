@@ -19,13 +19,13 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from ..metrics import GAMMA_THRESHOLD
-from ..parts import ClaimSide, ClaimTest, Region, SpecSettings
+from ..metrics import GAMMA_THRESHOLD, METRICS, Kind
+from ..parts import ClaimSide, ClaimTest, Region
 from ..plan import Plan
 from ..planning.validation import read_yaml
 from ..records import record
 from ..spec import short
-from .aggregate import LOSSES, read_records
+from .aggregate import read_records
 from .soundness import faults, told
 
 CONFIDENCE = 0.9
@@ -59,16 +59,6 @@ NAMES = {
     "adagrad": "Adagrad",
     "adadelta": "Adadelta",
 }
-METRICS = {
-    "sparsity_by_gamma": "sparsity",
-    "test_error": "test error",
-    "universality": "universality",
-    "universality_living": "universality of living features",
-    "gamma_positive": "γ > 0",
-    "beta_positive": "β > 0",
-    "scalar": "scalar",
-}
-COUNTED = ("sparsity_by_gamma", "sparsity_by_activation", "gamma_positive", "beta_positive")  # shares of features
 DATASETS = {"cifar10": "CIFAR-10", "cifar100": "CIFAR-100", "digit_pairs": "digit pairs"}
 
 
@@ -114,7 +104,7 @@ def _test(
     else:
         by_seed = _by_seed(test, values)
         effect, low, high, n = interval(by_seed, one_feature(test, plan))
-        if test["metric"] not in LOSSES:  # a share, or a difference of two: few seeds' interval may reach beyond
+        if METRICS[test["metric"]].kind != Kind.NUMBER:  # few seeds' interval may reach beyond what shares can be
             low, high = np.clip((low, high), -1.0 if differs else 0.0, 1.0)
         doubts, slow = _faulty(test, unsound, plan), _too_slow(test, values, plan)
     # Where decay is too slow, more filters may be lost in more steps: a share is a lower bound, a difference no bound.
@@ -179,7 +169,7 @@ def _too_slow(test: ClaimTest, values: pd.Series, plan: Plan) -> str:
 
 def one_feature(test: ClaimTest, plan: Plan) -> float:
     """The deviation that a share of features has at least: one feature more or less. 0 of what counts no features."""
-    if test["metric"] not in COUNTED:
+    if METRICS[test["metric"]].kind != Kind.FEATURES:
         return 0.0
     networks = [plan.specs[side["spec_id"]].network for side in _sides(test) if side["spec_id"] in plan.specs]
     return math.hypot(*(1 / network.features(test["layer"]) for network in networks))
@@ -252,7 +242,7 @@ def quantity(test: ClaimTest, plan: Plan) -> str:
     """
     common, labels = _labels(test, plan)
     where = f" of {test['layer']}" if test["layer"] not in ("", "total") else ""
-    metric = METRICS.get(test["metric"], test["metric"].replace("_", " "))
+    metric = METRICS[test["metric"]].label
     return f"{DATASETS.get(common, common)}{', ' if common else ''}{metric}{where}: {' − '.join(labels)}"
 
 
@@ -260,7 +250,7 @@ def _labels(test: ClaimTest, plan: Plan) -> tuple[str, list[str]]:
     """The data that the sides of a test share, empty if they do not, and each side's settings as its label."""
     trained = {spec_id: {"dataset": spec.dataset} for spec_id, spec in plan.specs.items()}
     settings = [side["settings"] | trained.get(side.get("spec_id", ""), {}) for side in _sides(test)]
-    data = {own.get("dataset", "") for own in settings}
+    data = {str(own.get("dataset", "")) for own in settings}
     common = data.pop() if len(data) == 1 else ""
     return common, [label({**own, "dataset": "" if common else own.get("dataset", "")}) for own in settings]
 
@@ -280,7 +270,7 @@ def number(value: float, metric: str, differs: bool, signed: bool, unit: bool = 
     """A share in percent, a difference of shares in points; a loss or a scalar as it is."""
     if math.isnan(value):
         return "–"
-    plain = metric in (*LOSSES, "scalar")
+    plain = METRICS[metric].kind == Kind.NUMBER
     digits = 2 if plain else 1
     rounded = round(value if plain else 100 * value, digits) or 0.0  # which has no sign
     text = f"{rounded:{'+' if signed and rounded else ''}.{digits}f}".replace("-", "−")

@@ -10,10 +10,11 @@ import numpy as np
 import pandas as pd
 
 from ..errors import UserError
+from ..metrics import unbounded_metrics
 from ..plan import Plan
 from ..planning.validation import read_yaml
 from ..records import archive, record
-from .aggregate import LOSSES, read_records
+from .aggregate import read_records
 
 KEYS = ["spec_id", "metric", "layer"]
 VERDICTS = ("agrees", "differs", "cannot fail", "no reference")
@@ -47,7 +48,7 @@ def compare(plan: Plan, runs: Path, reference: Path, tolerances: Path) -> pd.Dat
     verdicts = {
         "no reference": lines["mean_stored"].isna(),
         "differs": lines["difference"].abs() > lines["tolerance"],
-        "cannot fail": ~lines["metric"].isin(LOSSES) & (low <= 0) & (high >= 1),
+        "cannot fail": ~lines["metric"].isin(unbounded_metrics()) & (low <= 0) & (high >= 1),
     }
     lines["verdict"] = np.select([*verdicts.values()], [*verdicts], "agrees")
     return lines
@@ -57,11 +58,12 @@ def _deviations(kept: pd.DataFrame, edge: float) -> pd.Series:
     """Of each stored cell the deviation over seeds: its own, or what its mean leads one to expect where that is more.
 
     With few seeds a cell's own may be small by chance. How much seeds vary goes with the mean m: as m (1 - m) for
-    shares, which have no room at 0 and 1, and as m squared for losses. The factor is that of all specs together, for
-    each metric and layer. A share nearer to 0 or 1 than `edge` is taken to lie there: a few features may all be alike.
+    shares, which have no room at 0 and 1, and as m squared for other numbers. The factor is that of all specs
+    together, for each metric and layer. A share nearer to 0 or 1 than `edge` is taken to lie there: a few features
+    may all be alike.
     """
     near = kept["mean"].clip(edge, 1 - edge)
-    room = (near * (1 - near)).mask(kept["metric"].isin(LOSSES), kept["mean"] ** 2)
+    room = (near * (1 - near)).mask(kept["metric"].isin(unbounded_metrics()), kept["mean"] ** 2)
     sums = pd.DataFrame({"variance": kept["sd"] ** 2, "room": room}).groupby([kept["metric"], kept["layer"]])
     factor = sums["variance"].transform("sum") / sums["room"].transform("sum")
     return np.fmax(kept["sd"], np.sqrt(factor * room))

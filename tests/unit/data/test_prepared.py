@@ -239,6 +239,24 @@ def test_a_source_that_gives_something_else_is_refused(source, tmp_path, wrong):
         "labels missing": (images, labels[1:]),
         "nothing": (images[:0], labels[:0]),
     }[wrong]
-    with pytest.raises(UserError, match=r"\Ax: the train images are not what a source must give\Z"):
+    with pytest.raises(
+        UserError, match=r"\Ax: the train images are not uint8 \(N, channels, height, width\) with a label each\Z"
+    ):
         write("x", ArraySource(source.classes, train, source.test), tmp_path / "a")
     assert not any(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize(
+    ("declared", "said"),
+    [
+        ({"classes": 11}, r"digits has 10 classes, not 11: get what is missing"),
+        ({"train": 1500}, r"digits has 1,442 train images \(fewest in [0-9]: [0-9]+\), not 1,500: get what"),
+        ({"test": 354}, r"digits has 355 test images \(fewest in [0-9]: [0-9]+\), not 354: get what"),
+    ],
+)
+def test_other_numbers_than_declared_are_refused(tmp_path, declared, said):
+    numbers = {"classes": 10, "train": 1442, "test": 355}
+    with pytest.raises(UserError, match=rf"\A{said}[^\n]+\Z"):
+        prepare("digits", UNUSED, tmp_path / "a", declared={**numbers, **declared})
+    assert not (tmp_path / "a").exists()
+    prepare("digits", UNUSED, tmp_path / "a", declared=numbers)

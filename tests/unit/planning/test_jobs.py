@@ -112,8 +112,10 @@ def test_a_composed_dataset_needs_its_renders(paper_settings):
     assert jobs.prepare_inputs("cifar10") == []
     assert jobs.prepare_inputs("shapes_plain") == [paths.rendered("shapes")]
     digest = plan.datasets["cifar10"].digest
-    assert jobs.prepare_options(plan, "cifar10", []) == [f"--digest={digest}", "--mirror=http://localhost/x"]
-    assert jobs.prepare_options(plan, "shapes_plain", ["a"])[0] == "--rendered=a"
+    declared = '--declared={"classes": 10, "train": 50000, "test": 10000}'
+    given = [declared, f"--digest={digest}", "--mirror=http://localhost/x"]
+    assert jobs.prepare_options(plan, "cifar10", []) == given
+    assert "--rendered=a" in jobs.prepare_options(plan, "shapes_plain", ["a"])
 
 
 def test_an_archive_without_runs_restores_nothing(plan, archived):

@@ -41,8 +41,8 @@ def holder(folder):
 def own():
     """What the test itself takes is let go of."""
     yield
-    while workflow_lock._held:
-        workflow_lock._held.pop().close()
+    while workflow_lock._lock_files:
+        workflow_lock._lock_files.pop().close()
 
 
 def leave_locks(folder):
@@ -69,7 +69,7 @@ def test_the_jobs_of_a_dead_call_hold_nothing(folder, holder):
     first.kill()
     first.wait()
     assert workflow_lock.take([], folder) is False  # there were no locks
-    assert workflow_lock._held
+    assert workflow_lock._lock_files
 
 
 LOOKING = ["-n", "-np", "-nq", "-pn", "-kn", "-nj2", "--dry-run", "--dryrun", "--lint", "--summary", "-S", "-D", "-l"]
@@ -82,12 +82,12 @@ WRITING += ["--cleanup-metadata results/a", "--delete-all-output", "--printshell
 
 @pytest.mark.parametrize("arguments", LOOKING)
 def test_a_call_that_only_looks_is_known(arguments):
-    assert workflow_lock.only_looks(["snakemake", *arguments.split()])
+    assert workflow_lock.is_read_only(["snakemake", *arguments.split()])
 
 
 @pytest.mark.parametrize("arguments", WRITING)
 def test_any_other_call_writes(arguments):
-    assert not workflow_lock.only_looks(["snakemake", *arguments.split()])
+    assert not workflow_lock.is_read_only(["snakemake", *arguments.split()])
 
 
 def test_a_call_that_only_looks_takes_no_lock_and_drops_none(folder, holder):
@@ -98,7 +98,7 @@ def test_a_call_that_only_looks_takes_no_lock_and_drops_none(folder, holder):
     first.kill()
     first.wait()
     assert workflow_lock.take(["snakemake", "-np"], folder) is False
-    assert not workflow_lock._held
+    assert not workflow_lock._lock_files
     assert (folder / "locks/0.output.lock").exists()
 
 

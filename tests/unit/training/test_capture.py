@@ -6,7 +6,6 @@ gave an operation. Both must stay as they are from one epoch to the next, or a r
 
 from __future__ import annotations
 
-import sys
 from contextlib import contextmanager
 from dataclasses import replace
 from unittest.mock import MagicMock
@@ -17,7 +16,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
 from filter_sparsity.data import prepared
-from filter_sparsity.training import loop, optim
+from filter_sparsity.training import loop
 from filter_sparsity.training.loop import Epoch, Training, Turn
 from helpers.imagenet_archives import archives
 
@@ -31,7 +30,6 @@ OPTIMIZERS: dict[str, dict] = {
     "rmsprop": {"algorithm": "RMSprop", "hyperparameters": {}},
     "adamax": {"algorithm": "Adamax", "hyperparameters": {}},
 }
-CAPTURABLE = ("adam", "adadelta", "adamax", "rmsprop")  # torch's modules that ask where a count may lie
 
 
 def address(tensor):
@@ -66,21 +64,6 @@ class Reading(TorchDispatchMode):
                 self.made.add(address(tensor))
         self.operations.append((str(operation), numbers))
         return result
-
-
-@pytest.fixture
-def as_on_a_gpu(monkeypatch):
-    """The optimizers' code for a GPU, on a CPU: counts in tensors, all parameters at once."""
-    own = optim.make_optimizer
-
-    def make(algorithm, groups, l2, device="cpu", **arguments):
-        several = {} if algorithm in ("SGD", "Adam") else {"foreach": True}
-        return own(algorithm, groups, l2, "cuda", **several, **arguments)
-
-    monkeypatch.setattr(optim, "make_optimizer", make)
-    for name in CAPTURABLE:
-        module = sys.modules[f"torch.optim.{name}"]  # `torch.optim` deletes the names of its modules
-        monkeypatch.setattr(module, "_get_capturable_supported_devices", lambda **_: ["cpu"])
 
 
 @pytest.fixture(scope="module")
@@ -174,27 +157,69 @@ class Stream:
         return event
 
 
-def test_the_end_of_an_epoch_waits_in_turns_of_its_own_and_is_not_interrupted(make_spec, make_data, monkeypatch):
-    spec, data = make_spec(), make_data()  # 3 epochs
-    alone = Training(spec, 0, data, CPU, history_points=2)
-    alone.run()
-    training, entered = Training(spec, 0, data, CPU, history_points=2), []
-    training.stream = Stream()
+@pytest.fixture
+def entered(monkeypatch):
+    """The streams whose contexts are entered and not left."""
+    within = []
 
     @contextmanager
     def entering(stream):
-        entered.append(stream)
+        within.append(stream)
         yield
+        within.pop()
 
     monkeypatch.setattr(torch.cuda, "stream", entering)
     monkeypatch.setattr(torch.cuda, "default_stream", lambda device: None)
-    turns, pauses = [*training.turns()], []
+    return within
+
+
+def test_the_end_of_an_epoch_waits_in_turns_of_its_own_and_is_not_interrupted(make_spec, make_data, entered):
+    spec, data = make_spec(), make_data()  # 3 epochs
+    alone = Training(spec, 0, data, CPU, history_points=2)
+    alone.run()
+    training = Training(spec, 0, data, CPU, history_points=2)
+    training.stream = Stream()
+    turns = [*training.turns()]
     assert [turns.count(turn) for turn in (Turn.STEP, Turn.WAITING)] == [15 - 3, 2 * 3]
     assert [turn for turn in turns if isinstance(turn, Epoch)] == alone.history
     assert training.stream.recorded == 3
-    assert set(entered) == {training.stream}
-    assert len(entered) >= len(turns)
-    again = Training(spec, 0, data, CPU, history_points=2)
+    again, pauses = Training(spec, 0, data, CPU, history_points=2), []
     again.stream = Stream()
     again.run(pause=lambda: pauses.append((again.step, len(again.history))))
     assert pauses == [(step, step // 6 if step < 15 else 3) for step in range(1, 16)]
+
+
+class OnItsStream(TorchDispatchMode):
+    """Collects the operations that are not made on the training's stream."""
+
+    def __init__(self, entered: list[Stream]) -> None:
+        super().__init__()
+        self.entered = entered
+        self.made = 0
+        self.elsewhere: list[str] = []
+
+    def __torch_dispatch__(self, operation, types, args=(), kwargs=None):
+        self.made += 1
+        if not self.entered:
+            self.elsewhere.append(str(operation))
+        return operation(*args, **(kwargs or {}))
+
+
+@pytest.mark.parametrize("regularizer", ["l2", "wd"])
+def test_all_that_a_training_computes_and_saves_is_on_its_stream(make_spec, data, entered, regularizer):
+    """On another stream it would not wait for the steps that are queued."""
+    spec = make_spec(batch_size=6, regularizer=regularizer)
+    training = Training(spec, 0, data, CPU, history_points=4)
+    training.stream = training.one_step.stream = Stream()
+    training.one_step.done = -spec.steps  # so that nothing is captured
+    training.images.workers = training.tests.workers = 0  # which only a stream has
+    turns = 0
+    with OnItsStream(entered) as watch:
+        for turn in training.turns():
+            assert not entered  # while others have their turns
+            turns += 1
+            if turn is not Turn.WAITING:
+                training.state()
+    assert turns > spec.steps
+    assert watch.made > 100 * spec.steps
+    assert not watch.elsewhere

@@ -219,6 +219,7 @@ def wait_for(condition, process):
     assert process.poll() is None, "it ended before it could be interrupted"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_a_signal_leaves_a_checkpoint_and_the_next_call_goes_on(call, unbroken, number):
     process = call("--checkpoint-seconds", "0")
@@ -237,6 +238,7 @@ def test_a_signal_leaves_a_checkpoint_and_the_next_call_goes_on(call, unbroken, 
     assert call.leaves_only_results()
 
 
+@pytest.mark.slow
 def test_a_time_limit_is_kept_and_calls_add_up(call, unbroken):
     codes = []
     while not codes or codes[-1] == 75:
@@ -249,6 +251,7 @@ def test_a_time_limit_is_kept_and_calls_add_up(call, unbroken):
     assert call.results() == unbroken
 
 
+@pytest.mark.slow
 def test_killed_at_random_moments_it_still_ends_the_same(call, unbroken):
     chance, kills = random.Random(7), 0
     while True:
@@ -302,6 +305,7 @@ OTHERWISE = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("how", OTHERWISE)
 def test_what_another_process_trained_counts_only_if_it_is_all_there_and_this_runs(make_spec, data, tmp_path, how):
     folder, kept = tmp_path / "run", tmp_path / "kept"
@@ -322,6 +326,7 @@ def test_what_another_process_trained_counts_only_if_it_is_all_there_and_this_ru
     assert record.read_provenance(folder / "provenance.json", run[0].id, 0)["data_digest"] == data.digest
 
 
+@pytest.mark.slow
 def test_checkpoints_are_not_deleted_under_another_process(tmp_path):
     checkpoints = Checkpoints(tmp_path / "spec" / "seed0", {"run": 1}, print)
     checkpoints.clear()  # there are none
@@ -346,6 +351,7 @@ def test_a_checkpoint_in_the_folder_of_an_earlier_version_is_taken_over(make_spe
     assert [path.name for path in tmp_path.iterdir()] == ["run"]
 
 
+@pytest.mark.slow
 def test_two_trainers_of_one_run_do_not_meet(call, unbroken):
     processes = [call() for _ in range(2)]
     said = [process.communicate()[1] for process in processes]
@@ -355,6 +361,7 @@ def test_two_trainers_of_one_run_do_not_meet(call, unbroken):
     assert call.results() == unbroken
 
 
+@pytest.mark.slow
 def test_a_seed_that_is_done_is_not_trained_again_when_the_next_one_was_stopped(call, unbroken):
     process = call("--checkpoint-seconds", "0", seeds=("0", "1"))
     wait_for(lambda: call.checkpoints(1), process)

@@ -289,7 +289,7 @@ def test_update_and_train_agree_on_the_start(make_spec):
     """No schedule step is due at step 0 that would change the base rate."""
     spec = make_spec(rate=0.5)
     update = Update(spec, param_groups(spec, build(spec, 3, 8, 3)))
-    assert [group["lr"] for group in update.optimizer.param_groups] == [0.5, 0.5, 0.5]
+    assert [group["lr"] for group in update.optimizer.param_groups] == [0.5]
 
 
 def test_a_batch_larger_than_the_data_is_refused(make_spec, data):

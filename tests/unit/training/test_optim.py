@@ -1,5 +1,6 @@
 """Updates against the published rules, written here again in numpy and float64."""
 
+from inspect import signature
 from pathlib import Path
 
 import numpy as np
@@ -255,9 +256,9 @@ def test_what_torch_does_not_take_is_one_line(start, changes, said):
 )
 def test_what_a_graph_cannot_hold_is_refused_on_a_gpu_in_one_line(algorithm, changes, named):
     theta = torch.nn.Parameter(torch.zeros(3))
-    make_optimizer(algorithm, [theta], l2=0.1, **changes)
+    make_optimizer(algorithm, [theta], l2=0.0, **changes)
     with pytest.raises(UserError, match=rf"\Atorch.optim.{named} counts its steps on the CPU, [^\n]+\Z"):
-        make_optimizer(algorithm, [theta], l2=0.1, device="cuda", **changes)
+        make_optimizer(algorithm, [theta], l2=0.0, device="cuda", **changes)
 
 
 def test_decay_of_a_scalar():
@@ -316,6 +317,7 @@ print("torch._dynamo" in sys.modules)
 """
 
 
+@pytest.mark.slow
 def test_sparing_the_import_of_torchs_compiler_changes_no_bit(python):
     """Against torch alone in another interpreter, which imports its compiler when an optimizer is made."""
     ours = PROGRAM.format(
@@ -347,3 +349,34 @@ def test_one_kernel_updates_are_those_of_plain_torch(algorithm):
             optimizer.step()
         ends.append(theta.detach())
     torch.testing.assert_close(*ends, rtol=1e-5, atol=1e-7)
+
+
+SIGNATURES = {
+    name: signature(kind).parameters
+    for name, kind in sorted(vars(torch.optim).items())
+    if isinstance(kind, type) and "weight_decay" in signature(kind).parameters
+}
+DECOUPLED = {"decoupled_weight_decay": True}
+NOT_L2 = [("AdamW", {}), ("Adafactor", {}), ("Muon", {})]
+NOT_L2 += [(name, DECOUPLED) for name, parameters in SIGNATURES.items() if DECOUPLED.keys() <= parameters.keys()]
+
+
+@pytest.mark.parametrize("algorithm", sorted(SIGNATURES.keys() - dict(NOT_L2[:3]).keys()))
+def test_l2_is_part_of_the_gradient(algorithm):
+    l2, theta = 0.1, torch.tensor([[1.0, -2.0], [0.5, 3.0]])
+    given, added = torch.nn.Parameter(theta.clone()), torch.nn.Parameter(theta.clone())
+    optimizer = make_optimizer(algorithm, [given], l2=l2, lr=0.01)
+    reference = make_optimizer(algorithm, [added], l2=0.0, lr=0.01)
+    for gradient in torch.randn(5, 2, 2, generator=torch.Generator().manual_seed(0)):
+        given.grad, added.grad = gradient.clone(), gradient + l2 * added.detach()
+        optimizer.step()
+        reference.step()
+    torch.testing.assert_close(given, added)
+
+
+@pytest.mark.parametrize(("algorithm", "arguments"), NOT_L2)
+def test_decoupled_decay_is_not_taken_for_l2(algorithm, arguments):
+    theta = torch.nn.Parameter(torch.zeros(2, 2))
+    with pytest.raises(UserError, match=rf"\Atorch.optim.{algorithm} [^\n]+ which is not L2: [^\n]+\Z"):
+        make_optimizer(algorithm, [theta], l2=0.1, **arguments)
+    make_optimizer(algorithm, [theta], l2=0.0, **arguments)

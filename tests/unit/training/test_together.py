@@ -10,6 +10,7 @@ from safetensors.torch import load_file
 
 from filter_sparsity import paths
 from filter_sparsity.errors import Unfinished, UserError
+from filter_sparsity.training.checkpoint import ENDING
 from filter_sparsity.training.run import Settings, train_run, training_turns
 from filter_sparsity.training.together import Ended, take_turns
 
@@ -87,7 +88,7 @@ def test_stopped_in_the_middle_all_go_on_from_there(jobs, data, alone, tmp_path,
     stopped = [end.place for end in first if isinstance(end.error, Unfinished)]
     assert stopped  # of 60 steps, the last one only: the others are whole
     for place in stopped:
-        assert list((tmp_path / "kept" / str(place)).glob("*.snapshot"))
+        assert list((tmp_path / "kept" / str(place)).glob(f"*{ENDING}"))
     for end in take_turns(turns(jobs, data, tmp_path), 3):
         if alone[end.place] is not None:
             assert end.error is None

@@ -35,19 +35,3 @@ def test_packages_on_the_path_alone_are_no_error(nothing_installed):
     origin = collect_provenance(torch.device("cpu"))
     assert origin["versions"]["snakemake"] == origin["versions"]["filter-sparsity"] == "not installed"
     assert origin["versions"]["python"]
-
-
-@pytest.mark.parametrize(("said", "commit"), [("abc123", "abc123"), ("", "unknown"), (None, "unknown")])
-def test_outside_a_checkout_the_environment_says_the_commit(monkeypatch, tmp_path, said, commit):
-    monkeypatch.setattr(provenance, "__file__", str(tmp_path / "provenance.py"))
-    monkeypatch.setenv("GIT_CEILING_DIRECTORIES", str(tmp_path.parent))
-    monkeypatch.delenv("FILTER_SPARSITY_COMMIT", raising=False)
-    if said is not None:
-        monkeypatch.setenv("FILTER_SPARSITY_COMMIT", said)
-    assert provenance.commit() == commit
-
-
-def test_in_a_checkout_git_says_the_commit(monkeypatch):
-    before = provenance.commit()
-    monkeypatch.setenv("FILTER_SPARSITY_COMMIT", "abc123")
-    assert provenance.commit() == before != "unknown"

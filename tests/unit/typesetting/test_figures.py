@@ -152,6 +152,7 @@ WORDS = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", WORDS)
 def test_files_are_whole_and_the_same_every_time(
     name: str, plan: Plan, runs: Path, simulation: Path, tmp_path: Path
@@ -267,6 +268,7 @@ def test_the_gallery_shows_each_class_plain_above_the_same_render_cluttered(plan
         assert (one == other).all(axis=2)[~inside].mean() < 0.2
 
 
+@pytest.mark.slow
 def test_the_gallery_is_the_same_file_every_time(plan, runs, galleries, tmp_path):
     files = [tmp_path / name for name in ("a.pdf", "b.pdf", "a.png")]
     for path in files:

@@ -69,6 +69,7 @@ def test_the_papers_own_numbers_agree_in_all_but_the_cell_where_it_disagrees_wit
     assert (odd["table"], odd["layer"], odd["verdict"]) == ("table3", "total", "differs")  # 47 and 46 %
 
 
+@pytest.mark.slow
 def test_the_overview_has_a_cell_for_each(campaign, root, tmp_path):
     plan, runs = campaign
     references = root / "report/references"

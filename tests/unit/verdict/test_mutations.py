@@ -18,6 +18,7 @@ from filter_sparsity.spec import Network
 from filter_sparsity.training import models, optim, run
 from filter_sparsity.verdict import regression
 
+pytestmark = pytest.mark.slow
 CPU = torch.device("cpu")
 SEEDS = [0, 1, 2, 3]
 NETWORK = Network(name="tiny", filters=(8, 16, 16), kernels=(5, 3, 3), pool_after=(1, 3), conv_bias=False, hidden=(32,))

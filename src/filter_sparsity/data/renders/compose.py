@@ -13,11 +13,11 @@ import numpy as np
 
 from ...errors import UserError
 from ...paths import renders_of
-from ..sources.base import ArraySource
+from ..sources.base import SPLITS, ArraySource
 from . import objectnet3d, shapes
-from .render import SPLITS, Foregrounds, Models, Settings, generator, read
+from .render import Foregrounds, MeshLibrary, Settings, generator, read
 
-MODELS: dict[str, Callable[[Path, tuple[str, ...]], Models]] = {
+MODELS: dict[str, Callable[[Path, tuple[str, ...]], MeshLibrary]] = {
     "shapes": shapes.models,
     "objectnet3d": objectnet3d.models,
 }
@@ -27,20 +27,20 @@ PICTURES: dict[str, Callable[[Path, int], dict[str, list[np.ndarray]]]] = {
 }
 
 
-def over(foreground: np.ndarray, background: np.ndarray) -> np.ndarray:
+def blend(foreground: np.ndarray, background: np.ndarray) -> np.ndarray:
     """Straight RGBA uint8 (..., 4) over a background uint8 that broadcasts to (..., 3); to the nearest level."""
     colour, alpha = foreground[..., :3].astype(np.uint32), foreground[..., 3:].astype(np.uint32)
     return ((alpha * colour + (255 - alpha) * background.astype(np.uint32) + 127) // 255).astype(np.uint8)
 
 
-def crop(picture: np.ndarray, side: int, reduction: tuple[int, int], draw: np.random.Generator) -> np.ndarray:
+def crop(picture: np.ndarray, side: int, reduction: tuple[int, int], rng: np.random.Generator) -> np.ndarray:
     """A random square of a gray picture, uint8 (side, side): each pixel is the mean of k x k of the picture's.
 
     k is uniform between the two of `reduction`, or as much as the picture allows, which must be `side` high and wide.
     """
     most = min(picture.shape) // side
-    k = int(draw.integers(min(reduction[0], most), min(reduction[1], most), endpoint=True))
-    top, left = (int(draw.integers(length - k * side, endpoint=True)) for length in picture.shape)
+    k = int(rng.integers(min(reduction[0], most), min(reduction[1], most), endpoint=True))
+    top, left = (int(rng.integers(length - k * side, endpoint=True)) for length in picture.shape)
     square = picture[top : top + k * side, left : left + k * side].astype(np.uint32)
     return ((square.reshape(side, k, side, k).sum(axis=(1, 3)) + k * k // 2) // (k * k)).astype(np.uint8)
 
@@ -52,9 +52,9 @@ def backgrounds(foregrounds: Foregrounds, pictures: dict[str, list[np.ndarray]],
     crops = np.empty((len(labels), settings.side, settings.side, 1), np.uint8)
     for place, label in enumerate(labels):
         index = place % settings.images[SPLITS.index(split)]
-        draw = generator(foregrounds.family, "background", settings.classes[label], split, index, settings.seed)
-        picture = pictures[split][draw.integers(len(pictures[split]))]
-        crops[place, :, :, 0] = crop(picture, settings.side, settings.reduction, draw)
+        rng = generator(foregrounds.family, "background", settings.classes[label], split, index, settings.seed)
+        picture = pictures[split][rng.integers(len(pictures[split]))]
+        crops[place, :, :, 0] = crop(picture, settings.side, settings.reduction, rng)
     return crops
 
 
@@ -64,8 +64,8 @@ def compose(foregrounds: Foregrounds, pictures: dict[str, list[np.ndarray]] | No
     splits = {}
     for split in SPLITS:
         plain = np.full(1, settings.plain, np.uint8)
-        behind = plain if pictures is None else backgrounds(foregrounds, pictures, split)
-        images = over(foregrounds.images[split], behind)
+        background = plain if pictures is None else backgrounds(foregrounds, pictures, split)
+        images = blend(foregrounds.images[split], background)
         splits[split] = np.ascontiguousarray(images.transpose(0, 3, 1, 2)), foregrounds.labels[split]
     return ArraySource(classes=settings.classes, train=splits["train"], test=splits["test"])
 

@@ -9,7 +9,6 @@ from __future__ import annotations
 import io
 import re
 import zipfile
-import zlib
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -18,8 +17,10 @@ import numpy as np
 from PIL import Image
 
 from ...errors import UserError
-from ..sources.images import legible
-from .render import Models
+from ..sources.archives import BAD_ZIP
+from ..sources.images import naming_image
+from ..sources.listing import files_in, has_ending, is_litter
+from .render import MeshLibrary
 from .shapes import gray
 
 if TYPE_CHECKING:
@@ -27,22 +28,24 @@ if TYPE_CHECKING:
 
 CAD = "CAD/off"
 CUBISM = "JPEGImages/Cubism"
+JPEG = (".jpg", ".jpeg")
 LARGEST = 1 << 27  # bytes of a picture in a zip
 GET_CAD = "unzip ObjectNet3D_cads.zip of https://cvgl.stanford.edu/projects/objectnet3d/ there"
 GET_CUBISM = "put PeopleArt there (https://github.com/BathVisArtData/PeopleArt), its folder or its zip"
 
 
-def models(root: Path, classes: Sequence[str]) -> Models:
+def models(root: Path, classes: Sequence[str]) -> MeshLibrary:
     """The CAD models of some classes. Raises UserError for a class that is missing or empty."""
     folder = _folder(root, CAD)
     if folder is None:
         raise UserError(f"ObjectNet3D's CAD models are missing: no {CAD} in {root} or two folders down: {GET_CAD}")
     names = {}
     for name in classes:
-        names[name] = sorted(str(path) for path in (folder / name).glob("*.off"))
+        models = files_in(folder / name, ".off") if (folder / name).is_dir() else []
+        names[name] = [str(folder / name / model) for model in models]
         if not names[name]:
             raise UserError(f"the class {name!r} has no CAD model: no *.off in {folder / name}: {GET_CAD}")
-    return Models(names, _load)
+    return MeshLibrary(names, _load)
 
 
 def _load(name: str, model: str) -> Trimesh:
@@ -50,8 +53,8 @@ def _load(name: str, model: str) -> Trimesh:
 
 
 def _folder(root: Path, inside: str) -> Path | None:
-    found = [path for depth in ("", "*/", "*/*/") for path in sorted(root.glob(depth + inside)) if path.is_dir()]
-    return found[0] if found else None
+    found = (path for depth in ("", "*/", "*/*/") for path in sorted(root.glob(depth + inside)) if path.is_dir())
+    return next((path for path in found if not is_litter(path.relative_to(root))), None)
 
 
 def read_off(path: Path) -> Trimesh:
@@ -105,24 +108,25 @@ def _cubism(root: Path) -> Iterator[tuple[str, Path | io.BytesIO]]:
     """The pictures in the order of their names, each with what to read it from: a folder's file, or a zip's."""
     folder = _folder(root, CUBISM)
     if folder is not None:
-        yield from ((path.name, path) for path in sorted(folder.glob("*.jpg")))
+        yield from ((name, folder / name) for name in files_in(folder, *JPEG))
         return
     archive = next((path for path in sorted(root.glob("*.zip")) if path.name.lower().startswith("peopleart")), None)
     if archive is None:
         return
     try:
         with zipfile.ZipFile(archive) as file:  # read, never unpacked: no member can point outside
-            members = {n.rpartition("/")[2]: n for n in file.namelist() if re.search(rf"(^|/){CUBISM}/[^/]+\.jpg$", n)}
+            inside = (n for n in file.namelist() if f"/{n}".rpartition("/")[0].endswith(f"/{CUBISM}"))
+            members = {n.rpartition("/")[2]: n for n in inside if has_ending(n, JPEG) and not is_litter(n)}
             for name, member in sorted(members.items()):
                 if (size := file.getinfo(member).file_size) > LARGEST:
                     raise UserError(f"{archive}: {member} has {size:,} bytes: that is no picture")
                 yield name, io.BytesIO(file.read(member))
-    except (zipfile.BadZipFile, zlib.error, EOFError, OSError, RuntimeError, NotImplementedError) as error:
+    except BAD_ZIP as error:
         raise UserError(f"{archive} is not a whole zip ({error}): get it again") from None
 
 
 def _decode(name: str, file: Path | io.BytesIO, side: int) -> np.ndarray:
-    with legible(f"{CUBISM}/{name}"), Image.open(file) as image:
+    with naming_image(f"{CUBISM}/{name}"), Image.open(file) as image:
         picture = gray(np.asarray(image.convert("RGB")))
     if min(picture.shape) < side:
         height, width = picture.shape

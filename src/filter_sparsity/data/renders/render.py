@@ -22,11 +22,11 @@ import numpy as np
 from ...errors import UserError
 from ...progress import bar
 from .. import tensorfile
+from ..sources.base import SPLITS
 
 if TYPE_CHECKING:
     from trimesh import Trimesh
 
-SPLITS = ("train", "test")
 # Mitsuba's LLVM variants want a system library, and round as the processor has it; this one runs everywhere.
 VARIANT = "scalar_rgb"
 FIELD_OF_VIEW = 30.0  # degrees
@@ -37,7 +37,7 @@ LAMPS = (((-0.5, -0.8, -1.0), 2.4), ((0.9, 0.5, -0.35), 0.9))  # direction and i
 
 
 @dataclass(frozen=True)
-class Models:
+class MeshLibrary:
     """The meshes of a family: the names of each class's models, and how one is loaded (in any process)."""
 
     names: dict[str, list[str]]
@@ -103,14 +103,14 @@ def views(family: str, name: str, models: Sequence[str], settings: Settings) -> 
     label = settings.classes.index(name)
     for split, count in zip(SPLITS, settings.images, strict=True):
         for index in range(count):
-            draw = generator(family, name, split, index, settings.seed)
+            rng = generator(family, name, split, index, settings.seed)
             yield View(
                 split=split,
                 place=label * count + index,
-                model=models[int(draw.integers(len(models)))],
-                azimuth=float(draw.uniform(*settings.azimuth)),
-                elevation=float(draw.uniform(*settings.elevation)),
-                seed=int(draw.integers(2**31)),
+                model=models[int(rng.integers(len(models)))],
+                azimuth=float(rng.uniform(*settings.azimuth)),
+                elevation=float(rng.uniform(*settings.elevation)),
+                seed=int(rng.integers(2**31)),
             )
 
 
@@ -235,7 +235,7 @@ def _job(load: Callable[[str, str], Trimesh], name: str, shown: list[View], sett
     return render_model(mesh, where, shown, settings.side, settings.samples)
 
 
-def render(family: str, models: Models, settings: Settings, jobs: int = 1) -> Foregrounds:
+def render(family: str, models: MeshLibrary, settings: Settings, jobs: int = 1) -> Foregrounds:
     """All foregrounds of a family. The number of processes changes nothing but the time.
 
     Raises UserError for a mesh that cannot be read or shows nothing.

@@ -14,28 +14,28 @@ from typing import TYPE_CHECKING, cast
 import numpy as np
 
 from ...errors import UserError
-from .render import Models, generator
+from .render import MeshLibrary, generator
 
 if TYPE_CHECKING:
     from trimesh import Trimesh
 
 PER_CLASS = 6  # models of a class
 SECTIONS = 40  # of whatever is round
-Draw = np.random.Generator
+Rng = np.random.Generator
 
 
-def models(root: Path, classes: Sequence[str]) -> Models:
+def models(root: Path, classes: Sequence[str]) -> MeshLibrary:
     """The models of some classes; nothing is read below `root`. Raises UserError for a class that is not made here."""
     for name in classes:
         if name not in SHAPES:
             raise UserError(f"there is no shape {name!r}: there are {', '.join(SHAPES)}")
-    return Models({name: [str(number) for number in range(PER_CLASS)] for name in classes}, mesh)
+    return MeshLibrary({name: [str(number) for number in range(PER_CLASS)] for name in classes}, mesh)
 
 
 def mesh(name: str, model: str) -> Trimesh:
     """A model of a class, the same every time."""
-    draw = generator("shapes", "model", name, model)
-    return SHAPES[name](draw).apply_scale(draw.uniform(0.85, 1.15, 3))
+    rng = generator("shapes", "model", name, model)
+    return SHAPES[name](rng).apply_scale(rng.uniform(0.85, 1.15, 3))
 
 
 def pictures(root: Path, side: int) -> dict[str, list[np.ndarray]]:
@@ -162,129 +162,129 @@ def _polar(radius: np.ndarray, turn: float = np.pi / 2) -> np.ndarray:
 # Classes
 
 
-def _ellipsoid(draw: Draw) -> Trimesh:
+def _ellipsoid(rng: Rng) -> Trimesh:
     from trimesh.creation import icosphere
 
-    return icosphere(subdivisions=4).apply_scale([1, draw.uniform(0.75, 1), draw.uniform(0.6, 1)])
+    return icosphere(subdivisions=4).apply_scale([1, rng.uniform(0.75, 1), rng.uniform(0.6, 1)])
 
 
-def _cuboid(draw: Draw) -> Trimesh:
-    return _box([1, draw.uniform(0.6, 1), draw.uniform(0.6, 1.2)])
+def _cuboid(rng: Rng) -> Trimesh:
+    return _box([1, rng.uniform(0.6, 1), rng.uniform(0.6, 1.2)])
 
 
-def _cylinder(draw: Draw) -> Trimesh:
-    h = draw.uniform(0.7, 1.3)
+def _cylinder(rng: Rng) -> Trimesh:
+    h = rng.uniform(0.7, 1.3)
     return _lathe((0, -h), (0.6, -h), (0.6, h), (0, h))
 
 
-def _cone(draw: Draw) -> Trimesh:
-    h = draw.uniform(1.3, 2)
+def _cone(rng: Rng) -> Trimesh:
+    h = rng.uniform(1.3, 2)
     return _lathe((0, 0), (0.75, 0), (0, h))
 
 
-def _torus(draw: Draw) -> Trimesh:
+def _torus(rng: Rng) -> Trimesh:
     from trimesh.creation import torus
 
-    return torus(1, draw.uniform(0.25, 0.42), major_sections=SECTIONS, minor_sections=24)
+    return torus(1, rng.uniform(0.25, 0.42), major_sections=SECTIONS, minor_sections=24)
 
 
-def _tetrahedron(draw: Draw) -> Trimesh:
-    return _lathe((0, 0), (1, 0), (0, draw.uniform(1.2, 1.6)), sections=3)
+def _tetrahedron(rng: Rng) -> Trimesh:
+    return _lathe((0, 0), (1, 0), (0, rng.uniform(1.2, 1.6)), sections=3)
 
 
-def _octahedron(draw: Draw) -> Trimesh:
-    h = draw.uniform(1, 1.5)
+def _octahedron(rng: Rng) -> Trimesh:
+    h = rng.uniform(1, 1.5)
     return _lathe((0, -h), (0.9, 0), (0, h), sections=4)
 
 
-def _pyramid(draw: Draw) -> Trimesh:
-    steps = int(draw.integers(3, 6))
+def _pyramid(rng: Rng) -> Trimesh:
+    steps = int(rng.integers(3, 6))
     size = np.linspace(1.6, 0.4, steps)
-    height = draw.uniform(0.9, 1.3) / steps
+    height = rng.uniform(0.9, 1.3) / steps
     return _join(*(_box([s, s, height], [0, 0, i * height]) for i, s in enumerate(size)))
 
 
-def _prism(draw: Draw) -> Trimesh:
-    return _upright(_polar(np.ones(3)), draw.uniform(1.2, 2.2))
+def _prism(rng: Rng) -> Trimesh:
+    return _upright(_polar(np.ones(3)), rng.uniform(1.2, 2.2))
 
 
-def _star(draw: Draw) -> Trimesh:
-    return _upright(_polar(np.tile([1, draw.uniform(0.36, 0.48)], 5)), draw.uniform(0.25, 0.5))
+def _star(rng: Rng) -> Trimesh:
+    return _upright(_polar(np.tile([1, rng.uniform(0.36, 0.48)], 5)), rng.uniform(0.25, 0.5))
 
 
-def _cross(draw: Draw) -> Trimesh:
-    w = draw.uniform(0.3, 0.5)
+def _cross(rng: Rng) -> Trimesh:
+    w = rng.uniform(0.3, 0.5)
     return _join(_box([2, w, w]), _box([w, 2, w]), _box([w, w, 2]))
 
 
-def _ring(draw: Draw) -> Trimesh:
-    inner, h = draw.uniform(0.78, 0.88), draw.uniform(0.35, 0.6)
+def _ring(rng: Rng) -> Trimesh:
+    inner, h = rng.uniform(0.78, 0.88), rng.uniform(0.35, 0.6)
     return _lathe((inner, -h), (1, -h), (1, h), (inner, h), (inner, -h))
 
 
-def _capsule(draw: Draw) -> Trimesh:
-    half = draw.uniform(0.9, 1.5)
+def _capsule(rng: Rng) -> Trimesh:
+    half = rng.uniform(0.9, 1.5)
     path = np.column_stack([np.linspace(-half, half, 8), np.zeros(8), np.zeros(8)])
     ends = [_ball([s * half, 0, 0], 0.55) for s in (-1, 1)]
     return _join(_tube(path, 0.55, closed=False), *ends)
 
 
-def _bowl(draw: Draw) -> Trimesh:
-    angle = np.linspace(0, draw.uniform(1.2, 1.5), 16)
+def _bowl(rng: Rng) -> Trimesh:
+    angle = np.linspace(0, rng.uniform(1.2, 1.5), 16)
     outer, inner = ([(r * np.sin(a), 1 - r * np.cos(a)) for a in angle] for r in (1.0, 0.9))
     return _lathe(*outer, *inner[::-1])
 
 
-def _vase(draw: Draw) -> Trimesh:
-    belly, neck = draw.uniform(0.6, 0.85), draw.uniform(0.15, 0.25)
+def _vase(rng: Rng) -> Trimesh:
+    belly, neck = rng.uniform(0.6, 0.85), rng.uniform(0.15, 0.25)
     profile = _smooth([0.4, belly, 0.5, neck, 0.4], np.linspace(0, 2.2, 5).tolist())
     return _lathe((0, 0), *profile, (profile[-1][0] - 0.06, 2.2), (neck, 1.2))
 
 
-def _goblet(draw: Draw) -> Trimesh:
-    stem, cup = draw.uniform(0.7, 1), draw.uniform(0.55, 0.7)
+def _goblet(rng: Rng) -> Trimesh:
+    stem, cup = rng.uniform(0.7, 1), rng.uniform(0.55, 0.7)
     bowl = [(cup * np.sin(a), stem + 0.8 * (1 - np.cos(a))) for a in np.linspace(0.15, 1.5, 12)]
     inside = [(0.88 * r, z + 0.05) for r, z in reversed(bowl)]
     return _lathe((0, 0), (0.6, 0), (0.55, 0.06), (0.08, 0.12), (0.08, stem), *bowl, *inside, (0, stem + 0.1))
 
 
-def _hourglass(draw: Draw) -> Trimesh:
-    waist, h = draw.uniform(0.08, 0.18), draw.uniform(0.9, 1.2)
+def _hourglass(rng: Rng) -> Trimesh:
+    waist, h = rng.uniform(0.08, 0.18), rng.uniform(0.9, 1.2)
     return _lathe((0, -h), (0.75, -h), (waist, 0), (0.75, h), (0, h))
 
 
-def _dumbbell(draw: Draw) -> Trimesh:
-    half, left, right = draw.uniform(0.8, 1.1), *draw.uniform(0.45, 0.6, 2)
+def _dumbbell(rng: Rng) -> Trimesh:
+    half, left, right = rng.uniform(0.8, 1.1), *rng.uniform(0.45, 0.6, 2)
     return _join(_rod([-half, 0, 0], [half, 0, 0], 0.14), _ball([-half, 0, 0], left), _ball([half, 0, 0], right))
 
 
-def _mushroom(draw: Draw) -> Trimesh:
-    cap, stem = draw.uniform(0.8, 1.05), draw.uniform(0.6, 1)
+def _mushroom(rng: Rng) -> Trimesh:
+    cap, stem = rng.uniform(0.8, 1.05), rng.uniform(0.6, 1)
     dome = [(cap * np.sin(a), stem + 0.75 * np.cos(a)) for a in np.linspace(np.pi / 2, 0, 14)]
     return _lathe((0, 0), (0.35, 0), (0.25, stem), *dome)
 
 
-def _spring(draw: Draw) -> Trimesh:
-    turns = draw.uniform(3, 4.5)
+def _spring(rng: Rng) -> Trimesh:
+    turns = rng.uniform(3, 4.5)
     t = np.linspace(0, 2 * np.pi * turns, 160)
-    return _tube(np.column_stack([0.7 * np.cos(t), 0.7 * np.sin(t), t / t[-1] * 2.2]), draw.uniform(0.1, 0.15), False)
+    return _tube(np.column_stack([0.7 * np.cos(t), 0.7 * np.sin(t), t / t[-1] * 2.2]), rng.uniform(0.1, 0.15), False)
 
 
-def _knot(draw: Draw) -> Trimesh:
+def _knot(rng: Rng) -> Trimesh:
     t = np.linspace(0, 2 * np.pi, 160, endpoint=False)
     path = [np.sin(t) + 2 * np.sin(2 * t), -1.2 * np.sin(3 * t), np.cos(t) - 2 * np.cos(2 * t)]
-    tube = _tube(np.column_stack([path[0], path[2], path[1]]), draw.uniform(0.35, 0.55), closed=True)
+    tube = _tube(np.column_stack([path[0], path[2], path[1]]), rng.uniform(0.35, 0.55), closed=True)
     return tube.apply_transform(_turn(1, 2, 0, 1))
 
 
-def _stairs(draw: Draw) -> Trimesh:
-    n = int(draw.integers(4, 7))
-    rise, width = 1.5 / n, draw.uniform(0.8, 1.2)
+def _stairs(rng: Rng) -> Trimesh:
+    n = int(rng.integers(4, 7))
+    rise, width = 1.5 / n, rng.uniform(0.8, 1.2)
     return _join(*(_box([1.8 / n, width, (i + 1) * rise], [1.8 * i / n, 0, (i + 1) * rise / 2]) for i in range(n)))
 
 
-def _table(draw: Draw) -> Trimesh:
-    long, wide, high = draw.uniform(1.4, 2), draw.uniform(1, 1.3), draw.uniform(0.8, 1.1)
+def _table(rng: Rng) -> Trimesh:
+    long, wide, high = rng.uniform(1.4, 2), rng.uniform(1, 1.3), rng.uniform(0.8, 1.1)
     legs = [
         _box([0.13, 0.13, high], [x * (long / 2 - 0.12), y * (wide / 2 - 0.12), -high / 2])
         for x, y in itertools.product((-1, 1), (-1, 1))
@@ -292,8 +292,8 @@ def _table(draw: Draw) -> Trimesh:
     return _join(_box([long, wide, 0.14]), *legs)
 
 
-def _arch(draw: Draw) -> Trimesh:
-    thick, depth, legs = draw.uniform(0.28, 0.4), draw.uniform(0.4, 0.6), draw.uniform(0.4, 0.8)
+def _arch(rng: Rng) -> Trimesh:
+    thick, depth, legs = rng.uniform(0.28, 0.4), rng.uniform(0.4, 0.6), rng.uniform(0.4, 0.8)
     stones = []
     for angle in np.linspace(0, np.pi, 17):
         place = _turn(0, 2, np.cos(angle), np.sin(angle))
@@ -302,20 +302,20 @@ def _arch(draw: Draw) -> Trimesh:
     return _join(*stones, *(_box([thick, depth, legs], [0.9 * s, 0, -legs / 2]) for s in (-1, 1)))
 
 
-def _ladder(draw: Draw) -> Trimesh:
-    half, n = draw.uniform(0.4, 0.55), int(draw.integers(4, 7))
+def _ladder(rng: Rng) -> Trimesh:
+    half, n = rng.uniform(0.4, 0.55), int(rng.integers(4, 7))
     rails = [_box([0.12, 0.16, 2.4], [s * half, 0, 0]) for s in (-1, 1)]
     return _join(*rails, *(_box([2 * half, 0.12, 0.12], [0, 0, z]) for z in np.linspace(-1, 1, n)))
 
 
-def _gear(draw: Draw) -> Trimesh:
-    teeth = int(draw.integers(8, 12))
-    disc = _upright(_polar(np.tile([1.0, 1.0, 0.75, 0.75], teeth)), draw.uniform(0.3, 0.5))
-    return _join(disc, _rod([0, -0.45, 0], [0, 0.45, 0], draw.uniform(0.2, 0.32)))
+def _gear(rng: Rng) -> Trimesh:
+    teeth = int(rng.integers(8, 12))
+    disc = _upright(_polar(np.tile([1.0, 1.0, 0.75, 0.75], teeth)), rng.uniform(0.3, 0.5))
+    return _join(disc, _rod([0, -0.45, 0], [0, 0.45, 0], rng.uniform(0.2, 0.32)))
 
 
-def _cage(draw: Draw) -> Trimesh:
-    w, high = draw.uniform(0.12, 0.2), draw.uniform(1.2, 1.7)
+def _cage(rng: Rng) -> Trimesh:
+    w, high = rng.uniform(0.12, 0.2), rng.uniform(1.2, 1.7)
     size = np.array([1.4, 1.4, high])
     bars = []
     for axis, s, t in itertools.product(range(3), (-0.5, 0.5), (-0.5, 0.5)):
@@ -325,30 +325,30 @@ def _cage(draw: Draw) -> Trimesh:
     return _join(*bars)
 
 
-def _wheel(draw: Draw) -> Trimesh:
+def _wheel(rng: Rng) -> Trimesh:
     from trimesh.creation import torus
 
-    spokes, rim = int(draw.integers(5, 9)), draw.uniform(0.1, 0.16)
+    spokes, rim = int(rng.integers(5, 9)), rng.uniform(0.1, 0.16)
     tyre = torus(1, rim, major_sections=SECTIONS, minor_sections=16)
     angles = np.linspace(0, 2 * np.pi, spokes, endpoint=False)
     rods = [_rod([0, 0, 0], [np.cos(a), 0, np.sin(a)], 0.06) for a in angles]
     return _join(tyre.apply_transform(_turn(1, 2, 0, 1)), *rods, _rod([0, -0.2, 0], [0, 0.2, 0], 0.2))
 
 
-def _arrow(draw: Draw) -> Trimesh:
-    tail, head = draw.uniform(1, 1.5), draw.uniform(0.5, 0.65)
+def _arrow(rng: Rng) -> Trimesh:
+    tail, head = rng.uniform(1, 1.5), rng.uniform(0.5, 0.65)
     made = _lathe((0, 0), (0.2, 0), (0.2, tail), (head, tail), (0, tail + 0.9))
     return made.apply_transform(_turn(0, 2, 0, -1))  # it points along x
 
 
-def _tree(draw: Draw) -> Trimesh:
-    n = int(draw.integers(3, 5))
+def _tree(rng: Rng) -> Trimesh:
+    n = int(rng.integers(3, 5))
     heights = [0.4 + 1.6 * i / n for i in range(n)]
     cones = [_lathe((0, z), (r, z), (0, z + 0.9)) for z, r in zip(heights, np.linspace(0.85, 0.4, n), strict=True)]
-    return _join(_rod([0, 0, 0], [0, 0, 0.6], draw.uniform(0.12, 0.2)), *cones)
+    return _join(_rod([0, 0, 0], [0, 0, 0.6], rng.uniform(0.12, 0.2)), *cones)
 
 
-SHAPES: dict[str, Callable[[Draw], Trimesh]] = {
+SHAPES: dict[str, Callable[[Rng], Trimesh]] = {
     "arch": _arch,
     "arrow": _arrow,
     "bowl": _bowl,

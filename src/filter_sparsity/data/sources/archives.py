@@ -1,12 +1,19 @@
-"""What is asked of an archive before and while it is opened: it is the official one, and stays in its folder."""
+"""Archives from outside: each is checked before it is opened, and writes nothing outside its folder."""
 
 from __future__ import annotations
 
+import gzip
 import hashlib
 import tarfile
+import zipfile
+import zlib
 from pathlib import Path
 
 from ...errors import UserError
+
+# What Python raises for a damaged archive.
+BAD_TAR = (tarfile.TarError, EOFError, zlib.error, gzip.BadGzipFile)
+BAD_ZIP = (zipfile.BadZipFile, zlib.error, EOFError, OSError, RuntimeError, NotImplementedError)
 
 
 def md5(path: Path) -> str:
@@ -15,7 +22,7 @@ def md5(path: Path) -> str:
 
 
 def verify(archive: Path, checksum: str) -> None:
-    """Raise UserError if the md5 of an archive is not what it must be. Nothing in it is opened before."""
+    """Raise UserError if the md5 of an archive is not `checksum`, which its authors give."""
     found = md5(archive)
     if found != checksum:
         raise UserError(
@@ -23,8 +30,8 @@ def verify(archive: Path, checksum: str) -> None:
         )
 
 
-def inside(member: tarfile.TarInfo, folder: str) -> tarfile.TarInfo | None:
-    """A filter for extracting: raises tarfile.FilterError for devices, and for what points outside the folder."""
+def safe_member(member: tarfile.TarInfo, folder: str) -> tarfile.TarInfo | None:
+    """A filter for `extractall`: raises tarfile.FilterError for devices and for paths outside the folder."""
     if member.name.startswith("/"):  # tarfile's own filter would put it inside
         raise tarfile.AbsolutePathError(member)
     return tarfile.data_filter(member, folder)

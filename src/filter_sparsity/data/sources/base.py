@@ -8,6 +8,7 @@ from typing import Generic, TypeVar
 
 import numpy as np
 
+SPLITS = ("train", "test")
 Images = TypeVar("Images", np.ndarray, list[str])
 
 

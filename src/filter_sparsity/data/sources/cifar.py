@@ -9,10 +9,8 @@ Each may also lie one folder down, in `cifar10/` or `cifar100/`. The archive is 
 
 from __future__ import annotations
 
-import gzip
 import tarfile
 import tempfile
-import zlib
 from pathlib import Path
 from typing import Any
 
@@ -20,10 +18,11 @@ import numpy as np
 
 from ...errors import UserError
 from ...files import naming_file
-from .archives import inside, verify
+from .archives import BAD_TAR, safe_member, verify
 from .base import ArraySource
 from .download import download
 from .images import decode
+from .listing import files_in, folders_in
 
 _TEN = "airplane automobile bird cat deer dog frog horse ship truck"
 _HUNDRED = """
@@ -100,8 +99,8 @@ def _archive(name: str, archive: Path, kind: Any) -> ArraySource:
     with tempfile.TemporaryDirectory() as folder:
         try:
             with naming_file(Path(folder)), tarfile.open(archive) as tar:
-                tar.extractall(folder, filter=inside)
-        except (tarfile.TarError, EOFError, zlib.error, gzip.BadGzipFile) as error:
+                tar.extractall(folder, filter=safe_member)
+        except BAD_TAR as error:
             raise UserError(f"{archive} cannot be extracted: {' '.join(str(error).split())}") from None
         return _extracted(name, Path(folder), kind)
 
@@ -128,13 +127,13 @@ def _tree(name: str, parent: Path) -> ArraySource:
         folder = parent / split
         if not folder.is_dir():
             raise UserError(f"{folder} is not there: a tree of {name} has train/<class>/*.png and test/<class>/*.png")
-        unknown = sorted(p.name for p in folder.iterdir() if p.is_dir() and p.name not in CLASSES[name])
+        unknown = [label for label in folders_in(folder) if label not in CLASSES[name]]
         if unknown:
             raise UserError(f"{folder / unknown[0]} is no class of {name}: move it away")
         files: list[str] = []
         labels: list[int] = []
         for number, label in enumerate(CLASSES[name]):
-            found = sorted(path.name for path in (folder / label).glob("*.png"))
+            found = files_in(folder / label, ".png") if (folder / label).is_dir() else []
             if not found:
                 said = "has no PNG images" if (folder / label).is_dir() else "is not there"
                 raise UserError(f"{folder / label} {said}: every class of {name} needs some")

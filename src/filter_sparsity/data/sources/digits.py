@@ -27,13 +27,13 @@ def digit_pairs(root: Path) -> ArraySource:
     stands in a split twice.
     """
     scans, labels, test = _scans()
-    draw = np.random.default_rng(0)
+    rng = np.random.default_rng(0)
 
     def pairs(scans: np.ndarray, labels: np.ndarray, per_class: int) -> tuple[np.ndarray, np.ndarray]:
         images, classes = [], []
         for number in range(100):
             left, right = (np.flatnonzero(labels == d) for d in divmod(number, 10))
-            chosen = draw.choice(len(left) * len(right), per_class, replace=False)
+            chosen = rng.choice(len(left) * len(right), per_class, replace=False)
             canvas = np.zeros((per_class, 1, 16, 16), np.uint8)
             canvas[:, 0, :, :8] = scans[left[chosen // len(right)]].repeat(2, axis=1)
             canvas[:, 0, :, 8:] = scans[right[chosen % len(right)]].repeat(2, axis=1)

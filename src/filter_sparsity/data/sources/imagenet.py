@@ -7,10 +7,8 @@ val/<wnid>/*.JPEG. The archives are checked and parsed by torchvision; the valid
 
 from __future__ import annotations
 
-import gzip
 import shutil
 import tarfile
-import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -19,8 +17,9 @@ import numpy as np
 
 from ...errors import UserError
 from ...files import naming_file
-from .archives import inside
+from .archives import BAD_TAR, safe_member
 from .base import FileSource
+from .listing import files_in, folders_in
 
 SIDE = 224  # pixels
 MEAN, DEVIATION = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)  # of the training images: torchvision's
@@ -30,10 +29,8 @@ def imagenet(root: Path) -> FileSource:
     """Raises UserError if an archive is missing or not the official one, or if a class or an image is missing."""
     from ..torchvision_cpu import torchvision
 
-    datasets = torchvision().datasets
-    parser = datasets.imagenet
+    parser = torchvision().datasets.imagenet
     place = root / "imagenet" if (root / "imagenet").is_dir() else root
-    splits = {}
     try:
         if not (meta := place / parser.META_FILE).exists():
             try:
@@ -52,28 +49,34 @@ def imagenet(root: Path) -> FileSource:
                     part.replace(place / split)  # only when all of it is there
                 finally:
                     shutil.rmtree(part, ignore_errors=True)
-            splits[split] = datasets.ImageNet(str(place), split)
         known = sorted(parser.load_meta_file(str(place))[0])
-    except (RuntimeError, FileNotFoundError, tarfile.TarError, EOFError, zlib.error, gzip.BadGzipFile) as error:
+    except (RuntimeError, FileNotFoundError, *BAD_TAR) as error:
         raise UserError(f"ImageNet in {place}: {' '.join(str(error).split())}") from None
-    for split, found in splits.items():
-        if found.wnids != known:
-            wrong = sorted({*found.wnids} ^ {*known})
-            raise UserError(f"ImageNet in {place / split}: {wrong[0]} is missing, or no class of the devkit")
+    train, test = (_files(place, split, known) for split in ("train", "val"))
+    return FileSource(tuple(known), train, test, place.resolve(), SIDE, MEAN, DEVIATION)
 
-    def files(split: str) -> tuple[list[str], np.ndarray]:
-        paths, labels = zip(*splits[split].samples, strict=True)
-        return [Path(path).relative_to(place).as_posix() for path in paths], np.array(labels, np.int64)
 
-    return FileSource(tuple(known), files("train"), files("val"), place.resolve(), SIDE, MEAN, DEVIATION)
+def _files(place: Path, split: str, known: list[str]) -> tuple[list[str], np.ndarray]:
+    """Paths of a split's images below `place`, by class and name, and their labels."""
+    if wrong := sorted({*folders_in(place / split)} ^ {*known}):
+        raise UserError(f"ImageNet in {place / split}: {wrong[0]} is missing, or no class of the devkit")
+    files: list[str] = []
+    labels: list[int] = []
+    for label, wnid in enumerate(known):
+        found = files_in(place / split / wnid, ".jpeg", ".jpg")
+        if not found:
+            raise UserError(f"ImageNet in {place / split}: {wnid} has no JPEG images: every class needs some")
+        files += [f"{split}/{wnid}/{name}" for name in found]
+        labels += [label] * len(found)
+    return files, np.array(labels, np.int64)
 
 
 @contextmanager
 def _guarded() -> Iterator[None]:
     """Archives that torchvision extracts write nothing outside their folder."""
-    usual = tarfile.TarFile.extraction_filter
-    tarfile.TarFile.extraction_filter = staticmethod(inside)
+    default = tarfile.TarFile.extraction_filter
+    tarfile.TarFile.extraction_filter = staticmethod(safe_member)
     try:
         yield
     finally:
-        tarfile.TarFile.extraction_filter = usual
+        tarfile.TarFile.extraction_filter = default

@@ -1,4 +1,4 @@
-"""Reading many small image files on every core; what is not an image is refused by name."""
+"""Many small image files, decoded on every core. A file that is no image is refused by its name."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from ...errors import UserError
 from ...progress import bar, cores
 
 CHUNK = 500  # images that a process takes at once
-LARGEST = 1 << 24  # bytes of a file in a zip: what says that it is larger is not one of many small images
+LARGEST = 1 << 24  # bytes of a file in a zip: a larger one is not one of many small images
 
 
 def decode(files: Sequence[str], side: int, folder: Path, what: str, archive: Path | None = None) -> np.ndarray:
@@ -43,9 +43,9 @@ def decode(files: Sequence[str], side: int, folder: Path, what: str, archive: Pa
         else:
             # Forked, since to start Python takes as long as to decode ten thousand images. They take no thread's lock.
             context = multiprocessing.get_context("fork")
-            pool = ProcessPoolExecutor(processes, context, _begin, (folder, archive))
+            pool = ProcessPoolExecutor(processes, context, _start_worker, (folder, archive))
             stack.callback(pool.shutdown, cancel_futures=True)
-            decoded = pool.map(_work, chunks, repeat(side))
+            decoded = pool.map(_decode_in_worker, chunks, repeat(side))
         try:
             for number, part in enumerate(decoded):
                 images[number * CHUNK :][: len(part)] = part
@@ -58,25 +58,25 @@ def decode(files: Sequence[str], side: int, folder: Path, what: str, archive: Pa
 
 
 @contextmanager
-def legible(name: str | Path) -> Iterator[None]:
-    """Whatever an image file from outside makes of Pillow in the block is one line that begins with `name`."""
+def naming_image(name: str | Path) -> Iterator[None]:
+    """Errors of Pillow in the block become a UserError of one line that begins with `name`."""
     try:
-        with refusing_bombs():
+        with refusing_decompression_bombs():
             yield
     except Exception as error:
-        raise unreadable(name, error) from None
+        raise image_error(name, error) from None
 
 
 @contextmanager
-def refusing_bombs() -> Iterator[None]:
-    """Files of more pixels than Pillow takes for honest (89 million) are an error before they are decoded."""
+def refusing_decompression_bombs() -> Iterator[None]:
+    """Files of more pixels than Pillow allows (89 million) are an error before they are decoded."""
     with warnings.catch_warnings():
         warnings.simplefilter("error", Image.DecompressionBombWarning)
         yield
 
 
-def unreadable(name: str | Path, error: Exception) -> UserError:
-    """What is said of a file that raised `error` as it was read as an image."""
+def image_error(name: str | Path, error: Exception) -> UserError:
+    """The one line for an error that reading a file as an image raised."""
     if isinstance(error, UserError):
         return error
     if isinstance(error, FileNotFoundError):
@@ -122,7 +122,7 @@ def _decode_all(source: _Files, files: Sequence[str], side: int) -> np.ndarray:
             if not _decode_jpeg(content, place):
                 _decode_any(content, place, name)
         except Exception as error:
-            raise unreadable(name, error) from None
+            raise image_error(name, error) from None
     return np.ascontiguousarray(pixels.transpose(0, 3, 1, 2))
 
 
@@ -145,7 +145,7 @@ def _decode_jpeg(content: bytes, place: np.ndarray) -> bool:
 def _decode_any(content: bytes, place: np.ndarray, name: str) -> None:
     """By Pillow. What it raises says what is wrong."""
     height, width, _ = place.shape
-    with refusing_bombs(), Image.open(io.BytesIO(content), formats=("JPEG", "PNG")) as image:
+    with refusing_decompression_bombs(), Image.open(io.BytesIO(content), formats=("JPEG", "PNG")) as image:
         if image.size != (width, height):
             found = "x".join(map(str, image.size))
             raise UserError(f"{name} has {found} pixels: every image has {width}x{height}")
@@ -155,7 +155,7 @@ def _decode_any(content: bytes, place: np.ndarray, name: str) -> None:
 _source: _Files  # of a worker process
 
 
-def _begin(folder: Path, archive: Path | None) -> None:
+def _start_worker(folder: Path, archive: Path | None) -> None:
     global _source
     _source = _Files(folder, archive)
     # A worker waits at a pipe whose other end it holds, too: it would not notice that its parent was killed.
@@ -169,5 +169,5 @@ def _end_with_parent() -> None:
     os._exit(1)
 
 
-def _work(files: Sequence[str], side: int) -> np.ndarray:
+def _decode_in_worker(files: Sequence[str], side: int) -> np.ndarray:
     return _decode_all(_source, files, side)

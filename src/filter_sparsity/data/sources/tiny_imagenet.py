@@ -7,22 +7,21 @@ testing were given out without labels.
 from __future__ import annotations
 
 import zipfile
-import zlib
 from pathlib import Path
 
 import numpy as np
 
 from ...errors import UserError
-from .archives import verify
+from .archives import BAD_ZIP, verify
 from .base import ArraySource
 from .images import decode
+from .listing import files_below, has_ending, text_lines
 
 FOLDER = "tiny-imagenet-200"
 ARCHIVE = f"{FOLDER}.zip"
 URL = f"http://cs231n.stanford.edu/{ARCHIVE}"
 MD5 = "90528d7ca1a48142e341f4ef8d21d0de"
 SIDE = 64  # pixels
-BROKEN = (zipfile.BadZipFile, zlib.error, EOFError, OSError, RuntimeError, NotImplementedError)  # of a damaged zip
 
 
 def tiny_imagenet(root: Path, checksum: str = MD5) -> ArraySource:
@@ -32,7 +31,7 @@ def tiny_imagenet(root: Path, checksum: str = MD5) -> ArraySource:
     """
     folder, archive = root / FOLDER, root / ARCHIVE
     if (folder / "wnids.txt").exists():
-        files = {path.relative_to(root).as_posix() for path in folder.rglob("*") if path.is_file()}
+        files = {f"{FOLDER}/{path}" for path in files_below(folder)}
         return _source(files, root, None)
     if not archive.exists():
         raise UserError(f"tiny_imagenet is not in {root}: download {URL} and put it there, as it is or unpacked")
@@ -40,7 +39,7 @@ def tiny_imagenet(root: Path, checksum: str = MD5) -> ArraySource:
     try:
         with zipfile.ZipFile(archive) as members:
             names = [name for name in members.namelist() if not name.endswith("/")]
-    except BROKEN as error:
+    except BAD_ZIP as error:
         raise UserError(f"{archive} is not a zip: {error}") from None
     for name in names:
         if not name.startswith(f"{FOLDER}/") or ".." in name.split("/"):
@@ -61,12 +60,12 @@ def _source(files: set[str], root: Path, archive: Path | None) -> ArraySource:
         if archive:
             try:
                 with zipfile.ZipFile(archive) as members:
-                    text = members.read(f"{FOLDER}/{name}").decode()
-            except (*BROKEN, ValueError) as error:
+                    content = members.read(f"{FOLDER}/{name}")
+            except BAD_ZIP as error:
                 raise UserError(f"{where}: {name} cannot be read: {error}") from None
         else:
-            text = (root / FOLDER / name).read_text()
-        return [line for line in text.splitlines() if line.strip()]
+            content = (root / FOLDER / name).read_bytes()
+        return text_lines(content, f"{where}: {name}")
 
     classes = tuple(sorted(line.strip() for line in lines("wnids.txt")))
     if len(set(classes)) < len(classes):
@@ -77,7 +76,7 @@ def _source(files: set[str], root: Path, archive: Path | None) -> ArraySource:
     train: dict[str, int] = {}
     for file in sorted(files):
         parts = file.split("/")  # tiny-imagenet-200/train/<wnid>/images/<file>.JPEG
-        if parts[1] == "train" and len(parts) == 5 and parts[3] == "images" and parts[4].endswith(".JPEG"):
+        if parts[1] == "train" and len(parts) == 5 and parts[3] == "images" and has_ending(parts[4], (".jpeg", ".jpg")):
             if parts[2] not in number:
                 raise UserError(f"{where}: {parts[2]} has images but is not in wnids.txt")
             train[file] = number[parts[2]]

@@ -224,3 +224,26 @@ def test_no_file_is_left_of_a_failed_preparation(root):
     with pytest.raises(UserError, match="holds renders of objectnet3d: shapes_plain needs those of shapes"):
         compose.load("shapes_plain", root, root / "renders")
     assert not out.parent.exists()
+
+
+def test_litter_and_endings_in_capitals_change_nothing(root, tmp_path_factory):
+    models = objectnet3d.models(root, SETTINGS.classes).names
+    pictures = objectnet3d.pictures(root, 16)["train"]
+    folder, cubist = root / "objectnet3d/CAD/off/bed", root / "PeopleArt/JPEGImages/Cubism"
+    (root / "__MACOSX/CAD/off/bed").mkdir(parents=True)
+    for path in (folder / "._01.off", root / "__MACOSX/CAD/off/bed/01.off", cubist / "._0.jpg", cubist / "Thumbs.db"):
+        path.write_bytes(b"litter")
+    assert objectnet3d.models(root, SETTINGS.classes).names == models
+    (folder / "01.off").rename(folder / "01.OFF")
+    assert [name.casefold() for name in objectnet3d.models(root, SETTINGS.classes).names["bed"]] == [
+        name.casefold() for name in models["bed"]
+    ]
+    (cubist / "1.jpg").rename(cubist / "1.JPEG")
+    other = tmp_path_factory.mktemp("zip")
+    pack(cubist, other / "PeopleArt-master.zip")
+    with zipfile.ZipFile(other / "PeopleArt-master.zip", "a") as file:
+        file.writestr("__MACOSX/PeopleArt-master/JPEGImages/Cubism/._5.jpg", b"litter")
+    for place in (root, other):
+        found = objectnet3d.pictures(place, 16)["train"]
+        assert len(found) == len(pictures)
+        assert all((one == two).all() for one, two in zip(found, pictures, strict=True))

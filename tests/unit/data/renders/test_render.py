@@ -8,7 +8,7 @@ import pytest
 import trimesh
 
 from filter_sparsity.data.renders import compose, render, shapes
-from filter_sparsity.data.renders.render import Models, Settings, View
+from filter_sparsity.data.renders.render import MeshLibrary, Settings, View
 from filter_sparsity.errors import UserError
 
 UNUSED = Path("unused")
@@ -152,7 +152,7 @@ def test_a_crop_is_the_mean_of_blocks_of_the_picture():
 def test_over_rounds_to_the_nearest_level():
     colour, alpha, behind = np.meshgrid(np.arange(0, 256, 5), np.arange(256), np.arange(0, 256, 5), indexing="ij")
     foreground = np.stack([colour, colour, colour, alpha], -1).astype(np.uint8)
-    ours = compose.over(foreground, behind[..., None].astype(np.uint8))
+    ours = compose.blend(foreground, behind[..., None].astype(np.uint8))
     exact = (alpha * colour + (255 - alpha) * behind) / 255
     assert abs(ours[..., 0] - exact).max() <= 0.5
 
@@ -192,7 +192,7 @@ KINDS = ["empty", "a point", "a line", "not finite", "too large"]
 
 @pytest.mark.parametrize(("kind", "jobs"), [*((kind, 1) for kind in KINDS), ("a line", 2)])
 def test_a_mesh_that_shows_nothing_is_refused_in_one_line(kind, jobs):
-    models = Models({name: [kind] for name in SETTINGS.classes}, load_broken)
+    models = MeshLibrary({name: [kind] for name in SETTINGS.classes}, load_broken)
     with pytest.raises(UserError, match=rf"\A\w+, model {kind}: [^\n]+\Z"):
         render.render("x", models, SETTINGS, jobs)
 

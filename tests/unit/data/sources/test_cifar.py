@@ -222,3 +222,15 @@ def test_the_real_images_as_a_tree_and_as_an_archive(name, tmp_path):
     splits = ((ready.images[s], ready.labels[s]) for s in ("train", "test"))
     path, kind = make_archive(name, ArraySource(ready.classes, *splits), tmp_path / "original")
     assert prepared(name, path.parent, kind, tmp_path / "archive") == (tmp_path / "tree").read_bytes()
+
+
+def test_litter_in_a_tree_changes_nothing(ten, tmp_path):
+    source, _, kind = ten
+    make_tree(source, tmp_path / "tree")
+    before = prepared("cifar10", tmp_path / "tree", kind, tmp_path / "out")
+    (tmp_path / "tree/train/@eaDir").mkdir()
+    (tmp_path / "tree/train/.ipynb_checkpoints").mkdir()
+    (tmp_path / "tree/train/cat/._0.png").write_bytes(b"litter")
+    first = min((tmp_path / "tree/train/cat").glob("[0-9]*.png"))
+    first.rename(first.with_suffix(".PNG"))
+    assert prepared("cifar10", tmp_path / "tree", kind, tmp_path / "out") == before

@@ -43,6 +43,7 @@ def test_extracted_folders_give_the_same_index(index, tmp_path):
     assert (tmp_path / "again").read_bytes() == (tmp_path / "prepared").read_bytes()
 
 
+@pytest.mark.slow
 def test_the_order_and_the_crops_depend_on_the_seed_and_not_on_the_workers(index):
     def one(seed, workers):
         stream = FileLoader(index, "train", CPU, flip=True, workers=workers)
@@ -78,6 +79,7 @@ def test_test_images_are_the_normalised_centre(index):
     assert np.abs(images[0].permute(1, 2, 0).numpy() - wanted).max() < 1e-5
 
 
+@pytest.mark.slow
 def test_a_network_is_trained_and_measured_on_it(index, make_spec):
     spec = make_spec(dataset="imagenet", batch_size=4, phase_steps=(2, 1))
     model, history, _ = train(spec, 0, index, CPU, 2)
@@ -134,3 +136,21 @@ def test_a_missing_class_is_told(index, tmp_path):
     assert "n02" in refused(index.root)
     (index.root / "train" / "n02").rmdir()
     assert "n02 is missing" in refused(index.root)
+
+
+def test_litter_in_extracted_folders_changes_nothing(index, tmp_path):
+    (index.root / "train" / "@eaDir").mkdir()
+    (index.root / "val" / ".DS_Store").write_bytes(b"litter")
+    first = min((index.root / "train" / "n02").iterdir())
+    first.with_name(f"._{first.name}").write_bytes(b"litter")
+    prepared.prepare("imagenet", index.root, tmp_path / "again")
+    assert (tmp_path / "again").read_bytes() == (tmp_path / "prepared").read_bytes()
+
+
+def test_an_empty_image_is_refused_by_name(index, tmp_path):
+    path = index.root / index.files["train"][3]
+    path.write_bytes(b"")
+    with pytest.raises(UserError, match=r"\A[^\n]+ is empty: get it again\Z") as error:
+        prepared.prepare("imagenet", index.root, tmp_path / "again")
+    assert str(path) in str(error.value)
+    assert not (tmp_path / "again").exists()

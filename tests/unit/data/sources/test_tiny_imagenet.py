@@ -310,3 +310,26 @@ def test_who_decodes_ends_with_who_asked_for_it(tmp_path):
         asked.kill()
         asked.communicate(timeout=60)  # ends when nobody is left who could write: a worker that stays is an error here
     assert len(workers - {""}) == 2
+
+
+def test_litter_line_ends_and_links_change_nothing(folder, tmp_path):
+    before = tiny_imagenet(folder.parent)
+    images = folder / "train" / "n01" / "images"
+    for name in (".DS_Store", "Thumbs.db", "._n01_1.JPEG"):
+        (images / name).write_bytes(b"litter")
+    (folder / "train" / "@eaDir" / "images").mkdir(parents=True)
+    (folder / "train" / "@eaDir" / "images" / "n01_1.JPEG").write_bytes(b"litter")
+    for name in ("wnids.txt", "val/val_annotations.txt"):
+        text = (folder / name).read_text()
+        (folder / name).write_bytes(b"\xef\xbb\xbf" + text.replace("\n", "\r\n").encode())
+    (folder / "train" / "n02").rename(tmp_path / "elsewhere")
+    (folder / "train" / "n02").symlink_to(tmp_path / "elsewhere")
+    after = tiny_imagenet(folder.parent)
+    for split in ("train", "test"):
+        for one, other in zip(getattr(before, split), getattr(after, split), strict=True):
+            assert (one == other).all()
+
+
+def test_a_list_in_another_encoding_names_the_byte(folder):
+    (folder / "wnids.txt").write_bytes(b"n01\nn02\n\xff")
+    assert refused(folder.parent).endswith("wnids.txt is not UTF-8: byte 9 is 0xff: save it as UTF-8")
