@@ -17,7 +17,7 @@ from ..files import write_text
 from ..paths import ORIGINAL, ResultsFolder, run_folder
 from ..plan import Plan
 from ..spec import Spec
-from .arguments import flag, integer, number, path, plan_file, settings, text, verb
+from .arguments import end_time, flag, integer, number, path, plan_file, settings, text, verb
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -177,6 +177,41 @@ def extract(args: Namespace) -> None:
         print(f"{spec.id} seed {seed}: {summary(folder)}", file=sys.stderr)
 
 
+@verb(
+    PLAN,
+    path("--data", help="folder of the prepared datasets"),
+    integer("--together", default=1, help="how many trainings take turns on the device"),
+    end_time("--until", default=math.inf, help="when to stop: a time of day as 14:30, or minutes from now as +25"),
+    text("--device", choices=["cpu", "cuda", "auto"], default=None, help="in place of the plan's"),
+    integer("--threads", default=1),
+    number("--checkpoint-seconds", default=60, help="least time between a run's checkpoints"),
+)
+def campaign(args: Namespace) -> None:
+    """Train and measure the plan's runs that the archive lacks, in one process without Snakemake.
+
+    Exit code 75: stopped, the same call goes on. results/<scale>/campaign.tar.* hold what `store` needs.
+    """
+    from ..training.torch_setup import select_device
+
+    own = args.plan.settings
+    device = select_device(args.device or own["device"], args.threads)  # before anything else imports torch
+    from ..measuring.campaign import run_campaign
+    from ..progress import stop_reason
+    from ..training.run import Settings
+
+    if args.together < 1:
+        raise UserError(f"--together is {args.together}: at least one training must be under way")
+    settings = Settings(
+        device,
+        own["history_points"],
+        own["precision"],
+        args.checkpoint_seconds,
+        stop_reason(args.until),
+        args.together,
+    )
+    run_campaign(args.plan, args.data, settings)
+
+
 def _spec(args: Namespace) -> Spec:
     """The spec that `--spec` gives in full, or names in the plan."""
     if args.plan is None:
@@ -265,15 +300,16 @@ def aggregate(args: Namespace) -> None:
 )
 def judge(args: Namespace) -> None:
     """Judge every number that the paper prints, and every claim, by a scale's records."""
-    from ..verdict import claims
-    from ..verdict.cells import as_json, judge, summary
+    from ..verdict.cells import judge_numbers
+    from ..verdict.claims import judge_claims
+    from ..verdict.summary import as_json, summarize
 
-    cells = judge(args.plan, args.runs, args.published, args.tolerances)
-    judged_claims = claims.judge(args.plan, args.runs, args.simulations, args.tolerances)
+    cells = judge_numbers(args.plan, args.runs, args.published, args.tolerances)
+    judged_claims = judge_claims(args.plan, args.runs, args.simulations, args.tolerances)
     cells_file, claims_file, counts_file = args.out
     _write_csv(cells_file, cells)
     _write_csv(claims_file, judged_claims)
-    write_text(counts_file, as_json(summary(args.plan, cells, judged_claims)))
+    write_text(counts_file, as_json(summarize(args.plan, cells, judged_claims)))
 
 
 @verb(PLAN, text("--table"), REFERENCE, PUBLISHED, OUT)
@@ -392,11 +428,12 @@ def compile(args: Namespace) -> None:
     path("--verdict", help="verdict.json"),
     path("--layers", help="the picture of Table 1's layers"),
     path("--overview", help="the picture of all cells"),
+    path("--template"),
     path("--readme", default=Path("README.md"), help="file to write into"),
     path("--pictures", default=Path("docs"), help="folder that the pictures are copied to"),
 )
 def readme(args: Namespace) -> None:
     """Write the verdict of stored records into the README."""
-    from ..verdict.cells import into_readme
+    from ..typesetting.readme import write_readme
 
-    into_readme(args.verdict, [args.layers, args.overview], args.readme, args.pictures)
+    write_readme(args.verdict, args.layers, args.overview, args.template, args.readme, args.pictures)

@@ -18,6 +18,8 @@ from ..errors import UserError
 from ..files import atomic_write
 from ..metrics import METRICS
 from ..spec import short
+from ..verdict.summary import count_in_words
+from ..verdict.verdicts import ClaimVerdict
 
 INSTALL = (
     "sudo apt-get install --no-install-recommends texlive-latex-base texlive-latex-recommended texlive-pictures "
@@ -78,7 +80,7 @@ def latex(text: Any) -> str:
     return TOKEN.sub(token, str(text))
 
 
-def tied(text: str) -> str:
+def unbroken(text: str) -> str:
     """LaTeX in which no line ends before a number: `L2 1e-3` and `Table 4` stay whole."""
     return re.sub(r" (?=(?:\$-\$)?\d)", "~", text)
 
@@ -99,7 +101,8 @@ def fill(template: Path, context: dict[str, Any]) -> str:
         undefined=jinja2.StrictUndefined,
         loader=jinja2.FileSystemLoader(template.parent),
     )
-    environment.filters.update(latex=latex, value=value, paper_number=paper_number, shown=shown, given=given, tied=tied)
+    filters = (latex, value, paper_number, typeset_verdict, typeset_precondition, unbroken, count_in_words)
+    environment.filters.update({function.__name__: function for function in filters})
     try:
         return environment.get_template(template.name).render(context)
     except jinja2.TemplateNotFound:
@@ -120,15 +123,16 @@ def spread(sd: float, metric: str) -> str:
     return "" if pd.isna(sd) else rf"\spread{{{number(sd, metric)}}}"
 
 
-def shown(verdict: str) -> str:
+def typeset_verdict(verdict: str) -> str:
     """A claim's verdict as LaTeX."""
-    look = verdict if verdict in ("confirmed", "refuted", "undecided") else "unmeasured"
+    look = "unmeasured" if verdict == ClaimVerdict.NOT_MEASURED else verdict
     return rf"\{look}{{{verdict}}}"
 
 
-def given(verdict: str) -> str:
-    """Of what a claim presupposes, whether it holds, as LaTeX."""
-    return {"confirmed": "holds", "refuted": "does not hold"}.get(verdict, shown(verdict))
+def typeset_precondition(verdict: str) -> str:
+    """A precondition's verdict as LaTeX: whether it holds."""
+    words: dict[str, str] = {ClaimVerdict.CONFIRMED: "holds", ClaimVerdict.REFUTED: "does not hold"}
+    return words.get(verdict, typeset_verdict(verdict))
 
 
 def value(fact: Any) -> str:
