@@ -1,47 +1,19 @@
-"""config/datasets.yaml: sizes, source, licence and access of each dataset. Torch-free."""
+"""config/datasets.yaml: what is known of each dataset before it is there, and how to get it. Torch-free."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, field
 from pathlib import Path
 
 import yaml
 
 from ..errors import UserError
+from ..parts import Dataset
 from ..paths import dataset_file
 
 
-@dataclass(frozen=True)
-class Dataset:
-    """An entry of config/datasets.yaml: a dataset."""
-
-    name: str
-    version: str
-    classes: int
-    train: int
-    test: int
-    channels: int
-    side: int
-    flip: bool
-    access: str  # ships (in a package), downloaded (by us), manual (got by the user)
-    instructions: str  # what a user does to have it
-    source: str
-    licence: str
-    citation: str
-    stands_for: str = ""
-    local_names: list[str] = field(default_factory=list)  # any below data_root: the original data are there
-    checksum: str = ""  # of the archive
-    bytes: int | None = None  # of the archive
-    digest: str = ""  # of the prepared content, where somebody has seen it
-
-    def found(self, root: Path) -> str:
-        """The first of its `local_names` below the folder of original data; empty if there is none."""
-        return next((name for name in self.local_names if (root / name).exists()), "")
-
-
 def read_datasets(path: Path) -> dict[str, Dataset]:
-    """The datasets by name. Raises UserError; `planning.validation` checks the values."""
+    """The datasets by name. Their values are as `planning.validation` says that they may be. Raises UserError."""
     try:
         return {name: Dataset(name=name, **entry) for name, entry in yaml.safe_load(path.read_text()).items()}
     except OSError as error:
@@ -53,7 +25,7 @@ def read_datasets(path: Path) -> dict[str, Dataset]:
 
 
 def listing(file: Path, root: Path, prepared: Path) -> Iterator[str]:
-    """Lines for the console: whether each dataset is available, as original or prepared data, or how to get it."""
+    """Lines that say of each dataset whether it is there, in the folder of original data or of prepared ones."""
     yield f"original data: {root}{'' if root.is_dir() else ', which is not there'}"
     for name, line in read_datasets(file).items():
         found = line.found(root)
