@@ -7,7 +7,7 @@ from typing import Any
 
 from filter_sparsity.plan import Plan
 from filter_sparsity.planning.build import merge
-from filter_sparsity.verdict.aggregate import find_published
+from filter_sparsity.verdict.published import find_published
 
 
 def changed(settings: dict[str, Any], folder: Path, changes: dict[str, str], count: int = -1) -> dict[str, Any]:

@@ -36,7 +36,7 @@ def writer(tmp_path):
         process.communicate()
 
 
-def test_the_next_writer_drops_what_a_killed_one_left_and_nobody_elses(tmp_path, writer):
+def test_a_writer_drops_what_a_killed_one_left_and_no_other(tmp_path, writer):
     (killed, left), (_, living), (other, others) = writer("a"), writer("a"), writer("ab")
     for process in (killed, other):
         process.send_signal(signal.SIGKILL)

@@ -12,6 +12,7 @@ def mutants(tmp_path_factory):
     return Mutants(tmp_path_factory.mktemp("mutants") / "a", 3)
 
 
+@pytest.mark.slow
 def test_changed_files_are_refused_or_read_as_they_were(mutants):
     for kind in mutants.kinds:
         count = COUNTS.get(kind, 20)

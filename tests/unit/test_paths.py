@@ -5,7 +5,7 @@ from pathlib import Path
 from filter_sparsity.paths import ResultsFolder
 
 
-def test_a_scale_has_a_folder_for_trained_and_one_for_archived_records():
+def test_trained_and_archived_records_have_folders_of_their_own():
     assert ResultsFolder.of("quick").path == Path("results/quick")
     assert ResultsFolder.of("reduced", "stored").path == Path("results/reduced-stored")
     assert ResultsFolder.of("reduced", "stored").name == "reduced-stored"

@@ -46,7 +46,7 @@ def test_after_a_time_limit_the_next_call_goes_on(project, run):
     assert bits(project, run) == in_parts
 
 
-def test_snakemake_killed_and_called_again_finds_the_living_trainer(project, run):
+def test_a_killed_snakemake_called_again_finds_its_trainer(project, run):
     """kill -9 leaves the trainer alive, a lock, and marks of unfinished files."""
     command = [sys.executable, "-m", "snakemake", "--cores", "2", f"{run}/provenance.json"]
     command += ["--configfile", "config/tiny_scale.yaml"]
@@ -78,7 +78,7 @@ def test_snakemake_killed_and_called_again_finds_the_living_trainer(project, run
     assert bits(project, run) == both
 
 
-def test_a_record_is_not_believed_after_the_training_that_was_to_replace_it_failed(again):
+def test_a_record_is_not_used_after_its_replacement_failed(again):
     """Snakemake takes the files of a failed job away, but not the record that was made of those before."""
     scale = yaml.safe_load((again.folder / "config/tiny_scale.yaml").read_text())
     changes = {"precision": "bfloat16", "pack_seeds": False}  # a packed training would take its records along

@@ -19,8 +19,10 @@ from filter_sparsity.planning import reference
 from filter_sparsity.planning.build import anchor_paths, build_plan, build_plans, merge
 from filter_sparsity.planning.validation import read_yaml
 from filter_sparsity.records import archive
-from filter_sparsity.verdict import claims
-from filter_sparsity.verdict.cells import for_readme, judge, summary
+from filter_sparsity.typesetting.readme import render_verdict
+from filter_sparsity.verdict.cells import judge_numbers
+from filter_sparsity.verdict.claims import judge_claims
+from filter_sparsity.verdict.summary import summarize
 from helpers.projects import ROOT
 from helpers.snakemake_output import jobs
 
@@ -162,7 +164,7 @@ def test_the_example_of_a_new_row_trains_one_spec(project):
     assert jobs(project.snakemake("-n", "table1"))["train"] == before + 1
 
 
-def test_the_examples_of_seeds_a_figure_a_claim_and_a_scale_do_what_they_say(project):
+def test_documented_examples_of_additions_do_what_they_say(project):
     follow(project, "docs/experiments.md")
     done = project.verb("plan", "--config", "config/config.yaml", "--out", "plan.json")
     assert done.returncode == 0, done.stderr
@@ -204,7 +206,7 @@ def pages(tmp_path):
     return tmp_path
 
 
-def test_the_site_is_built_with_its_formulas_and_fetches_nothing(pages):
+def test_the_site_has_its_formulas_and_fetches_nothing(pages):
     done = site(pages)
     assert done.returncode == 0, done.stderr
     for name in ("measures", "verdicts"):
@@ -229,6 +231,6 @@ def test_the_verdict_is_that_of_the_stored_records(tmp_path, monkeypatch):
     _, plan, _ = build_plans(read_yaml(ROOT / "config" / "config.yaml"))
     runs, simulations = tmp_path / "runs", tmp_path / "simulations"
     archive.restore(plan, paths.reference(plan.scale), runs, simulations)
-    cells = judge(plan, runs, paths.PUBLISHED, paths.TOLERANCES)
-    found = summary(plan, cells, claims.judge(plan, runs, simulations, paths.TOLERANCES))
-    assert for_readme(found, "docs/layers.png", "docs/overview.png") in README
+    cells = judge_numbers(plan, runs, paths.PUBLISHED, paths.TOLERANCES)
+    summary = summarize(plan, cells, judge_claims(plan, runs, simulations, paths.TOLERANCES))
+    assert render_verdict(summary, "docs/layers.png", "docs/overview.png", ROOT / "report/readme.md.j2") in README

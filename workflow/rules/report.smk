@@ -8,6 +8,7 @@ rule typeset_report:
         jobs.run_files(PLAN, jobs.RECORD),
         plan=OUT.plan,
         template="report/report.tex.j2",
+        sentences="report/sentences.j2",
         verdicts=[out.verdict("verdict.json") for out in JUDGED],
         page="report/sensitivity.tex.j2",
         varied=[SENSITIVITY.results_folder.sensitivity] if SENSITIVITY else [],
@@ -63,6 +64,8 @@ if ARCHIVED:
             verdict=ARCHIVED.results_folder.verdict("verdict.json"),
             layers=ARCHIVED.results_folder.figure("layers", "png"),
             overview=ARCHIVED.results_folder.figure("overview", "png"),
+            template="report/readme.md.j2",
+            sentences="report/sentences.j2",
         log:
             ARCHIVED.results_folder.log("readme"),
         localrule: True
@@ -70,4 +73,4 @@ if ARCHIVED:
             "write the verdict into README.md"
         shell:
             "filter-sparsity readme --verdict {input.verdict:q} --layers {input.layers:q} --overview {input.overview:q}"
-            " > {log:q} 2>&1"
+            " --template {input.template:q} > {log:q} 2>&1"

@@ -265,15 +265,16 @@ def aggregate(args: Namespace) -> None:
 )
 def judge(args: Namespace) -> None:
     """Judge every number that the paper prints, and every claim, by a scale's records."""
-    from ..verdict import claims
-    from ..verdict.cells import as_json, judge, summary
+    from ..verdict.cells import judge_numbers
+    from ..verdict.claims import judge_claims
+    from ..verdict.summary import as_json, summarize
 
-    cells = judge(args.plan, args.runs, args.published, args.tolerances)
-    judged_claims = claims.judge(args.plan, args.runs, args.simulations, args.tolerances)
+    cells = judge_numbers(args.plan, args.runs, args.published, args.tolerances)
+    judged_claims = judge_claims(args.plan, args.runs, args.simulations, args.tolerances)
     cells_file, claims_file, counts_file = args.out
     _write_csv(cells_file, cells)
     _write_csv(claims_file, judged_claims)
-    write_text(counts_file, as_json(summary(args.plan, cells, judged_claims)))
+    write_text(counts_file, as_json(summarize(args.plan, cells, judged_claims)))
 
 
 @verb(PLAN, text("--table"), REFERENCE, PUBLISHED, OUT)
@@ -392,11 +393,12 @@ def compile(args: Namespace) -> None:
     path("--verdict", help="verdict.json"),
     path("--layers", help="the picture of Table 1's layers"),
     path("--overview", help="the picture of all cells"),
+    path("--template"),
     path("--readme", default=Path("README.md"), help="file to write into"),
     path("--pictures", default=Path("docs"), help="folder that the pictures are copied to"),
 )
 def readme(args: Namespace) -> None:
     """Write the verdict of stored records into the README."""
-    from ..verdict.cells import into_readme
+    from ..typesetting.readme import write_readme
 
-    into_readme(args.verdict, [args.layers, args.overview], args.readme, args.pictures)
+    write_readme(args.verdict, args.layers, args.overview, args.template, args.readme, args.pictures)

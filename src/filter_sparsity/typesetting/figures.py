@@ -27,6 +27,7 @@ from ..paths import dataset_file, run_folder
 from ..plan import Plan
 from ..records import record
 from ..spec import Spec
+from ..verdict.cells import read_cells
 from ..verdict.claims import NAMES
 
 logging.getLogger("fontTools").setLevel(logging.ERROR)  # it finds the date of cmr10 odd, in every file
@@ -93,8 +94,9 @@ def plot(
 
 
 def save(draw: Callable[[], Figure], out: Sequence[Path]) -> None:
-    """Draw in the report's style into each of `out`: the same data give the same bytes."""
+    """Draw in the report's style into each of `out`: the same data give the same bytes, with any matplotlibrc."""
     with mpl.rc_context():
+        mpl.rcdefaults()
         sns.set_theme(context="paper", style="ticks", rc=STYLE)
         drawn = draw()
         drawn.draw_without_rendering()
@@ -283,17 +285,6 @@ def _simulation(figure: dict[str, Any], path: Path) -> Figure:
 def plot_layers(cells: Path, out: Sequence[Path]) -> None:
     """Draw what each layer loses in Table 1, from the cells that `judge` wrote, into each of `out` (.pdf, .png)."""
     save(lambda: draw_layers(read_cells(cells)), out)
-
-
-def read_cells(path: Path) -> pd.DataFrame:
-    """What `judge` wrote of every printed number. Raises UserError."""
-    text = dict.fromkeys(("panel", "group", "row", "block"), str)
-    try:
-        return pd.read_csv(
-            path, dtype=text, keep_default_na=False, na_values=dict.fromkeys(("mean", "sd", "paper"), "")
-        )
-    except (OSError, ValueError) as error:
-        raise UserError(f"{path} cannot be read ({error}): delete it and judge again") from None
 
 
 def draw_layers(cells: pd.DataFrame) -> Figure:

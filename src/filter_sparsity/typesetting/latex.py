@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 import shutil
+import signal
 import subprocess
 import tempfile
 from pathlib import Path
@@ -17,12 +18,15 @@ from ..errors import UserError
 from ..files import atomic_write
 from ..metrics import METRICS
 from ..spec import short
+from ..verdict.summary import count_in_words
+from ..verdict.verdicts import ClaimVerdict
 
 INSTALL = (
     "sudo apt-get install --no-install-recommends texlive-latex-base texlive-latex-recommended texlive-pictures "
     "latexmk lmodern"
 )
 
+SECONDS = 600  # that latexmk may take
 SPECIAL = {
     **{c: f"\\{c}" for c in "&%$#_{}"},
     " %": r"~\%",
@@ -76,7 +80,7 @@ def latex(text: Any) -> str:
     return TOKEN.sub(token, str(text))
 
 
-def tied(text: str) -> str:
+def unbroken(text: str) -> str:
     """LaTeX in which no line ends before a number: `L2 1e-3` and `Table 4` stay whole."""
     return re.sub(r" (?=(?:\$-\$)?\d)", "~", text)
 
@@ -97,7 +101,8 @@ def fill(template: Path, context: dict[str, Any]) -> str:
         undefined=jinja2.StrictUndefined,
         loader=jinja2.FileSystemLoader(template.parent),
     )
-    environment.filters.update(latex=latex, value=value, paper_number=paper_number, shown=shown, given=given, tied=tied)
+    filters = (latex, value, paper_number, typeset_verdict, typeset_precondition, unbroken, count_in_words)
+    environment.filters.update({function.__name__: function for function in filters})
     try:
         return environment.get_template(template.name).render(context)
     except jinja2.TemplateNotFound:
@@ -118,15 +123,16 @@ def spread(sd: float, metric: str) -> str:
     return "" if pd.isna(sd) else rf"\spread{{{number(sd, metric)}}}"
 
 
-def shown(verdict: str) -> str:
+def typeset_verdict(verdict: str) -> str:
     """A claim's verdict as LaTeX."""
-    look = verdict if verdict in ("confirmed", "refuted", "undecided") else "unmeasured"
+    look = "unmeasured" if verdict == ClaimVerdict.NOT_MEASURED else verdict
     return rf"\{look}{{{verdict}}}"
 
 
-def given(verdict: str) -> str:
-    """Of what a claim presupposes, whether it holds, as LaTeX."""
-    return {"confirmed": "holds", "refuted": "does not hold"}.get(verdict, shown(verdict))
+def typeset_precondition(verdict: str) -> str:
+    """A precondition's verdict as LaTeX: whether it holds."""
+    words: dict[str, str] = {ClaimVerdict.CONFIRMED: "holds", ClaimVerdict.REFUTED: "does not hold"}
+    return words.get(verdict, typeset_verdict(verdict))
 
 
 def value(fact: Any) -> str:
@@ -147,7 +153,8 @@ def paper_number(name: str) -> int | None:
 def compile_pdf(tex: Path, style: Path, out: Path, inside: Path | None = None) -> None:
     r"""Run latexmk on `tex` in its own folder; a part of a document is compiled as `\content` of `inside`.
 
-    Raises UserError if LaTeX is not installed or stops at an error.
+    The user's latexmkrc and texmf folder have no part in it. Raises UserError if LaTeX is not installed, stops at an
+    error or does not end.
     """
     if not shutil.which("latexmk") or not shutil.which("pdflatex"):
         raise UserError(
@@ -155,28 +162,48 @@ def compile_pdf(tex: Path, style: Path, out: Path, inside: Path | None = None) -
             "without it `snakemake tables figures` makes everything else"
         )
     environment = {
-        **os.environ,
+        **{key: value for key, value in os.environ.items() if not key.startswith("TEX")},
         "TEXINPUTS": f"{style.resolve().parent}:",
+        "LC_ALL": "C",
         "SOURCE_DATE_EPOCH": "0",  # equal sources give equal files
         "FORCE_SOURCE_DATE": "1",
     }
-    what = [tex.name] if inside is None else [f"-usepretex=\\def\\content{{{tex.name}}}", str(inside.resolve())]
+    before, what = r"\pdftrailerid{}", tex.name  # else the PDF has a digest of the scratch folder's name
+    if inside is not None:
+        before, what = rf"{before}\def\content{{{tex.name}}}", str(inside.resolve())
     with tempfile.TemporaryDirectory() as scratch:
-        command = ["latexmk", "-pdf", "-interaction=nonstopmode", "-halt-on-error", f"-jobname={tex.stem}"]
-        done = subprocess.run(
-            [*command, f"-outdir={scratch}", *what],
-            cwd=tex.parent,
-            env=environment,
-            capture_output=True,
-            text=True,
-            errors="replace",
-            check=False,
-        )
+        environment["TEXMFHOME"] = f"{scratch}/texmf"  # there is none
+        command = ["latexmk", "-norc", "-pdf", "-interaction=nonstopmode", "-halt-on-error", f"-jobname={tex.stem}"]
+        code, said = _run([*command, f"-outdir={scratch}", f"-usepretex={before}", what], tex.parent, environment)
         made = Path(scratch) / f"{tex.stem}.pdf"
-        if done.returncode or not made.exists():
+        if code or not made.exists():
             log = tex.with_suffix(".log")
-            log.write_text(done.stdout + done.stderr)
-            first = next((line for line in done.stdout.splitlines() if line.startswith("!")), "it gave no reason")
+            log.write_text(said)
+            first = next((line for line in said.splitlines() if line.startswith("!")), "it gave no reason")
             raise UserError(f"LaTeX stopped at {tex}: {first}; all it said is in {log}")
         with atomic_write(out) as temporary:
             shutil.copyfile(made, temporary)
+
+
+def _run(command: list[str], folder: Path, environment: dict[str, str]) -> tuple[int, str]:
+    """Exit code and output of a command. Raises UserError if it does not end, and leaves no process of it behind."""
+    process = subprocess.Popen(
+        command,
+        cwd=folder,
+        env=environment,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        errors="replace",
+        start_new_session=True,  # so that what it started ends with it
+    )
+    try:
+        said, _ = process.communicate(timeout=SECONDS)
+    except BaseException as error:
+        os.killpg(process.pid, signal.SIGKILL)
+        process.communicate()
+        if isinstance(error, subprocess.TimeoutExpired):
+            raise UserError(f"`{' '.join(command)}` did not end within {SECONDS} seconds in {folder}") from None
+        raise
+    return process.returncode, said

@@ -17,7 +17,9 @@ from matplotlib.patches import Rectangle
 
 from ..metrics import METRICS, Kind
 from ..plan import Plan
-from .figures import STRENGTHS, WIDTH, read_cells, save
+from ..verdict.cells import read_cells
+from ..verdict.verdicts import NumberVerdict
+from .figures import STRENGTHS, WIDTH, save
 
 ROW = 0.142  # inches
 HEADS, BLOCKS, GAP = 2.1, 1.0, 0.7  # rows: columns' heads, the line of blocks above them, and below a table
@@ -25,8 +27,11 @@ SIZE = 8  # points: the report shows this at three quarters of it, where it shar
 LEFT, GRID = 1.62, WIDTH - 1.66  # inches: the rows' labels, and the cells
 MOST_LOSS = 4.0  # a loss that is shaded as 100 % is; a greater one is shaded so, too
 DIFFERS = "#b5452c"
-FRAMES = {"differs": (DIFFERS, 1.3, "-"), "undecided": ("0.35", 0.7, ":")}  # colour, width and style of a line
-FRAMED = {"differs": "red frame: differs", "undecided": "dotted: undecided"}
+FRAMES = {
+    NumberVerdict.DIFFERS: (DIFFERS, 1.3, "-"),
+    NumberVerdict.UNDECIDED: ("0.35", 0.7, ":"),
+}  # colour, width and style of a line
+FRAMED = {NumberVerdict.DIFFERS: "red frame: differs", NumberVerdict.UNDECIDED: "dotted: undecided"}
 KEY = 0.45  # inches
 
 

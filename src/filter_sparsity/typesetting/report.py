@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import itertools
-import json
 import math
 import re
 from collections import Counter
@@ -18,9 +17,11 @@ from ..errors import UserError
 from ..plan import Plan
 from ..records import archive
 from ..verdict.aggregate import read_records
-from ..verdict.cells import told, undecidable
-from ..verdict.claims import CONFIDENCE, NAMES
+from ..verdict.claims import NAMES
 from ..verdict.sensitivity import read_compared
+from ..verdict.statistics import CONFIDENCE
+from ..verdict.summary import read_summary
+from ..verdict.verdicts import ShiftVerdict
 from .latex import fill, latex, number, spread
 from .tables import changes, scale_in_short
 
@@ -142,8 +143,8 @@ def tally(values: Any) -> list[str]:
 
 def verdict(plan: Plan, folder: Path, pictures: dict[str, str]) -> dict[str, Any]:
     """What the report says of a verdict: counts, each claim with its tests, and its `pictures`, layers and overview."""
+    summary = read_summary(folder / "verdict.json")
     try:
-        found = json.loads((folder / "verdict.json").read_text())
         empty = dict.fromkeys(("effect", "low", "high"), "")
         tests = pd.read_csv(folder / "claims.csv", keep_default_na=False, na_values=empty)
     except (OSError, ValueError) as error:
@@ -152,25 +153,7 @@ def verdict(plan: Plan, folder: Path, pictures: dict[str, str]) -> dict[str, Any
         {**own.iloc[0].to_dict(), "tests": own.to_dict("records"), "reasons": [*filter(None, own["reason"].unique())]}
         for _, own in tests.groupby("id", sort=False)
     ]
-    return {**found, "claims_told": claims, "pictures": pictures, "changes": changes(plan), "sentence": sentence(found)}
-
-
-def sentence(found: dict[str, Any]) -> str:
-    """The verdict in a few sentences: numbers that agree of those measured, and claims confirmed."""
-    cells, claims, simulated = found["cells"], found["claims"], found["simulated_claims"]
-    measured = cells["printed"] - cells["not measured"]
-    if cells["not comparable"]:
-        numbers = (
-            f"{measured} of the {cells['printed']} printed numbers are measured; at this scale none is comparable."
-        )
-    else:
-        numbers = (
-            f"{cells['agrees']} of {measured} measured numbers agree with the paper's, of {cells['printed']} printed."
-        )
-    return (
-        f"{numbers} Of {claims['made']} claims about networks: {told(claims)}.{undecidable(claims)} "
-        f"Of {simulated['made']} claims about Figure 3's scalar, which needs no network: {told(simulated)}."
-    )
+    return {**summary, "judged_claims": claims, "pictures": pictures, "changes": changes(plan)}
 
 
 def sensitivity(plan: Plan, compared: Path) -> dict[str, Any]:
@@ -254,7 +237,7 @@ def suspect(rows: pd.DataFrame) -> str:
             f"Nearest is “{best['row']}”: {100 * best['contrast_off']:.1f} points from the paper's contrast, against "
             f"{100 * base['contrast_off']:.1f} at first"
         )
-        said += "." if best["contrast_verdict"] == "closer" else "; over so few seeds that is undecided."
+        said += "." if best["contrast_verdict"] == ShiftVerdict.CLOSER else "; over so few seeds that is undecided."
     none = abs(best["contrast_paper"])
     if best["contrast_off"] >= none:
         said += f" But a network without any sparsity would be nearer: {100 * none:.1f}."

@@ -20,6 +20,7 @@ from ..spec import Spec, short
 from ..verdict.aggregate import COLUMNS, JUDGED, KEYS, columns
 from ..verdict.claims import NAMES
 from ..verdict.soundness import FAULTS
+from ..verdict.verdicts import NumberVerdict
 from .latex import fill, latex, number, spread
 
 MARKS = {  # of rows whose spec has a fault, and the sentence that a table has of them
@@ -91,7 +92,7 @@ def typeset_table(plan: Plan, name: str, values: pd.DataFrame, template: Path) -
 def _cell(cell: dict[Any, Any]) -> dict[str, str]:
     metric, verdict = cell["metric"], cell["verdict"]
     ours = number(cell["mean"], metric)
-    if verdict in ("agrees", "differs"):
+    if verdict in (NumberVerdict.AGREES, NumberVerdict.DIFFERS):
         ours = rf"\{verdict}{{{ours}}}"  # in the look of its verdict
     return {"ours": ours, "spread": spread(cell["sd"], metric), "paper": number(cell["paper"], metric)}
 
@@ -114,7 +115,7 @@ def printed_by_paper(layout: dict[str, Any], values: pd.DataFrame) -> str:
     if values["paper"].isna().all():
         return f"The paper prints no numbers of this ({layout['source']})."
     gray = f"Gray: the paper's number ({layout['source']})."
-    if {*values["verdict"]} & {"agrees", "differs"}:
+    if {*values["verdict"]} & {NumberVerdict.AGREES, NumberVerdict.DIFFERS}:
         gray += " Green: ours agrees with it; bold and red: it differs by more than rounding and seeds explain."
     return gray
 

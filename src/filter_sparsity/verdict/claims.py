@@ -25,10 +25,10 @@ from ..planning.validation import read_yaml
 from ..records import record
 from ..spec import short
 from .aggregate import read_records
-from .soundness import faults, told
+from .soundness import describe_faults, faults
+from .statistics import REGIONS, confidence_interval, judge_interval
+from .verdicts import ClaimVerdict
 
-CONFIDENCE = 0.9
-REGIONS = ("at_least", "at_most", "within", "outside")
 COLUMNS = (
     "id",
     "statement",
@@ -61,7 +61,7 @@ NAMES = {
 DATASETS = {"cifar10": "CIFAR-10", "cifar100": "CIFAR-100", "digit_pairs": "digit pairs"}
 
 
-def judge(plan: Plan, runs: Path, simulations: Path, tolerances: Path) -> pd.DataFrame:
+def judge_claims(plan: Plan, runs: Path, simulations: Path, tolerances: Path) -> pd.DataFrame:
     """A line for every test of every claim: its quantity, the effect and its interval, n, and the verdicts.
 
     `reason` says why runs that were measured cannot decide a test; it is empty where they can, or where more seeds may.
@@ -75,14 +75,14 @@ def judge(plan: Plan, runs: Path, simulations: Path, tolerances: Path) -> pd.Dat
         for side in _sides(test)
         if "spec_id" in side
     }
-    there = [spec for spec in plan.specs if spec in wanted]
-    measured = record.tidy(read_records(plan, there, runs))
-    unsound = faults(measured, plan, read_yaml(tolerances)["health"])
+    compared = [spec for spec in plan.specs if spec in wanted]
+    measured = record.tidy(read_records(plan, compared, runs))
+    spec_faults = faults(measured, plan, read_yaml(tolerances)["health"])
     values = measured.set_index(["spec_id", "metric", "layer", "seed"])["value"].sort_index()
     lines = []
     for claim in plan.claims:
-        tests = [_test(test, values, unsound, simulations, plan) for test in claim["tests"]]
-        verdict = together([(test["verdict"], test["given"]) for test in tests])
+        tests = [_test(test, values, spec_faults, simulations, plan) for test in claim["tests"]]
+        verdict = combine([(test["verdict"], test["given"]) for test in tests])
         own = {key: claim[key] for key in ("id", "statement", "place")}
         lines += [{**own, **test, "claim_verdict": verdict} for test in tests]
     return pd.DataFrame(lines, columns=list(COLUMNS))
@@ -93,7 +93,7 @@ def _sides(test: dict[str, Any]) -> list[dict[str, Any]]:
 
 
 def _test(
-    test: dict[str, Any], values: pd.Series, unsound: dict[str, dict[str, str]], simulations: Path, plan: Plan
+    test: dict[str, Any], values: pd.Series, spec_faults: dict[str, dict[str, str]], simulations: Path, plan: Plan
 ) -> dict[str, Any]:
     region, differs = next(r for r in REGIONS if r in test), "baseline" in test
     doubts = slow = ""
@@ -102,35 +102,43 @@ def _test(
         effect, low, high, n = _simulated(test, simulations / f"{test['simulated']}.csv")
     else:
         by_seed = _by_seed(test, values)
-        effect, low, high, n = interval(by_seed, one_feature(test, plan))
+        effect, low, high, n = confidence_interval(by_seed, one_feature(test, plan))
         if METRICS[test["metric"]].kind != Kind.NUMBER:  # few seeds' interval may reach beyond what shares can be
             low, high = np.clip((low, high), -1.0 if differs else 0.0, 1.0)
-        doubts, slow = _faulty(test, unsound, plan), _too_slow(test, values, plan)
+        doubts, slow = _faulty(test, spec_faults, plan), _too_slow(test, values, plan)
     # Where decay is too slow, more filters may be lost in more steps: a share is a lower bound, a difference no bound.
     ends = (-math.inf if differs else low, math.inf) if slow else (low, high)
-    verdict = "not measured" if n == 0 else "undecided" if n == 1 or doubts else decided(region, test[region], *ends)
+    verdict = _test_verdict(region, test[region], ends, n, doubts)
     sign = {"at_least": "≥", "at_most": "≤", "within": "within ±", "outside": "beyond ±"}[region]
     wanted = f"{sign} {number(test[region], test['metric'], differs, signed=False)}"
     wanted = f"given {wanted}" if test.get("precondition") else wanted
-    said = number(effect, test["metric"], differs, signed=differs)
+    found = number(effect, test["metric"], differs, signed=differs)
     if not math.isnan(low):
-        said += f" ({' to '.join(number(end, test['metric'], differs, differs, unit=False) for end in (low, high))})"
+        found += f" ({' to '.join(number(end, test['metric'], differs, differs, unit=False) for end in (low, high))})"
     return {
         "basis": "simulation" if "simulated" in test else "networks",
         "quantity": quantity(test, plan),
         "wanted": wanted,
-        "found": said,
+        "found": found,
         "effect": effect,
         "low": low,
         "high": high,
         "n": n,
         "verdict": verdict,
-        "reason": "; ".join(filter(None, (doubts, slow))) if verdict == "undecided" else "",
+        "reason": "; ".join(filter(None, (doubts, slow))) if verdict == ClaimVerdict.UNDECIDED else "",
         "given": bool(test.get("precondition")),
         "of": test["spec"].get("spec_id", ""),
         "minus": test.get("baseline", {}).get("spec_id", ""),
         "seeds": " ".join(map(str, by_seed.index)),
     }
+
+
+def _test_verdict(region: str, bound: float, ends: tuple[float, float], n: int, doubts: str) -> ClaimVerdict:
+    if n == 0:
+        return ClaimVerdict.NOT_MEASURED
+    if n == 1 or doubts:
+        return ClaimVerdict.UNDECIDED
+    return judge_interval(region, bound, *ends)
 
 
 def _by_seed(test: dict[str, Any], values: pd.Series) -> pd.Series:
@@ -147,23 +155,24 @@ def _measured(values: pd.Series, *key: str) -> pd.Series:
         return pd.Series(dtype=float)
 
 
-def _faulty(test: dict[str, Any], unsound: dict[str, dict[str, str]], plan: Plan) -> str:
+def _faulty(test: dict[str, Any], spec_faults: dict[str, dict[str, str]], plan: Plan) -> str:
     """Which sides of a test have runs that did not start up or did not learn, and how it shows; empty if none."""
     sides = zip(_sides(test), _labels(test, plan)[1], strict=True)
-    return "; ".join(f"{name}: {told(unsound[side['spec_id']])}" for side, name in sides if side["spec_id"] in unsound)
+    faulty = [(name, spec_faults[side["spec_id"]]) for side, name in sides if side["spec_id"] in spec_faults]
+    return "; ".join(f"{name}: {describe_faults(own)}" for name, own in faulty)
 
 
 def _too_slow(test: dict[str, Any], values: pd.Series, plan: Plan) -> str:
     """Which sides of a test of filters lost could lose none by decay, and how far that goes; empty if all could."""
     if test["metric"] != "sparsity_by_gamma":
         return ""
-    said = []
+    reasons = []
     for side, name in zip(_sides(test), _labels(test, plan)[1], strict=True):
         floor = _measured(values, side["spec_id"], "decay_floor", "").max()
         if floor > GAMMA_THRESHOLD:
             least = short(float(f"{floor:.1g}"))
-            said.append(f"{name}: decay alone cannot take a scale below {least} in so few steps")
-    return "; ".join(said)
+            reasons.append(f"{name}: decay alone cannot take a scale below {least} in so few steps")
+    return "; ".join(reasons)
 
 
 def one_feature(test: dict[str, Any], plan: Plan) -> float:
@@ -174,46 +183,20 @@ def one_feature(test: dict[str, Any], plan: Plan) -> float:
     return math.hypot(*(1 / network.features(test["layer"]) for network in networks))
 
 
-def interval(values: pd.Series, least: float = 0.0) -> tuple[float, float, float, int]:
-    """Mean, lower and upper end of its interval, and n. One value has no interval: its ends are NaN.
+def combine(tests: list[tuple[ClaimVerdict, bool]]) -> ClaimVerdict:
+    """A claim's verdict, from each test's verdict and whether that test is a precondition.
 
-    Few seeds may be alike by chance: `least` is the deviation that a single value has at least.
+    One refuted test refutes the claim, and all must be confirmed to confirm it. If a precondition does not hold, the
+    claim is undecided, whatever else is measured: that nothing changes the sparsity means nothing where there is none.
     """
-    n = len(values)
-    if n < 2:
-        return (float(values.mean()) if n else math.nan), math.nan, math.nan, n
-    from scipy.stats import norm, t
-
-    mean, side = float(values.mean()), (1 + CONFIDENCE) / 2
-    half = max(float(t.ppf(side, n - 1) * values.std()), float(norm.ppf(side)) * least) / math.sqrt(n)
-    return mean, mean - half, mean + half, n
-
-
-def decided(region: str, bound: float, low: float, high: float) -> str:
-    """What an interval says of a region; its ends belong to it, but for rounding."""
-    small = 1e-9
-    inside, outside = {
-        "at_least": (low >= bound - small, high < bound - small),
-        "at_most": (high <= bound + small, low > bound + small),
-        "within": (low >= -bound - small and high <= bound + small, low > bound + small or high < -bound - small),
-        "outside": (low >= bound - small or high <= -bound + small, low > -bound + small and high < bound - small),
-    }[region]
-    return "confirmed" if inside else "refuted" if outside else "undecided"
-
-
-def together(tests: list[tuple[str, bool]]) -> str:
-    """A claim's verdict from its tests' verdicts, and which of them are only given.
-
-    One refuted test refutes it, and all must be confirmed to confirm it. Where what is given does not hold, it is
-    undecided, whatever else is measured: that nothing changes the sparsity means nothing where there is none.
-    """
-    given = [verdict for verdict, only_given in tests if only_given]
-    if "refuted" in given:
-        return "undecided"
-    given_holds = all(verdict == "confirmed" for verdict in given)
-    order = ("refuted", "not measured", "undecided") if given_holds else ("not measured", "undecided")
+    preconditions = [verdict for verdict, is_precondition in tests if is_precondition]
+    if ClaimVerdict.REFUTED in preconditions:
+        return ClaimVerdict.UNDECIDED
+    order = [ClaimVerdict.NOT_MEASURED, ClaimVerdict.UNDECIDED]
+    if all(verdict == ClaimVerdict.CONFIRMED for verdict in preconditions):
+        order.insert(0, ClaimVerdict.REFUTED)
     verdicts = [verdict for verdict, _ in tests]
-    return next((said for said in order if said in verdicts), "confirmed")
+    return next((verdict for verdict in order if verdict in verdicts), ClaimVerdict.CONFIRMED)
 
 
 def _simulated(test: dict[str, Any], path: Path) -> tuple[float, float, float, int]:
@@ -226,12 +209,13 @@ def _simulated(test: dict[str, Any], path: Path) -> tuple[float, float, float, i
     frame = pd.read_csv(path)
     ends = []
     for side in _sides(test):
-        own = (
+        curve = (
             frame[["panel", "regularizer", "strength"]] == [side["panel"], side["regularizer"], side["strength"]]
         ).all(axis=1)
-        ends.append(frame[own].iloc[-1])
-    of, minus = ends[0], ends[1] if len(ends) > 1 else {"median": 0.0, "low": 0.0, "high": 0.0}
-    return of["median"] - minus["median"], of["low"] - minus["high"], of["high"] - minus["low"], test["repeats"]
+        ends.append(frame[curve].iloc[-1])
+    spec, baseline = ends[0], ends[1] if len(ends) > 1 else {"median": 0.0, "low": 0.0, "high": 0.0}
+    low, high = spec["low"] - baseline["high"], spec["high"] - baseline["low"]
+    return spec["median"] - baseline["median"], low, high, test["repeats"]
 
 
 def quantity(test: dict[str, Any], plan: Plan) -> str:

@@ -15,19 +15,20 @@ from ..plan import Plan
 from ..planning.validation import read_yaml
 from ..records import archive, record
 from .aggregate import read_records
+from .statistics import expected_deviations
+from .verdicts import CheckVerdict
 
 KEYS = ["spec_id", "metric", "layer"]
-VERDICTS = ("agrees", "differs", "cannot fail", "no reference")
 ALL = "all specs"
 
 
 def compare(plan: Plan, runs: Path, reference: Path, tolerances: Path) -> pd.DataFrame:
     """A line for every measurement of every spec: fresh and stored mean, their difference, tolerance and verdict.
 
-    A spec of which fewer than two seeds are stored has no reference, since their spread is what fresh ones are judged
-    by. The tolerance is `deviations` standard errors of the difference of two means of the seeds at hand (their
-    deviation: `_deviations`), and `at least` what the tolerances file says. Last come lines of all specs together
-    (`_together`). A share that would have agreed whatever it were `cannot fail`: it says nothing.
+    A spec with fewer than two stored seeds has no reference, since the spread of stored seeds sets the tolerance: it is
+    `deviations` standard errors of the difference of two means (`statistics.expected_deviations`), and at least what
+    the tolerances file says under `at_least`. Last come lines of all specs together (`_all_specs`). A share that would
+    agree at any value is not counted as agreeing: it `cannot fail`.
     """
     if plan.runs is not None:
         raise UserError("these are the stored records themselves: there is nothing fresh to compare with them")
@@ -37,39 +38,24 @@ def compare(plan: Plan, runs: Path, reference: Path, tolerances: Path) -> pd.Dat
     fresh = record.over_seeds(record.tidy(read_records(plan, plan.specs, runs)))
     if unknown := {*fresh["metric"]} - {*rules["at_least"]}:
         raise UserError(f"{tolerances} does not say the least tolerance of {' and '.join(sorted(unknown))}")
-    kept = kept.assign(deviation=_deviations(kept, rules["edge"]))
+    kept = kept.assign(deviation=expected_deviations(kept, rules["edge"]))
     lines = fresh.merge(kept, on=KEYS, suffixes=("", "_stored"), how="left")
     standard_error = lines["deviation"] * np.sqrt(1 / lines["n"] + 1 / lines["n_stored"])
     least = lines["metric"].map(rules["at_least"])
     lines["difference"] = lines["mean"] - lines["mean_stored"]
     lines["tolerance"] = np.maximum(rules["deviations"] * standard_error, least)
-    lines = pd.concat([lines, _together(lines)], ignore_index=True)
+    lines = pd.concat([lines, _all_specs(lines)], ignore_index=True)
     low, high = lines["mean_stored"] - lines["tolerance"], lines["mean_stored"] + lines["tolerance"]
     verdicts = {
-        "no reference": lines["mean_stored"].isna(),
-        "differs": lines["difference"].abs() > lines["tolerance"],
-        "cannot fail": ~lines["metric"].isin(unbounded_metrics()) & (low <= 0) & (high >= 1),
+        CheckVerdict.NO_REFERENCE: lines["mean_stored"].isna(),
+        CheckVerdict.DIFFERS: lines["difference"].abs() > lines["tolerance"],
+        CheckVerdict.CANNOT_FAIL: ~lines["metric"].isin(unbounded_metrics()) & (low <= 0) & (high >= 1),
     }
-    lines["verdict"] = np.select([*verdicts.values()], [*verdicts], "agrees")
+    lines["verdict"] = np.select([*verdicts.values()], [*verdicts], CheckVerdict.AGREES)
     return lines
 
 
-def _deviations(kept: pd.DataFrame, edge: float) -> pd.Series:
-    """Of each stored cell the deviation over seeds: its own, or what its mean leads one to expect where that is more.
-
-    With few seeds a cell's own may be small by chance. How much seeds vary goes with the mean m: as m (1 - m) for
-    shares, which have no room at 0 and 1, and as m squared for other numbers. The factor is that of all specs
-    together, for each metric and layer. A share nearer to 0 or 1 than `edge` is taken to lie there: a few features
-    may all be alike.
-    """
-    near = kept["mean"].clip(edge, 1 - edge)
-    room = (near * (1 - near)).mask(kept["metric"].isin(unbounded_metrics()), kept["mean"] ** 2)
-    sums = pd.DataFrame({"variance": kept["sd"] ** 2, "room": room}).groupby([kept["metric"], kept["layer"]])
-    factor = sums["variance"].transform("sum") / sums["room"].transform("sum")
-    return np.fmax(kept["sd"], np.sqrt(factor * room))
-
-
-def _together(lines: pd.DataFrame) -> pd.DataFrame:
+def _all_specs(lines: pd.DataFrame) -> pd.DataFrame:
     """Of each metric and layer that specs share, the mean over them; n are runs. Tolerances add as standard errors do.
 
     A cell of few features and seeds shows only a large change. The mean of many such cells shows a small one, if it is
@@ -88,7 +74,7 @@ def as_json(frame: pd.DataFrame, scale: str) -> str:
         json.dumps(
             {
                 "scale": scale,
-                **{verdict.replace(" ", "_"): int(counts.get(verdict, 0)) for verdict in VERDICTS},
+                **{verdict.replace(" ", "_"): int(counts.get(verdict, 0)) for verdict in CheckVerdict},
                 "cells": json.loads(frame.to_json(orient="records", double_precision=15)),
             },
             indent=1,
@@ -113,7 +99,7 @@ def _lines(data: dict[str, Any]) -> list[str]:
     frame = pd.DataFrame(data["cells"])
     counts = frame.groupby(["metric", "verdict"], sort=False).size().unstack(fill_value=0)
     lines = [f"scale {data['scale']}: fresh records against stored ones", "", counts.to_string(), ""]
-    differing = frame[frame["verdict"] == "differs"]
+    differing = frame[frame["verdict"] == CheckVerdict.DIFFERS]
     for cell in differing.to_dict("records"):
         lines.append(
             f"differs: {cell['spec_id']} {cell['metric']} {cell['layer'] or ''}: {cell['mean']:.4g} "

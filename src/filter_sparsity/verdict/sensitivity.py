@@ -20,8 +20,9 @@ from ..plan import Plan
 from ..planning.resolver import FACTS, multiplier
 from ..records import archive
 from ..spec import HIDDEN
-from .aggregate import find_published, published_value, read_published
-from .claims import interval
+from .published import find_published, published_value, read_published
+from .statistics import confidence_interval
+from .verdicts import ShiftVerdict
 
 METRIC = "sparsity_by_gamma"
 LATE = 2  # layers, the last ones
@@ -41,14 +42,14 @@ def compare_sensitivity(plan: Plan, name: str, reference: Path, published: Path)
     """
     table = plan.table(name)
     lines = archive.tidy(reference) if any((plan.runs or {}).values()) else pd.DataFrame(columns=archive.COLUMNS)
-    paper = read_published(published / table["reference"])
+    published_lines = read_published(published / table["reference"])
     frames = []
     for group in (group for panel in table["panels"] for group in panel["groups"]):
         (settings,) = group["rows"][0]["published"].values()
-        begun = settings | {
+        first = settings | {
             key: plan.usual[key] for key in FACTS
         }  # the paper's row, whatever network the study began with
-        printed = find_published(paper, begun, plan.usual)
+        printed = find_published(published_lines, first, plan.usual)
         rows = [_row(row, table["layers"], lines, printed, settings["dataset"]) for row in group["rows"]]
         frame = pd.DataFrame([_line(*row, base=None if row is rows[0] else rows[0][1]) for row in rows])
         frames.append(frame.assign(group=f"{group['label']}{_stronger(plan, settings['optimizer'])}"))
@@ -87,28 +88,28 @@ def _row(
 
     shares, silent = by_layer(METRIC, layers), by_layer("silent_late", [*features, HIDDEN])
     cells = {**{layer: (METRIC, layer) for layer in layers}, "test_error": ("test_error", "")}
-    told = pd.Series({key: published_value(printed, dataset, *cell)[0] for key, cell in cells.items()})
-    told["contrast"] = contrast(told[features].to_frame().T).iloc[0]
+    paper = pd.Series({key: published_value(printed, dataset, *cell)[0] for key, cell in cells.items()})
+    paper["contrast"] = contrast(paper[features].to_frame().T).iloc[0]
     runs = shares.assign(
         test_error=own[own["metric"] == "test_error"].set_index("seed")["value"],
-        distance=distance(shares, told),
+        distance=distance(shares, paper),
         contrast=contrast(shares[features]),
-        contrast_off=(contrast(shares[features]) - told["contrast"]).abs(),
+        contrast_off=(contrast(shares[features]) - paper["contrast"]).abs(),
         silent_contrast=contrast(silent[features]),
         silent_hidden=silent[HIDDEN],
         silent_start=by_layer("silent_early", features).max(axis=1),
     )
-    return row["label"], runs, told
+    return row["label"], runs, paper
 
 
-def _line(label: str, runs: pd.DataFrame, told: pd.Series, base: pd.DataFrame | None) -> dict[str, Any]:
-    line = {"row": label, "n": len(runs), **runs.mean(), **runs.std().add_suffix("_sd"), **told.add_suffix("_paper")}
-    none = pd.DataFrame(0.0, index=[0], columns=told.index.drop(["test_error", "contrast"]))
-    line["even"] = distance(none, told).iloc[0]
+def _line(label: str, runs: pd.DataFrame, paper: pd.Series, base: pd.DataFrame | None) -> dict[str, Any]:
+    line = {"row": label, "n": len(runs), **runs.mean(), **runs.std().add_suffix("_sd"), **paper.add_suffix("_paper")}
+    none = pd.DataFrame(0.0, index=[0], columns=paper.index.drop(["test_error", "contrast"]))
+    line["even"] = distance(none, paper).iloc[0]
     if base is None:
         return line
     for key in CHANGED:
-        ends = interval((runs[key] - base[key]).dropna())[:3]
+        ends = confidence_interval((runs[key] - base[key]).dropna())[:3]
         line |= dict(zip((f"{key}_change", f"{key}_low", f"{key}_high"), ends, strict=True))
     verdicts = {"verdict": "distance", "contrast_verdict": "contrast_off"}
     return line | {name: verdict(len(runs), line[f"{key}_low"], line[f"{key}_high"]) for name, key in verdicts.items()}
@@ -119,17 +120,19 @@ def contrast(layers: pd.DataFrame) -> pd.Series:
     return layers.iloc[:, :-LATE].mean(axis=1) - layers.iloc[:, -LATE:].mean(axis=1)
 
 
-def distance(shares: pd.DataFrame, told: pd.Series) -> pd.Series:
+def distance(shares: pd.DataFrame, paper: pd.Series) -> pd.Series:
     """Of each seed (a line of layers' sparsities) how far its pattern over the layers is from the paper's.
 
     The mean absolute difference of the layers, after what all of them have in common is taken off: how sparse a network
     is as a whole depends on the scale.
     """
     layers = shares.columns.drop("total")
-    apart = shares[layers] - told[layers]
+    apart = shares[layers] - paper[layers]
     return apart.sub(apart.mean(axis=1), axis=0).abs().mean(axis=1)
 
 
-def verdict(n: int, low: float, high: float) -> str:
+def verdict(n: int, low: float, high: float) -> ShiftVerdict:
     """What the interval of a change of distance says; fewer than two seeds have none."""
-    return "not measured" if n == 0 else "closer" if high < 0 else "farther" if low > 0 else "undecided"
+    if n == 0:
+        return ShiftVerdict.NOT_MEASURED
+    return ShiftVerdict.CLOSER if high < 0 else ShiftVerdict.FARTHER if low > 0 else ShiftVerdict.UNDECIDED

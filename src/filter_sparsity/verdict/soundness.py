@@ -5,8 +5,6 @@ Thresholds are data: the part `health` of the tolerances file, with their reason
 
 from __future__ import annotations
 
-from typing import Any
-
 import pandas as pd
 
 from ..plan import Plan
@@ -34,10 +32,10 @@ def faults(lines: pd.DataFrame, plan: Plan, rules: dict[str, float]) -> dict[str
             "unlearned": f"test error {100 * error:.0f} % of {classes} classes" if by_chance else "",
         }
         if any(words.values()):
-            found[spec_id] = {fault: said for fault, said in words.items() if said}
+            found[spec_id] = {fault: text for fault, text in words.items() if text}
     return found
 
 
-def told(own: dict[str, Any]) -> str:
+def describe_faults(faults: dict[str, str]) -> str:
     """A spec's faults as a phrase: `silent at the start (C7 48 %), did not learn (test error 88 % of 10 classes)`."""
-    return ", ".join(f"{what} ({own[fault]})" for fault, what in FAULTS.items() if fault in own)
+    return ", ".join(f"{what} ({faults[fault]})" for fault, what in FAULTS.items() if fault in faults)

@@ -50,7 +50,7 @@ def test_any_changed_byte_is_refused(arrays, tmp_path):
             pass
 
 
-def test_a_file_of_another_kind_or_without_what_is_looked_for_is_refused(arrays, tmp_path):
+def test_a_file_of_another_kind_or_without_a_key_is_refused(arrays, tmp_path):
     tensorfile.write(tmp_path / "a", "kind", {}, arrays)
     said = rf"\A{tmp_path}/a is none \([^\n]+\): delete it and make it again\Z"
     for kind, key in (("other", "empty"), ("kind", "absent")):

@@ -60,9 +60,7 @@ def selective(model):
 
 
 @pytest.mark.parametrize("negative_slope", [0, 0.1])
-def test_responses_are_those_before_pooling_of_all_unflipped_images(
-    make_spec, make_model, plain, digits, negative_slope
-):
+def test_responses_are_before_pooling_of_all_unflipped_images(make_spec, make_model, plain, digits, negative_slope):
     spec = make_spec(negative_slope=negative_slope)
     model = selective(make_model(spec, channels=1, side=16, classes=10)).train()
     images = ArrayLoader(digits, "train", CPU, flip=True)  # 1,442 images: more than one batch
@@ -75,7 +73,7 @@ def test_responses_are_those_before_pooling_of_all_unflipped_images(
         np.testing.assert_allclose(most, np.abs(output).max((0, 2, 3)), rtol=1e-4, atol=1e-5)
 
 
-def test_what_is_counted_batch_by_batch_is_what_the_definition_says_of_all_images(make_spec, make_model, digits):
+def test_counts_by_batch_are_those_of_the_definition(make_spec, make_model, digits):
     model = selective(make_model(make_spec(), channels=1, side=16, classes=10))
     images = ArrayLoader(digits, "train", CPU, flip=False)
     maxima = [[], [], []]
@@ -142,7 +140,7 @@ def test_dead_features_are_those_made_dead(by_hand, data):
     assert line["universality"] == 1  # a constant activates every image
 
 
-def test_a_layer_without_a_living_feature_is_left_out_of_what_is_said_of_living_ones(make_spec, make_model, data):
+def test_a_layer_without_living_features_has_no_mean_over_them(make_spec, make_model, data):
     spec = make_spec()
     model = make_model(spec, channels=3, side=8)
     model.norms[1].weight.data[:] = 0
@@ -175,7 +173,7 @@ def test_errors_and_losses_are_those_of_the_independent_network(by_hand, data, p
     assert measured["test_loss"] == pytest.approx(-chances.log().mean().item(), rel=1e-5)
 
 
-def test_the_pruned_error_is_that_without_the_features_dead_by_gamma(make_spec, make_model, make_data, plain):
+def test_the_pruned_error_is_without_features_dead_by_gamma(make_spec, make_model, make_data, plain):
     """Pruned, and folded, on a network whose constants matter."""
     data = make_data(test=300)
     spec = make_spec()

@@ -151,7 +151,7 @@ def test_low_gradients_make_a_weak_l2_strong() -> None:
     assert all(abs(last[panel] - last["sgd l2"]) < 0.1 for panel in mild), last
 
 
-def test_noise_has_each_phases_deviation_and_is_the_same_in_every_panel() -> None:
+def test_noise_has_its_phases_deviation_and_is_alike_in_panels() -> None:
     plan = figure("sgd l2", "sgd wd", phases=LOW, strengths=[0.0, 1e-3], repeats=50)
     noise = simulate.gradients(plan).numpy()
     assert noise.shape == (2000, 50)

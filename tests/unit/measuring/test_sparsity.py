@@ -58,7 +58,7 @@ def test_total_weighs_layers_by_their_features():
     assert sparsity.total((1.0, 0.0), (1, 3)) == 0.25
 
 
-def test_gammas_count_by_magnitude_and_the_threshold_itself_is_alive():
+def test_gammas_count_by_magnitude_and_the_threshold_is_alive():
     gamma = np.array([0.0, 9.99e-4, -9.99e-4, 1e-3, -1e-3, 1.0], np.float32)
     assert sparsity.dead_by_gamma(gamma).tolist() == [True, True, True, False, False, False]
 

@@ -86,7 +86,7 @@ def test_a_constant_is_folded_exactly_where_nothing_is_padded() -> None:
     assert farthest(small, dropped, X) > 0.01  # the constant matters
 
 
-def test_a_constant_before_a_padded_convolution_stays_or_differs_at_the_border_only() -> None:
+def test_a_constant_before_padding_stays_or_changes_the_border() -> None:
     model = settle(nn.Sequential(*block(3, 8), nn.Conv2d(8, 4, 3, padding=1)))
     kill(model, "1", [2, 3], beta=5.0)
     small, report = run(model)
@@ -114,7 +114,7 @@ def test_a_convolution_without_batchnorm_gets_a_bias() -> None:
 
 
 @pytest.mark.parametrize("both", [True, False])
-def test_a_feature_before_a_sum_goes_only_if_both_branches_are_dead(both: bool) -> None:
+def test_a_feature_before_a_sum_goes_if_both_branches_are_dead(both: bool) -> None:
     def forward(m: nn.ModuleDict, x: Tensor) -> Tensor:
         x = m["stem"](x)
         return head(m, torch.relu(m["norm"](m["conv"](x)) + x))
@@ -145,7 +145,7 @@ def test_a_convolution_of_one_channel_is_not_depthwise() -> None:
     assert (small[3].in_channels, small[3].out_channels) == (1, 5)
 
 
-def test_grouped_convolutions_lose_the_same_from_each_group_or_nothing() -> None:
+def test_grouped_convolutions_lose_alike_from_each_group() -> None:
     model = settle(nn.Sequential(*block(3, 8), *block(8, 8, groups=2), nn.Conv2d(8, 4, 1)))
     kill(model, "1", [0, 1, 4])  # 0 and 4 are the first of their groups
     kill(model, "4", [3])

@@ -138,7 +138,7 @@ def test_a_row_with_a_fact_of_its_own_is_not_the_papers(paper_settings, tmp_path
         {"image_side": 16},
     ],
 )
-def test_only_published_settings_are_held_against_the_papers_numbers(paper_settings, changes):
+def test_only_published_settings_have_the_papers_numbers(paper_settings, changes):
     assert build_plan(paper_settings).at_papers
     assert build_plan(paper_settings | {"lr_multiplier": {"adam": 1.0}}).at_papers
     assert not build_plan(paper_settings | changes).at_papers
@@ -187,7 +187,7 @@ def test_multipliers_and_width_scale_every_spec(paper_settings, paper_plan):
     assert row["published"][""]["strength"] == 1e-3  # the paper's words stay
 
 
-def test_a_strength_multiplied_is_the_same_spec_as_the_strength_written_out(paper_settings, tmp_path):
+def test_a_multiplied_strength_is_the_spec_with_the_product(paper_settings, tmp_path):
     stronger = changed(paper_settings, tmp_path, {"l2: 1e-3": "l2: 1e-2", "l2: 5e-4": "l2: 0.005"})
     written = build_plan(stronger).tables["table1"]
     multiplied = build_plan(paper_settings | {"strength_multiplier": 10}).tables["table1"]
@@ -467,7 +467,7 @@ def at_hand(paper_settings, *names):
     return build_plan(paper_settings | {"manual_datasets": list(names)})
 
 
-def test_a_table_whose_data_are_not_there_says_so_and_trains_nothing(paper_plan, paper_settings):
+def test_a_table_without_its_data_says_so_and_trains_nothing(paper_plan, paper_settings):
     for name in ("tiny_imagenet", "imagenet"):
         (need,) = paper_plan.tables[name]["needs"]
         assert need.startswith(f"{name} (")
@@ -476,7 +476,7 @@ def test_a_table_whose_data_are_not_there_says_so_and_trains_nothing(paper_plan,
     assert all(not table["needs"] for name, table in paper_plan.tables.items() if name in TABLES)
 
 
-def test_a_mistake_in_a_table_that_is_not_run_is_told_all_the_same(paper_settings, tmp_path):
+def test_a_mistake_in_a_table_that_is_not_run_is_reported(paper_settings, tmp_path):
     settings = changed(paper_settings, tmp_path, {"settings: {network: vgg11, ": "settings: {network: vgg12, "})
     with pytest.raises(UserError, match="'vgg12' is not one of the networks"):
         build_plan(settings)
@@ -561,7 +561,7 @@ def test_objectnet3d_is_rendered_as_the_supplement_says(objectnet3d_plan):
     assert len(settings["classes"]) == 30
 
 
-def test_the_two_sides_of_task_difficulty_differ_in_their_dataset_only(objectnet3d_plan):
+def test_task_difficulty_sides_differ_in_their_dataset_only(objectnet3d_plan):
     paper_plan = objectnet3d_plan
     for row in rows_of(paper_plan.tables["task_difficulty"]):
         plain, cluttered = (paper_plan.specs[row["specs"][columns]] for columns in ("plain", "cluttered"))

@@ -50,7 +50,7 @@ def leave_locks(folder):
     (folder / "locks/0.output.lock").write_text("results/a\n")
 
 
-def test_a_second_call_is_refused_in_one_line_as_long_as_the_first_lives(folder, holder):
+def test_a_second_call_is_refused_while_the_first_lives(folder, holder):
     first, _ = holder()
     leave_locks(folder)
     with pytest.raises(UserError) as error:

@@ -130,7 +130,7 @@ def test_a_damaged_index_is_one_line(tmp_path):
 @pytest.mark.parametrize(
     "scale", [path.stem for path in (Path(__file__).parents[3] / "report/references/measured").glob("*.json")]
 )
-def test_what_is_stored_here_is_of_commits_and_not_of_changes_to_them(root, scale):
+def test_the_archive_holds_only_runs_of_clean_commits(root, scale):
     kept = archive.index(root / paths.reference(scale, "json"))
     commits = [kept["environments"][run["environment"]]["commit"] for run in kept["runs"].values()]
     commits += [run["measured_by"] for run in kept["runs"].values() if "measured_by" in run]

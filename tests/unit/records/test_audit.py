@@ -124,7 +124,7 @@ def test_what_is_not_measured_yet_is_no_conflict(two, specs):
     assert f"{specs[0]}: measured 0 1 2, trained 6, unfinished 5" in table(runs)
 
 
-def test_a_spec_with_the_name_of_a_planned_one_and_other_settings(two, plan, specs, paper_settings):
+def test_a_planned_name_with_other_settings_is_a_conflict(two, plan, specs, paper_settings):
     other = build_plan(paper_settings | {"scale": "reduced", "width": 0.125, "steps": 1000})
     lines = audit(two, Plan.from_json(write(other, two[0].parent / "plan.json")))[1]
     assert len(lines) == len(specs)

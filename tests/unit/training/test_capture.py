@@ -100,7 +100,7 @@ def steps(training, monkeypatch):
 @pytest.mark.parametrize("regularizer", ["l2", "wd"])
 @pytest.mark.parametrize("name", OPTIMIZERS)
 @pytest.mark.parametrize("resumed", [False, True])
-def test_a_step_reads_the_same_memory_and_numbers_in_every_epoch(
+def test_a_step_reads_the_same_memory_and_numbers_each_epoch(
     make_spec, data, monkeypatch, as_on_a_gpu, name, regularizer, resumed
 ):
     settings = {**OPTIMIZERS[name], "regularizer": regularizer}
@@ -123,7 +123,7 @@ def test_a_step_reads_the_same_memory_and_numbers_in_every_epoch(
             assert reading.operations == first.operations
 
 
-def test_capture_is_on_the_trainings_stream_and_other_threads_do_not_break_it(make_spec, make_data, monkeypatch):
+def test_capture_is_on_its_stream_and_survives_other_threads(make_spec, make_data, monkeypatch):
     """With a CUDA of mocks: what it is asked for. Warm-up is on the same stream, since the training's turns are."""
     training = Training(make_spec(), 0, make_data(), CPU, history_points=2)
     step, asked = training.one_step, MagicMock()
@@ -173,7 +173,7 @@ def entered(monkeypatch):
     return within
 
 
-def test_the_end_of_an_epoch_waits_in_turns_of_its_own_and_is_not_interrupted(make_spec, make_data, entered):
+def test_the_end_of_an_epoch_has_turns_without_interruption(make_spec, make_data, entered):
     spec, data = make_spec(), make_data()  # 3 epochs
     alone = Training(spec, 0, data, CPU, history_points=2)
     alone.run()
@@ -206,7 +206,7 @@ class OnItsStream(TorchDispatchMode):
 
 
 @pytest.mark.parametrize("regularizer", ["l2", "wd"])
-def test_all_that_a_training_computes_and_saves_is_on_its_stream(make_spec, data, entered, regularizer):
+def test_a_training_computes_and_saves_on_its_own_stream_only(make_spec, data, entered, regularizer):
     """On another stream it would not wait for the steps that are queued."""
     spec = make_spec(batch_size=6, regularizer=regularizer)
     training = Training(spec, 0, data, CPU, history_points=4)

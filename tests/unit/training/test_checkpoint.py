@@ -52,7 +52,7 @@ def same(one, two):
 
 @pytest.mark.parametrize("name", OPTIMIZERS)
 @pytest.mark.parametrize("regularizer", ["l2", "wd"])
-def test_every_optimizer_goes_on_from_every_step_with_the_same_bits(make_spec, data, tmp_path, name, regularizer):
+def test_every_optimizer_resumes_from_every_step_bit_by_bit(make_spec, data, tmp_path, name, regularizer):
     facts = OPTIMIZERS[name]
     spec = make_spec(optimizer=name, regularizer=regularizer, strength=1e-2, phase_steps=(8, 5), rate=facts["rate"],
                      algorithm=facts["algorithm"], hyperparameters=facts["hyperparameters"])  # fmt: skip
@@ -133,9 +133,7 @@ def test_a_checkpoint_of_other_settings_is_not_gone_on_from(make_spec, make_data
 
 
 @pytest.mark.parametrize("before", ["this machine", "another machine", "an older version"])
-def test_a_resume_on_another_machine_goes_on_and_says_that_it_is_inexact(
-    make_spec, data, tmp_path, monkeypatch, capsys, before
-):
+def test_a_resume_on_another_machine_says_that_it_is_inexact(make_spec, data, tmp_path, monkeypatch, capsys, before):
     spec, stops = make_spec(), iter(["", "", "enough"])
     other = {"device": "NVIDIA H100", "torch": "2.11.0", "cudnn": "91002"}
     with monkeypatch.context() as patch:
@@ -307,7 +305,7 @@ OTHERWISE = {
 
 @pytest.mark.slow
 @pytest.mark.parametrize("how", OTHERWISE)
-def test_what_another_process_trained_counts_only_if_it_is_all_there_and_this_runs(make_spec, data, tmp_path, how):
+def test_anothers_result_counts_only_if_whole_and_of_this_run(make_spec, data, tmp_path, how):
     folder, kept = tmp_path / "run", tmp_path / "kept"
     run = make_spec(), 0, data, folder, kept, Settings(CPU, 3)
     train_run(*run).clear()
@@ -338,7 +336,7 @@ def test_checkpoints_are_not_deleted_under_another_process(tmp_path):
     assert not (tmp_path / "spec").exists()
 
 
-def test_a_checkpoint_in_the_folder_of_an_earlier_version_is_taken_over(make_spec, data, tmp_path):
+def test_a_checkpoint_of_an_earlier_version_is_taken_over(make_spec, data, tmp_path):
     spec, stops = make_spec(), iter(["", "", "enough"])
     new, old = (tmp_path / name / spec.id / "seed0" for name in ("checkpoints", "snapshots"))
     with pytest.raises(Unfinished):
@@ -362,7 +360,7 @@ def test_two_trainers_of_one_run_do_not_meet(call, unbroken):
 
 
 @pytest.mark.slow
-def test_a_seed_that_is_done_is_not_trained_again_when_the_next_one_was_stopped(call, unbroken):
+def test_a_finished_seed_is_not_trained_again_after_a_stop(call, unbroken):
     process = call("--checkpoint-seconds", "0", seeds=("0", "1"))
     wait_for(lambda: call.checkpoints(1), process)
     process.terminate()

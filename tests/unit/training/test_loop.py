@@ -112,7 +112,7 @@ def test_a_second_plain_loop_agrees(make_spec, data, plain, changes):
 
 
 @pytest.mark.parametrize("changes", [{**SGD, "strength": 1e-2}, {"strength": 1e-2}], ids=["sgd", "adam"])
-def test_the_obvious_loop_in_double_precision_has_the_same_losses(make_spec, data, plain, changes):
+def test_a_plain_loop_in_double_precision_has_the_same_losses(make_spec, data, plain, changes):
     """Each image through torchvision's transforms, everything float64: rounding is all that differs."""
     spec = make_spec(**changes)
     _, history, _ = train(spec, 3, data, CPU, history_points=1)

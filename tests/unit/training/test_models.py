@@ -29,7 +29,7 @@ def paper_networks(paper_settings, make_spec):
     return networks
 
 
-def test_basicnet_has_the_printed_number_of_convolutional_parameters(paper_plan):
+def test_basicnet_has_the_printed_convolutional_parameters(paper_plan):
     model = build(next(iter(paper_plan.specs.values())), channels=3, side=32, classes=10)
     assert parameters(model.convs) == 4_649_664  # header of Table 1
     assert [norm.num_features for norm in model.norms] == [64, 128, 128, 256, 256, 512, 512]
@@ -160,7 +160,7 @@ def test_weights_do_not_depend_on_what_else_a_spec_says(make_spec):
 
 
 @pytest.mark.parametrize(("side", "kernel"), [(4, 3), (3, 3), (2, 3), (1, 3), (4, 5), (2, 1)])
-def test_convolutions_of_small_maps_have_torchs_values_and_gradients(side, kernel):
+def test_small_map_convolutions_match_torch_and_its_gradients(side, kernel):
     torch.manual_seed(0)
     conv = nn.Conv2d(6, 5, kernel, padding=kernel // 2, bias=False).double().to(memory_format=torch.channels_last)
     x = torch.randn(7, 6, side, side).double().contiguous(memory_format=torch.channels_last).requires_grad_()

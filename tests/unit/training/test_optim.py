@@ -176,7 +176,7 @@ def test_weight_decay_without_gradients_is_a_power(start, name):
 
 
 @pytest.mark.parametrize("strength", [1e-6, 1e-4, 1e-2])
-def test_l2_of_adam_without_gradients_shrinks_at_the_full_rate_whatever_its_strength(start, strength):
+def test_adam_without_gradients_shrinks_alike_at_every_l2(start, strength):
     """The supplement's Figure 3: what the gradient does not say, L2 alone decides, normalised away by Adam."""
     model, update = start("adam", regularizer="l2", strength=strength)
     gradients = {n: np.zeros((len(PHASES), *p.shape)) for n, p in model.named_parameters()}
@@ -211,9 +211,7 @@ def test_gammas_and_betas_are_regularized_too(start, regularizer):
 @pytest.mark.parametrize("name", ["sgd", "adam"])
 @pytest.mark.parametrize("regularizer", ["l2", "wd"])
 @pytest.mark.parametrize("unregularized", ["head", "norms"])
-def test_what_is_unregularized_goes_as_without_a_regularizer_and_the_rest_as_with_it(
-    start, name, regularizer, unregularized
-):
+def test_unregularized_parameters_go_as_without_a_regularizer(start, name, regularizer, unregularized):
     def end(strength, unregularized):
         changes = {"regularizer": regularizer, "strength": strength, "unregularized": unregularized}
         model, update = start(name, gamma_rate_scale=GAMMA_SCALE, **changes)
@@ -254,7 +252,7 @@ def test_what_torch_does_not_take_is_one_line(start, changes, said):
     ("algorithm", "changes", "named"),
     [("Adagrad", {"lr_decay": 0.1}, "Adagrad with lr_decay"), ("Adafactor", {}, "Adafactor")],
 )
-def test_what_a_graph_cannot_hold_is_refused_on_a_gpu_in_one_line(algorithm, changes, named):
+def test_what_a_cuda_graph_cannot_hold_is_refused_in_one_line(algorithm, changes, named):
     theta = torch.nn.Parameter(torch.zeros(3))
     make_optimizer(algorithm, [theta], l2=0.0, **changes)
     with pytest.raises(UserError, match=rf"\Atorch.optim.{named} counts its steps on the CPU, [^\n]+\Z"):

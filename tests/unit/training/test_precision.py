@@ -38,7 +38,7 @@ def any_device(monkeypatch):
 
 @pytest.mark.parametrize("first", PRECISIONS)
 @pytest.mark.parametrize("name", PRECISIONS)
-def test_both_switches_are_set_whatever_was_set_before_by_torchs_older_and_newer_names(name, first):
+def test_both_tf32_switches_are_set_whatever_was_set_before(name, first):
     set_precision(first)
     set_precision(name)
     assert tf32_switches() == EXPECTED[name]
@@ -73,7 +73,7 @@ def test_tf32_is_refused_where_it_would_be_float32(monkeypatch, device, capabili
         torch_setup.check_precision("tf32", torch.device(device))
 
 
-def test_a_training_in_tf32_on_a_cpu_is_one_line_and_leaves_no_result(make_spec, data, tmp_path):
+def test_tf32_on_a_cpu_is_refused_in_one_line_without_result(make_spec, data, tmp_path):
     with pytest.raises(UserError) as error:
         train_run(make_spec(), 0, data, tmp_path / "run", tmp_path / "kept", Settings(CPU, precision="tf32"))
     assert "\n" not in str(error.value)
@@ -88,7 +88,7 @@ def test_precision_and_switches_are_written_with_the_run(make_spec, data, tmp_pa
     assert (origin["precision"], origin["tf32"]) == (name, EXPECTED[name])
 
 
-def test_each_of_several_trainings_computes_in_its_own_precision(make_spec, data, tmp_path, any_device, monkeypatch):
+def test_each_of_several_trainings_has_its_own_precision(make_spec, data, tmp_path, any_device, monkeypatch):
     """And nothing of one depends on the other: weights of all as alone."""
     seen, compute, spec = [], torch.nn.functional.cross_entropy, make_spec()
 

@@ -52,7 +52,7 @@ def test_the_files_of_a_run_are_the_same_bytes_twice(make_spec, data, tmp_path):
         assert len({(folder / name).read_bytes() for folder in runs}) == 1
 
 
-def test_what_provenance_lacks_is_found_out_before_the_first_step(make_spec, data, tmp_path, monkeypatch):
+def test_missing_provenance_is_found_before_the_first_step(make_spec, data, tmp_path, monkeypatch):
     def fails(device):
         raise RuntimeError("no provenance")
 

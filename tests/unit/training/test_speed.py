@@ -41,7 +41,7 @@ def identical(one, two):
 
 
 @pytest.mark.parametrize("flip", [True, False])
-def test_images_normalised_and_mirrored_beforehand_are_the_same_bits_in_the_same_layout(data, flip):
+def test_images_normalised_and_mirrored_beforehand_are_the_same(data, flip):
     loaders_ = [ArrayLoader(data, "train", CPU, flip, ready) for ready in (False, True)]
     assert [len(images) for images in loaders_] == [50, 50]
     passes = [[*epoch(images, 8, torch.Generator().manual_seed(3))] for images in loaders_]
@@ -54,7 +54,7 @@ def test_images_normalised_and_mirrored_beforehand_are_the_same_bits_in_the_same
     assert identical(*(images.sample(7) for images in loaders_))
 
 
-def test_a_split_is_held_once_for_all_trainings_and_not_longer_than_they_are(make_data):
+def test_trainings_share_one_split_that_ends_with_them(make_data):
     data, other = make_data(seed=1), make_data(seed=2)
     before = len(loaders._held)
     one, two, flipped = (ArrayLoader(data, "train", CPU, flip, ready=True) for flip in (False, False, True))
@@ -67,7 +67,7 @@ def test_a_split_is_held_once_for_all_trainings_and_not_longer_than_they_are(mak
 
 
 @pytest.mark.parametrize("changes", [{}, {"flip": False, "regularizer": "wd", **SGD}])
-def test_a_training_on_images_made_ready_ends_with_the_same_bits(make_spec, data, changes):
+def test_a_training_on_prepared_images_ends_with_the_same_bits(make_spec, data, changes):
     spec, ends = make_spec(**changes), []
     for ready in (False, True):
         training = Training(spec, 0, data, CPU, history_points=3)
@@ -116,7 +116,7 @@ def test_batches_are_counted_as_torch_counts_them(make_spec, data):
         ({"unregularized": "head"}, 3),  # not 2: the order of the parameters is that of checkpoints
     ],
 )
-def test_parameters_that_are_updated_alike_are_one_group_in_the_order_of_checkpoints(make_spec, changes, groups):
+def test_parameters_updated_alike_are_one_group_in_fixed_order(make_spec, changes, groups):
     spec = make_spec(**changes)
     model = build(spec, 3, 8, 3)
     found = param_groups(spec, model)

@@ -95,7 +95,7 @@ def test_stopped_in_the_middle_all_go_on_from_there(jobs, data, alone, tmp_path,
             assert files(tmp_path, end.place) == alone[end.place]
 
 
-def test_steps_are_made_in_turn_and_the_next_begins_when_one_has_ended():
+def test_steps_alternate_and_the_next_begins_when_one_has_ended():
     made = []
 
     def task(name, steps):

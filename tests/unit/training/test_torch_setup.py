@@ -19,7 +19,7 @@ print(select_device("auto", 1), torch.are_deterministic_algorithms_enabled(),
 """
 
 
-def test_deterministic_algorithms_on_a_gpu_do_not_fill_new_memory(python):
+def test_deterministic_algorithms_do_not_fill_new_gpu_memory(python):
     assert python(SELECTING) == "cuda True False"
 
 

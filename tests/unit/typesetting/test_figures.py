@@ -82,7 +82,7 @@ def panels(figure: Figure) -> dict[str, int]:
     return {ax.get_title(): i for i, ax in enumerate(figure.axes) if ax.axison}
 
 
-def test_figure1_draws_the_distribution_over_features_of_all_seeds(plan: Plan, runs: Path) -> None:
+def test_figure1_draws_the_distribution_over_all_seeds_features(plan: Plan, runs: Path) -> None:
     drawn = figures.draw(plan, "figure1", runs, None)
     assert len(drawn.axes) == 16
     assert [ax.get_ylabel() for ax in drawn.axes[::4]] == [
@@ -247,7 +247,7 @@ def galleries(plan: Plan, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def test_the_gallery_shows_each_class_plain_above_the_same_render_cluttered(plan, runs, galleries):
+def test_the_gallery_shows_each_render_plain_above_cluttered(plan, runs, galleries):
     from filter_sparsity.data.prepared import read
 
     figure = figures.draw(plan, "figure4", runs, None, galleries)

@@ -10,7 +10,7 @@ import pandas as pd
 import pytest
 
 from filter_sparsity.errors import UserError
-from filter_sparsity.typesetting.latex import given, latex, number, spread, tied
+from filter_sparsity.typesetting.latex import latex, number, spread, typeset_precondition, unbroken
 from filter_sparsity.typesetting.report import as_known
 from filter_sparsity.typesetting.tables import (
     changes,
@@ -75,10 +75,10 @@ def test_special_characters_are_typeset(text, typeset):
 
 
 def test_no_line_ends_between_a_strength_and_its_name():
-    assert tied(latex("C6: Adam L2 1e-4 β_init −0.1 − SGD")) == (
+    assert unbroken(latex("C6: Adam L2 1e-4 β_init −0.1 − SGD")) == (
         r"C6: Adam L2~1e-4 $\beta_{\mathrm{init}}$~$-$0.1 $-$ SGD"
     )
-    assert tied("Section 2, last paragraph; Tables 1 and 4") == "Section~2, last paragraph; Tables~1 and~4"
+    assert unbroken("Section 2, last paragraph; Tables 1 and 4") == "Section~2, last paragraph; Tables~1 and~4"
 
 
 def test_a_character_without_a_glyph_is_refused_in_one_line():
@@ -150,7 +150,7 @@ def test_tables_and_figures_say_alike_what_they_show(paper_plan):
     assert empty == [""] * 3  # figure4 is not drawn here
 
 
-def test_the_page_of_method_calls_networks_and_settings_by_their_names():
+def test_the_method_page_names_networks_and_settings():
     assert as_known("hidden of vgg16") == "hidden of VGG-16"
     assert [as_known(name) for name in ("basicnet", "tiny imagenet", "imagenet", "adam 1e-4", "beta init")] == [
         "BasicNet",
@@ -166,4 +166,4 @@ def test_the_page_of_method_calls_networks_and_settings_by_their_names():
     [("confirmed", "holds"), ("refuted", "does not hold"), ("undecided", r"\undecided{undecided}")],
 )
 def test_what_is_given_holds_or_does_not(verdict, said):
-    assert given(verdict) == said
+    assert typeset_precondition(verdict) == said

@@ -15,6 +15,7 @@ from filter_sparsity.planning.build import build_plan
 from filter_sparsity.planning.validation import read_yaml
 from filter_sparsity.spec import Network
 from filter_sparsity.verdict import claims
+from filter_sparsity.verdict.statistics import confidence_interval, judge_interval
 from helpers.experiments import changed
 
 SGD = {"optimizer": "sgd"}
@@ -48,14 +49,18 @@ PRINTED = {
 
 def test_the_papers_own_numbers_confirm_what_it_says_of_them(campaign, root, tmp_path):
     plan, runs = campaign
-    told = claims.judge(plan, runs, tmp_path, root / TOLERANCES).drop_duplicates("id").set_index("id")["claim_verdict"]
+    told = (
+        claims.judge_claims(plan, runs, tmp_path, root / TOLERANCES)
+        .drop_duplicates("id")
+        .set_index("id")["claim_verdict"]
+    )
     assert {*told[[*NOT_PRINTED, *SIMULATED]]} == {"not measured"}
     assert {*told[[*PRINTED]]} == {"confirmed"}
 
 
 def test_an_interval_by_hand():
     """0.1, 0.2 and 0.3: deviation 0.1, and Student's t at 95 % of one side with 2 degrees of freedom is 2.920."""
-    mean, low, high, n = claims.interval(pd.Series([0.1, 0.2, 0.3]))
+    mean, low, high, n = confidence_interval(pd.Series([0.1, 0.2, 0.3]))
     assert (mean, n) == (pytest.approx(0.2), 3)
     assert high - mean == pytest.approx(2.920 * 0.1 / math.sqrt(3), rel=1e-3)
     assert mean - low == pytest.approx(high - mean)
@@ -80,7 +85,7 @@ def test_an_interval_by_hand():
     ],
 )
 def test_a_test_by_hand(region, bound, low, high, verdict):
-    assert claims.decided(region, bound, low, high) == verdict
+    assert judge_interval(region, bound, low, high) == verdict
 
 
 @pytest.mark.parametrize(
@@ -101,7 +106,7 @@ def test_a_test_by_hand(region, bound, low, high, verdict):
 )
 def test_a_claim_holds_if_all_its_tests_do(verdicts, together):
     tests = [(verdict.removeprefix("given "), verdict.startswith("given")) for verdict in verdicts]
-    assert claims.together(tests) == together
+    assert claims.combine(tests) == together
 
 
 @pytest.fixture

@@ -21,6 +21,7 @@ from filter_sparsity.planning.validation import read_yaml
 from filter_sparsity.records import archive
 from filter_sparsity.records.record import read, sealed, tidy
 from filter_sparsity.verdict import regression
+from filter_sparsity.verdict.statistics import expected_deviations
 
 LEAST = {"test_error": 0.01, "sparsity_by_gamma": 0.0, "train_loss": 0.0}
 TOLERANCES = {"stored": {"deviations": 3, "edge": 0.1, "at_least": LEAST}}
@@ -95,7 +96,7 @@ def test_how_much_seeds_vary_goes_with_the_mean(runs):
     like = math.sqrt(0.09 * 0.02)
     loss = 0.5 * math.sqrt(0.16 / 16.25)
     expected = [math.sqrt(0.0086), like, like, 0.4, loss]
-    assert regression._deviations(kept, 0.1).tolist() == pytest.approx(expected)
+    assert expected_deviations(kept, 0.1).tolist() == pytest.approx(expected)
 
 
 @pytest.mark.parametrize(("mean", "verdict"), [(0.5, "cannot fail"), (0.9, "agrees")])

@@ -113,7 +113,7 @@ def test_contrasts_by_hand(compared):
     assert [*run["silent_start"]] == pytest.approx([0.07] * 5)  # C7; the hidden units are none of it
 
 
-def test_the_page_shows_rows_nearest_first_and_what_explains_best(plan, compared, root):
+def test_the_sensitivity_page_shows_the_nearest_rows_first(plan, compared, root):
     page = fill(root / "report/sensitivity.tex.j2", {"sensitivity": sensitivity(plan, compared[1])})
     lines = " ".join(page.split())
     assert "From 13 runs" in lines

@@ -91,7 +91,7 @@ def test_every_object_is_whole_in_view_lit_and_has_a_soft_edge():
         assert (image[..., :1] == image[..., :3]).all(), name  # neutral
 
 
-def test_the_bounding_sphere_nearly_fills_the_view_wherever_the_object_lies():
+def test_the_bounding_sphere_fills_the_view_wherever_it_lies():
     ball = trimesh.creation.icosphere(subdivisions=4, radius=1e-3)
     ball.apply_translation([50, 0, -7])
     alpha = shot(ball, azimuth=77, elevation=33, side=64)[..., 3] > 127
@@ -117,7 +117,7 @@ def test_azimuth_goes_round_and_elevation_up():
     assert (above > 0).sum() != (level > 0).sum()
 
 
-def test_inside_the_object_plain_and_cluttered_agree_and_outside_they_do_not(foregrounds):
+def test_plain_and_cluttered_differ_only_outside_the_object(foregrounds):
     plain = compose.compose(foregrounds, None)
     cluttered = compose.compose(foregrounds, shapes.pictures(UNUSED, SETTINGS.side))
     for split in render.SPLITS:

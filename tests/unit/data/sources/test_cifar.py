@@ -124,7 +124,7 @@ def test_no_pickle_of_another_archive_is_opened(ten, tmp_path):
     assert not trace.exists()
 
 
-def test_an_archive_that_does_not_have_its_own_checksum_is_refused(ten):
+def test_an_archive_with_a_wrong_gzip_checksum_is_refused(ten):
     """gzip's, which is read where the tar ends without the usual empty blocks."""
     _, path, kind = ten
     packed = bytearray(gzip.compress(gzip.decompress(path.read_bytes()).rstrip(b"\0")))

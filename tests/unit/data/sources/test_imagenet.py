@@ -44,7 +44,7 @@ def test_extracted_folders_give_the_same_index(index, tmp_path):
 
 
 @pytest.mark.slow
-def test_the_order_and_the_crops_depend_on_the_seed_and_not_on_the_workers(index):
+def test_order_and_crops_depend_on_the_seed_not_on_the_workers(index):
     def one(seed, workers):
         stream = FileLoader(index, "train", CPU, flip=True, workers=workers)
         return list(epoch(stream, 5, torch.Generator().manual_seed(seed)))
@@ -112,7 +112,7 @@ def refused(root):
 
 @pytest.mark.parametrize("split", ["train", "val", "devkit"])
 @pytest.mark.parametrize("damage", ["cut", "missing"])
-def test_an_archive_that_is_not_whole_is_refused_and_nothing_is_left(tmp_path, monkeypatch, split, damage):
+def test_an_incomplete_archive_is_refused_and_leaves_nothing(tmp_path, monkeypatch, split, damage):
     path = archives(tmp_path / "original", monkeypatch)[split]
     if damage == "missing":
         path.unlink()
