@@ -113,11 +113,11 @@ installation only: `pip install .` in a clone. The reproduction of the paper is 
 ```python
 import filter_sparsity
 
-table = filter_sparsity.measure(model, loader)           # a DataFrame: a row a layer; .plot(), .to_markdown()
-small, report = filter_sparsity.shrink(model, images)    # a copy without its dead filters; print(report)
+table = filter_sparsity.measure(model, loader)  # a DataFrame: a row a layer; .plot(), .to_markdown()
+small, report = filter_sparsity.shrink(model, images)  # a copy without its dead filters; print(report)
 
-monitor = filter_sparsity.Monitor(model, "sparsity.csv") # in a training:
-monitor.step()                                           # once an epoch
+monitor = filter_sparsity.Monitor(model, "sparsity.csv")  # in a training:
+monitor.step()  # once an epoch
 ```
 
 `measure` follows the first batch through the model to find the layers, and goes through the data once. `shrink` uses
