@@ -132,7 +132,7 @@ def folded(measured: list[dict[str, Any]]) -> str:
     return f"That changes the pruned test error of {differing} of {len(points)} runs{most}."
 
 
-def commits(kept: dict[str, Any]) -> dict[str, list[str]]:
+def commits(kept: archive.Archive) -> dict[str, list[str]]:
     """By which commits the stored runs of a scale were trained and measured."""
     runs = list(kept["runs"].values())
     return {
