@@ -1,6 +1,6 @@
 # Two commands for every user (report, test), and those for developers.
 .DEFAULT_GOAL := help
-.PHONY: help setup latex report page test unit stress check docs bench lint format clean
+.PHONY: help setup latex report page test unit gpu-smoke stress check docs bench lint format clean
 PYTHON ?= python3
 CORES ?= all
 BIN := .venv/bin
@@ -10,6 +10,7 @@ help:
 	@echo "make page     the same as one HTML file to look at and to mail: results/quick/page.html"
 	@echo "make unit     set up, then the quick tests, in about two minutes: run it after every change"
 	@echo "make test     set up, then all tests"
+	@echo "make gpu-smoke  whether a GPU trains as it should; needs torch, numpy, safetensors, pandas, and sets nothing up"
 	@echo "make stress   kills, full disks, damaged files: half an hour of them, counted"
 	@echo "make check    compare fresh records with the stored ones"
 	@echo "make docs     the pages of docs/ as a site: site/index.html"
@@ -47,6 +48,10 @@ test: setup latex
 
 unit: setup
 	$(BIN)/python -m pytest -n auto --dist loadfile -m "not slow" tests/unit
+
+# From a checkout alone, with .venv if it is there.
+gpu-smoke:
+	PYTHONPATH=src $(firstword $(wildcard $(BIN)/python) $(PYTHON)) tests/gpu_smoke.py
 
 stress: setup latex
 	$(BIN)/python tests/stress.py

@@ -1,17 +1,21 @@
 """How fast a training goes: this engine against the loop people would otherwise write, alternating in one run.
 
     make bench                                       # or python benchmarks/training.py [--widths 1 0.125] [--seconds 4]
+    python benchmarks/training.py --widths 1 --minutes 3 --precision tf32             # on a GPU, within four minutes
 
 The plain loop is what the well-known pruning repositories do: a DataLoader with a transform of each PIL image, float32,
 torch's optimizer as it comes. Network, data (CIFAR's shape, random pixels), mini-batch and optimizer (Adam with L2) are
 the same. Each gets the same cores: the plain loop as threads of one process, the engine as processes of one thread,
-which is how the workflow runs it. They take turns, so that a noisy machine is noisy for both. Writes
-benchmarks/training.json, and the table in docs/training.md. Run it on an idle machine.
+which is how the workflow runs it; on a GPU also as trainings that take turns in one process, a stream each. All have
+the command line's settings of torch, and the precision asked for. They take turns, so that a noisy machine is noisy for
+both. Writes benchmarks/training.json after each turn (of a GPU, training-<its name>-<precision>.json), and at the end,
+on a processor, the table in docs/training.md. Run it on an idle machine.
 """
 
 from __future__ import annotations
 
 import argparse
+import contextlib
 import json
 import multiprocessing
 import os
@@ -26,6 +30,7 @@ from typing import Any
 
 ROOT = Path(__file__).parents[1]
 IMAGES, BATCH = 5000, 40
+Steps = Callable[..., Iterator[None]]  # takes a training's step at each `next`
 BEGIN, END = "<!-- benchmark: written by make bench -->\n", "<!-- end of benchmark -->\n"
 
 
@@ -49,20 +54,25 @@ def setting(width: float) -> tuple[Any, Any]:
     return replace(spec, phase_steps=(10**9,)), data
 
 
-def engine(width: float, device: str, precision: str) -> Iterator[None]:
-    """A step at each `next`."""
+def engine(width: float, device: str, precision: str, together: int = 1) -> Iterator[None]:
+    """A step of one of `together` trainings, in turn, at each `next`, without evaluation."""
     import torch
 
     from filter_sparsity.training.loop import Training
 
     spec, data = setting(width)
-    training = Training(spec, 0, data, torch.device(device), 1, precision)
+    trainings = [Training(spec, seed, data, torch.device(device), 1, precision) for seed in range(together)]
+    if device == "cuda":
+        torch.cuda.synchronize()  # they were built on another stream than they train on
     while True:
-        training.images.shuffle(spec.batch_size, training.generator)
-        for i in range(training.per_epoch):
-            training.images.load(i)
-            training.one_step()
-            yield
+        for training in trainings:
+            training.images.shuffle(spec.batch_size, training.generator)
+        for i in range(trainings[0].per_epoch):
+            for training in trainings:
+                with training.on_device():
+                    training.images.load(i)
+                    training.one_step()
+                yield
 
 
 class Pictures:
@@ -100,9 +110,10 @@ def plain(width: float, device: str, workers: int) -> Iterator[None]:
     for i, (filters, kernel) in enumerate(zip(spec.network.filters, spec.network.kernels, strict=True), start=1):
         layers += [torch.nn.Conv2d(channels, filters, kernel, padding=kernel // 2, bias=False)]
         layers += [torch.nn.BatchNorm2d(filters), torch.nn.ReLU()]
-        layers += [torch.nn.MaxPool2d(2)] if i in spec.network.pool_after else []
+        layers += [torch.nn.AvgPool2d(2)] if i in spec.network.pool_after else []
         channels = filters
-    layers += [torch.nn.Flatten(), torch.nn.Linear(channels * 4, 256), torch.nn.ReLU(), torch.nn.Linear(256, 10)]
+    layers += [torch.nn.AdaptiveAvgPool2d(1), torch.nn.Flatten(), torch.nn.Linear(channels, 256)]
+    layers += [torch.nn.BatchNorm1d(256), torch.nn.ReLU(), torch.nn.Linear(256, 10)]
     model = torch.nn.Sequential(*layers).to(device)
     optimizer = torch.optim.Adam(model.parameters(), lr=1e-3, betas=(0.9, 0.99), weight_decay=1e-3)
     loader = torch.utils.data.DataLoader(
@@ -124,41 +135,63 @@ def plain(width: float, device: str, workers: int) -> Iterator[None]:
             yield
 
 
-def worker(pipe: Any, make: Callable[..., Iterator[None]], threads: int, arguments: tuple[Any, ...]) -> None:
-    """Take steps for as long as each message says; answer with steps, seconds and peak memory."""
+def worker(
+    pipe: Any,
+    make: Callable[..., Iterator[None]],
+    threads: int,
+    device: str,
+    precision: str,
+    arguments: tuple[Any, ...],
+) -> None:
+    """Take steps for as long as each message says; answer with steps, seconds and peak memory. Ends with the pipe."""
+    from filter_sparsity.training.torch_setup import select_device, set_precision
+
+    select_device(device, threads)  # before anything else imports torch
+    set_precision(precision)
     import torch
 
-    torch.set_flush_denormal(True)
-    torch.set_num_threads(threads)
     steps = make(*arguments)
-    for _ in range(5):
+    for _ in range(40):  # warm-up and capture, of as many trainings as there are
         next(steps)
-    pipe.send("ready")
-    while seconds := pipe.recv():
-        began, done = time.perf_counter(), 0
-        while time.perf_counter() - began < seconds:
-            next(steps)
-            done += 1
-        if torch.cuda.is_available():
-            torch.cuda.synchronize()
-        pipe.send((done, time.perf_counter() - began, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024))
+    with contextlib.suppress(EOFError, BrokenPipeError):  # the benchmark has ended, or was killed
+        pipe.send("ready")
+        while True:
+            seconds = pipe.recv()
+            began, done = time.perf_counter(), 0
+            while time.perf_counter() - began < seconds:
+                next(steps)
+                done += 1
+            if device == "cuda":
+                torch.cuda.synchronize()
+            pipe.send((done, time.perf_counter() - began, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024))
 
 
 class Group:
     """Processes that work at the same time."""
 
-    def __init__(self, count: int, make: Callable[..., Iterator[None]], threads: int, *arguments: Any) -> None:
+    def __init__(
+        self,
+        count: int,
+        make: Callable[..., Iterator[None]],
+        threads: int,
+        device: str,
+        precision: str,
+        *arguments: Any,
+    ) -> None:
         context = multiprocessing.get_context("spawn")
         self.pipes = []
         for _ in range(count):
             ours, theirs = context.Pipe()
-            context.Process(target=worker, args=(theirs, make, threads, arguments)).start()
+            context.Process(target=worker, args=(theirs, make, threads, device, precision, arguments)).start()
             theirs.close()  # so that a worker that fails is noticed
             self.pipes.append(ours)
-        for pipe in self.pipes:
-            pipe.recv()
         self.rates: list[float] = []  # images per second of all together, a turn each
         self.memory = 0.0
+
+    def wait(self) -> None:
+        """Until all are ready."""
+        for pipe in self.pipes:
+            pipe.recv()
 
     def turn(self, seconds: float) -> None:
         for pipe in self.pipes:
@@ -167,18 +200,23 @@ class Group:
         self.rates.append(sum(BATCH * done / taken for done, taken, _ in answers))
         self.memory = max(memory for *_, memory in answers)
 
-    def end(self) -> None:
+    def close(self) -> None:
         for pipe in self.pipes:
-            pipe.send(0)
+            pipe.close()
 
 
 def peak(device: str, precision: str, threads: int) -> float:
-    """FLOP per second of a matrix product."""
+    """FLOP per second of a matrix product in a precision."""
     import torch
 
-    torch.set_num_threads(threads)
+    from filter_sparsity.training.torch_setup import PRECISIONS, select_device, set_precision
+
+    select_device(device, threads)
+    set_precision(precision)
     size = 8192 if device == "cuda" else 1024
-    a = torch.randn(size, size, device=device, dtype=getattr(torch, precision))
+    a = torch.randn(
+        size, size, device=device, dtype=torch.bfloat16 if PRECISIONS[precision].autocast else torch.float32
+    )
     best = float("inf")
     for _ in range(5):
         began = time.perf_counter()
@@ -227,41 +265,54 @@ def spread(values: list[float]) -> dict[str, float]:
     return {"median": statistics.median(values), "least": min(values), "most": max(values)}
 
 
-def measure(width: float, device: str, precision: str, turns: int, seconds: float) -> dict[str, Any]:
+def measure(
+    width: float, device: str, precision: str, turns: int, seconds: float, end: float
+) -> Iterator[dict[str, Any]]:
+    """What is known after each turn, until time `end` is reached."""
     import tempfile
 
     cores = len(os.sched_getaffinity(0))
     several = cores if device == "cpu" else 4
-    groups = {
-        "plain, one core": Group(1, plain, 1, width, device, 0),
-        "plain, all cores": Group(1, plain, cores, width, device, cores),
-        "engine, one job": Group(1, engine, 1, width, device, precision),
-        f"engine, {several} jobs": Group(several, engine, 1, width, device, precision),
-    }
-    for _ in range(turns):
-        for group in groups.values():
-            group.turn(seconds)
-    for group in groups.values():
-        group.end()
-    alone, crowd, one, many = groups.values()
-    best = [max(pair) for pair in zip(alone.rates, crowd.rates, strict=True)]  # what suits the plain loop better
     work = flop(width) / BATCH
     peaks = {threads: peak(device, precision, threads) for threads in (1, cores)}
     with tempfile.TemporaryDirectory() as folder:
         checkpoint = checkpoint_seconds(width, Path(folder))
-    return {
-        "width": width,
-        "images per second": {name: spread(group.rates) for name, group in groups.items()},
-        "ratio, one core": spread([b / a for a, b in zip(alone.rates, one.rates, strict=True)]),
-        "ratio, all cores": spread([b / a for a, b in zip(best, many.rates, strict=True)]),
-        "jobs": several,
-        "growth": statistics.median(many.rates) / statistics.median(one.rates),
-        "share of peak": statistics.median(many.rates) * work / peaks[cores],
-        "peak, GFLOP/s": {str(threads): value / 1e9 for threads, value in peaks.items()},
-        "MFLOP per image": work / 1e6,
-        "peak memory of a job, MB": {name: round(group.memory) for name, group in groups.items()},
-        "seconds per checkpoint": checkpoint,
-    }
+    with contextlib.ExitStack() as stack:
+
+        def start(count: int, make: Steps, threads: int, *arguments: Any) -> Group:
+            group = stack.enter_context(contextlib.closing(Group(count, make, threads, device, precision, *arguments)))
+            group.wait()
+            return group
+
+        groups = {
+            "plain, one core": start(1, plain, 1, width, device, 0),
+            "plain, all cores": start(1, plain, cores, width, device, cores),
+            "engine, one job": start(1, engine, 1, width, device, precision),
+            f"engine, {several} jobs": start(several, engine, 1, width, device, precision),
+        }
+        alone, crowd, one, many = groups.values()
+        for together in (2, 4, 8) if device == "cuda" else ():
+            groups[f"engine, {together} in turns"] = start(1, engine, 1, width, device, precision, together)
+        for _ in range(turns):
+            for group in groups.values():
+                group.turn(seconds)
+            best = [max(pair) for pair in zip(alone.rates, crowd.rates, strict=True)]  # what suits plain better
+            yield {
+                "width": width,
+                "turns": len(best),
+                "images per second": {name: spread(group.rates) for name, group in groups.items()},
+                "ratio, one core": spread([b / a for a, b in zip(alone.rates, one.rates, strict=True)]),
+                "ratio, all cores": spread([b / a for a, b in zip(best, many.rates, strict=True)]),
+                "jobs": several,
+                "growth": statistics.median(many.rates) / statistics.median(one.rates),
+                "share of peak": statistics.median(many.rates) * work / peaks[cores],
+                "peak, GFLOP/s": {str(threads): value / 1e9 for threads, value in peaks.items()},
+                "MFLOP per image": work / 1e6,
+                "peak memory of a job, MB": {name: round(group.memory) for name, group in groups.items()},
+                "seconds per checkpoint": checkpoint,
+            }
+            if time.monotonic() > end:
+                return
 
 
 def table(result: dict[str, Any]) -> str:
@@ -303,29 +354,41 @@ def main() -> None:
     parser.add_argument("--widths", type=float, nargs="+", default=[1, 0.25, 0.125])
     parser.add_argument("--turns", type=int, default=7)
     parser.add_argument("--seconds", type=float, default=6)
-    parser.add_argument("--precision", choices=["float32", "bfloat16"], default="float32")
+    parser.add_argument("--precision", choices=["float32", "tf32", "bfloat16"], default="float32")
+    parser.add_argument("--minutes", type=float, help="after which the turn under way is the last one")
     args = parser.parse_args()
+    end = time.monotonic() + 60 * (args.minutes or float("inf"))
+    from filter_sparsity.training.torch_setup import check_precision, collect_provenance, select_device, tf32_switches
+
+    device = select_device("auto", 1)  # before anything else imports torch
     import torch
 
-    from filter_sparsity.training.torch_setup import collect_provenance
-
-    device = "cuda" if torch.cuda.is_available() else "cpu"
-    origin = collect_provenance(torch.device(device))
+    check_precision(args.precision, device)
+    origin = collect_provenance(device)
+    name = "training" if device.type == "cpu" else f"training-{origin['device'].replace(' ', '-')}-{args.precision}"
+    out = ROOT / f"benchmarks/{name}.json"
+    measured: list[dict[str, Any]] = []
     result = {
         "device": origin["device"],
         "cores": len(os.sched_getaffinity(0)),
         "system": platform.platform(),
         "torch": torch.__version__,
+        "versions": origin["versions"],
         "commit": origin["commit"],
         "date": origin["date"],
         "precision": args.precision,
         "turns": args.turns,
-        "widths": [measure(width, device, args.precision, args.turns, args.seconds) for width in args.widths],
+        "widths": measured,
     }
-    name = "training" if device == "cpu" else f"training-{origin['device'].replace(' ', '-')}"
-    (ROOT / f"benchmarks/{name}.json").write_text(json.dumps(result, indent=1) + "\n")
+    for width in args.widths:
+        for known in measure(width, device.type, args.precision, args.turns, args.seconds, end):
+            result["tf32"] = tf32_switches()  # set for the peak
+            measured[:] = [each for each in measured if each["width"] != width] + [known]
+            out.write_text(json.dumps(result, indent=1) + "\n")
+        if time.monotonic() > end:
+            break
     print(table(result))
-    if device == "cpu":
+    if device.type == "cpu":
         page = ROOT / "docs/training.md"
         before, _, rest = page.read_text().partition(BEGIN)
         _, _, after = rest.partition(END)

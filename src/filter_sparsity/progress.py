@@ -7,9 +7,10 @@ import signal
 import sys
 import time
 from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from tqdm import tqdm
+if TYPE_CHECKING:
+    from tqdm import tqdm
 
 
 def cores() -> int:
@@ -30,5 +31,7 @@ def stop_reason(end: float) -> Callable[[], str]:
 
 def bar(what: str, total: int | None, unit: str, **more: Any) -> tqdm:
     """A bar on stderr: written over where a person looks at it, and a line now and then elsewhere."""
+    from tqdm import tqdm  # which trainings do without
+
     seconds = 0.1 if sys.stderr.isatty() else 10.0
     return tqdm(desc=what, total=total, unit=unit, mininterval=seconds, **more)

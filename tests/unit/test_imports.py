@@ -8,7 +8,7 @@ import pytest
 import filter_sparsity
 
 MODULES = {name for _, name, _ in pkgutil.walk_packages(filter_sparsity.__path__, "filter_sparsity.")}
-TORCH = {f"filter_sparsity.measuring.{name}" for name in ("extract", "prune", "simulate")}
+TORCH = {f"filter_sparsity.measuring.{name}" for name in ("campaign", "extract", "prune", "simulate")}
 TORCH |= {"filter_sparsity.data.torchvision_cpu"}
 TORCH |= {name for name in MODULES if name.startswith("filter_sparsity.networks")}
 TORCH |= {name for name in MODULES if name.startswith("filter_sparsity.training.")} - {

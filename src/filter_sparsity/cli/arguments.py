@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime
 import inspect
 import json
 from argparse import Namespace
@@ -66,9 +67,22 @@ def _read_json(text: str) -> Any:
         raise UserError(f"--settings is not JSON: {error}") from None
 
 
+def _read_end_time(value: str) -> float:
+    """Seconds since 1970 of `14:30`, the next time that the clock shows it, or of `+25`, in 25 minutes."""
+    now = datetime.datetime.now()
+    try:
+        if value.startswith("+"):
+            return (now + datetime.timedelta(minutes=float(value))).timestamp()
+        end = datetime.datetime.combine(now.date(), datetime.time.fromisoformat(value))
+    except ValueError:
+        raise UserError(f"--until is {value!r}: give a time of day as 14:30, or minutes from now as +25") from None
+    return (end if end > now else end + datetime.timedelta(days=1)).timestamp()
+
+
 text = partial(argument, str)
 integer = partial(argument, int)
 number = partial(argument, float)
 path = partial(argument, Path)
 plan_file = partial(argument, _read_plan)  # the plan in the file
 settings = partial(argument, _read_json)
+end_time = partial(argument, _read_end_time)

@@ -17,7 +17,7 @@ from ..files import write_text
 from ..paths import ORIGINAL, ResultsFolder, run_folder
 from ..plan import Plan
 from ..spec import Spec
-from .arguments import flag, integer, number, path, plan_file, settings, text, verb
+from .arguments import end_time, flag, integer, number, path, plan_file, settings, text, verb
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -175,6 +175,41 @@ def extract(args: Namespace) -> None:
         folder = run_folder(args.runs, spec.id, seed)
         extract_run(spec, seed, data, folder, device)
         print(f"{spec.id} seed {seed}: {summary(folder)}", file=sys.stderr)
+
+
+@verb(
+    PLAN,
+    path("--data", help="folder of the prepared datasets"),
+    integer("--together", default=1, help="how many trainings take turns on the device"),
+    end_time("--until", default=math.inf, help="when to stop: a time of day as 14:30, or minutes from now as +25"),
+    text("--device", choices=["cpu", "cuda", "auto"], default=None, help="in place of the plan's"),
+    integer("--threads", default=1),
+    number("--checkpoint-seconds", default=60, help="least time between a run's checkpoints"),
+)
+def campaign(args: Namespace) -> None:
+    """Train and measure the plan's runs that the archive lacks, in one process without Snakemake.
+
+    Exit code 75: stopped, the same call goes on. results/<scale>/campaign.tar.* hold what `store` needs.
+    """
+    from ..training.torch_setup import select_device
+
+    own = args.plan.settings
+    device = select_device(args.device or own["device"], args.threads)  # before anything else imports torch
+    from ..measuring.campaign import run_campaign
+    from ..progress import stop_reason
+    from ..training.run import Settings
+
+    if args.together < 1:
+        raise UserError(f"--together is {args.together}: at least one training must be under way")
+    settings = Settings(
+        device,
+        own["history_points"],
+        own["precision"],
+        args.checkpoint_seconds,
+        stop_reason(args.until),
+        args.together,
+    )
+    run_campaign(args.plan, args.data, settings)
 
 
 def _spec(args: Namespace) -> Spec:

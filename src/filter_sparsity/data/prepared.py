@@ -14,13 +14,11 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from PIL import Image
 
 from ..errors import UserError
 from ..paths import renders_of, shrunk_from
 from ..seal import digest
 from . import tensorfile
-from .registry import DOWNLOADS, INDEXED, SOURCES
 from .sources.base import SPLITS, ArraySource, FileSource, Source
 
 CHUNK = 1000  # images that are counted at once
@@ -71,6 +69,9 @@ def prepare(
     `test` images there must be. Raises UserError, and writes nothing, for an unknown name, for data that are not whole,
     for other numbers than declared, and for a digest other than `expected`.
     """
+    # Reading a prepared dataset needs neither the sources nor their packages.
+    from .registry import DOWNLOADS, INDEXED, SOURCES
+
     if name in INDEXED:
         files = INDEXED[name](root)
         _check_declared(name, files, declared or {})
@@ -187,6 +188,8 @@ def _expect(name: str, found: str, expected: str) -> None:
 
 def _levels(images: np.ndarray) -> np.ndarray:
     """Of each channel, the share of pixels at each of the 256 levels (channels, 256)."""
+    from PIL import Image
+
     counts = np.zeros((images.shape[1], 256), np.int64)
     for start in range(0, len(images), CHUNK):
         for channel, pixels in enumerate(images[start : start + CHUNK].transpose(1, 0, 2, 3)):

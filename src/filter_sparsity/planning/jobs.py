@@ -68,6 +68,12 @@ def training_priorities(plan: Plan) -> dict[tuple[str, str | None], int]:
     return found
 
 
+def training_queue(plan: Plan, runs: Iterable[tuple[str, int]]) -> list[tuple[str, int]]:
+    """Runs, by spec id and seed, in the order of their trainings' priorities."""
+    priorities, packed = training_priorities(plan), plan.settings["pack_seeds"]
+    return sorted(runs, key=lambda run: -priorities[run[0], None if packed else str(run[1])])
+
+
 def stop_time(minutes: float | None, now: float) -> int:
     """When the trainings of a call that begins at `now` stop, in seconds since 1970; 0: never."""
     return int(now + 60 * minutes) if minutes else 0

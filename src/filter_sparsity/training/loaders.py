@@ -11,7 +11,6 @@ from torch import Tensor
 
 from ..data.prepared import Prepared, PreparedArrays, PreparedFiles
 from .base import Loader, spread
-from .streaming import FileLoader
 
 # At full width 250 images take 0.25 GB of activations; on a CPU 1,000 take no less time. A GPU wants few kernels.
 EVALUATION_BATCH = {"cpu": 250, "cuda": 1000}
@@ -99,6 +98,8 @@ class ArrayLoader(Loader):
 def open_loader(data: Prepared, split: str, device: torch.device, flip: bool) -> Loader:
     """The loader of a split: on the device, or from its files as they are needed."""
     if isinstance(data, PreparedFiles):
+        from .streaming import FileLoader  # it decodes images: only such data need its packages
+
         return FileLoader(data, split, device, flip)
     assert isinstance(data, PreparedArrays)
     return ArrayLoader(data, split, device, flip)

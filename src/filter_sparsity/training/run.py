@@ -134,14 +134,14 @@ def training_turns(
 
         kept = Checkpoints(checkpoints, identity, say)
         with kept.locked() as waited:
-            if waited and _is_whole(folder, spec, seed, data):
+            if waited and is_trained(folder, spec, seed, data):
                 say("the other process has trained it")
                 return kept
             origin = collect_provenance(settings.device)  # whatever fails here fails before hours of training
             print(f"device {settings.device.type}: {_described(machine(settings.device))}", file=log)
             training = Training(spec, seed, data, settings.device, settings.history_points, settings.precision)
             checkpointer = Checkpointer(training, kept, settings.checkpoint_seconds, settings.stop, settings.together)
-            progress = Progress(name, log)
+            progress = Progress(name, log, in_place=sys.stderr.isatty() and settings.together == 1)
             for epoch in training.history:
                 progress.recall(epoch, training.epochs)
             if training.step:
@@ -158,7 +158,8 @@ def training_turns(
     return kept
 
 
-def _is_whole(folder: Path, spec: Spec, seed: int, data: Prepared) -> bool:
+def is_trained(folder: Path, spec: Spec, seed: int, data: Prepared) -> bool:
+    """Whether a run's folder holds all that a training of this spec and seed on these data writes."""
     try:
         origin = record.read_provenance(folder / TRAINED[-1], spec.id, seed)  # it is written last
     except UserError:
@@ -203,8 +204,8 @@ def _write(
 class Progress:
     """A line per epoch in the run's log; on the console the same line, in place or now and then."""
 
-    def __init__(self, name: str, log: io.TextIOBase | io.TextIOWrapper) -> None:
-        self.name, self.log = name, log
+    def __init__(self, name: str, log: io.TextIOBase | io.TextIOWrapper, in_place: bool = False) -> None:
+        self.name, self.log, self.in_place = name, log, in_place
         self.began = self.last = time.monotonic()
         self.recalled = 0  # epochs of earlier calls
 
@@ -225,7 +226,7 @@ class Progress:
         line = f"{self.line(epoch, epochs)}  {clock(left)} left"
         print(line, file=self.log)
         done = epoch.epoch == epochs
-        if sys.stderr.isatty():
+        if self.in_place:
             print(f"\r{self.name}  {line}", end="\n" if done else "", file=sys.stderr, flush=True)
         elif done or now - self.last >= CONSOLE_SECONDS:
             print(f"{self.name}  {line}", file=sys.stderr, flush=True)
