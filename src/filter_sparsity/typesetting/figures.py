@@ -23,6 +23,7 @@ from matplotlib.ticker import EngFormatter, MaxNLocator
 from ..data.prepared import PreparedArrays, PreparedFiles, read
 from ..errors import UserError
 from ..files import atomic_write
+from ..parts import CurveFigure, GalleryFigure, SimulationFigure
 from ..paths import dataset_file, run_folder
 from ..plan import Plan
 from ..records import record
@@ -123,7 +124,7 @@ def draw(plan: Plan, name: str, runs: Path, simulation: Path | None, prepared: P
             raise UserError(f"{name} is drawn from prepared datasets: give their folder with --data")
         return _gallery(plan, figure, prepared)
     drawing = {"affine": _affine, "universality": _universality}[figure["kind"]](plan, figure, runs)
-    if not plan.at_papers:
+    if not plan.is_paper_scale:
         note = f"scale {plan.scale}: not the paper's setting"
         drawing.text(0.995, 0.002, note, ha="right", va="bottom", fontsize=6.5, color=NOTE)
     return drawing
@@ -142,7 +143,7 @@ def _canvas(height: float, rows: int, columns: int, **shared: Any) -> tuple[Figu
 # Figure 1
 
 
-def _affine(plan: Plan, figure: dict[str, Any], runs: Path) -> Figure:
+def _affine(plan: Plan, figure: CurveFigure, runs: Path) -> Figure:
     """Gammas and betas of some layers as training goes on: a row for each, a column for each curve."""
     specs = [plan.specs[curve["spec_id"]] for curve in figure["curves"]]
     rows = [(layer, kind) for layer in figure["layers"] for kind in ("gamma", "beta")]
@@ -199,7 +200,7 @@ def _fan(ax: Axes, step: np.ndarray, values: np.ndarray, color: str) -> None:
 # Figure 2
 
 
-def _universality(plan: Plan, figure: dict[str, Any], runs: Path) -> Figure:
+def _universality(plan: Plan, figure: CurveFigure, runs: Path) -> Figure:
     """A histogram of the features' universality for each layer: the first curve filled, others as steps."""
     layers = plan.specs[figure["curves"][0]["spec_id"]].network.layers
     rows = math.ceil((len(layers) + 1) / 4)  # a cell more than layers, for the legend
@@ -243,7 +244,7 @@ def _histograms(spec: Spec, seeds: Sequence[int], runs: Path, edges: np.ndarray)
 # Figure 3
 
 
-def _simulation(figure: dict[str, Any], path: Path) -> Figure:
+def _simulation(figure: SimulationFigure, path: Path) -> Figure:
     """The scalar over the iterations: a panel per optimizer and regularizer, a curve per strength."""
     try:
         frame = pd.read_csv(path).set_index(["panel", "regularizer", "strength"])
@@ -330,9 +331,9 @@ COLUMNS = 10  # classes side by side
 TRIED = 20  # images of a class, until one is found in both datasets
 
 
-def _gallery(plan: Plan, figure: dict[str, Any], prepared: Path) -> Figure:
+def _gallery(plan: Plan, figure: GalleryFigure, prepared: Path) -> Figure:
     """An image of each class: plain above, and the same render cluttered below."""
-    paths = [dataset_file(prepared, figure[kind]) for kind in ("plain", "cluttered")]
+    paths = [dataset_file(prepared, name) for name in (figure["plain"], figure["cluttered"])]
     plain, cluttered = (read(path) for path in paths)
     if isinstance(plain, PreparedFiles) or isinstance(cluttered, PreparedFiles) or plain.classes != cluttered.classes:
         raise UserError(f"{paths[0]} and {paths[1]} have other classes: prepare both again")
@@ -342,7 +343,7 @@ def _gallery(plan: Plan, figure: dict[str, Any], prepared: Path) -> Figure:
     size = cell - gap
     pair = label + 2 * size + gap + between
     rows = math.ceil(len(plain.classes) / COLUMNS)
-    stands_for = plan.datasets[figure["plain"]]["stands_for"]
+    stands_for = plan.datasets[figure["plain"]].stands_for
     height = rows * pair + (0.1 if stands_for else frame - between)
     drawing = Figure(figsize=(WIDTH, height))
     for number, name in enumerate(plain.classes):

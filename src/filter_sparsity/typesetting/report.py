@@ -7,6 +7,7 @@ import math
 import re
 from collections import Counter
 from collections.abc import Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ import pandas as pd
 
 from .. import paths, provenance
 from ..errors import UserError
+from ..parts import Fact
 from ..plan import Plan
 from ..records import archive
 from ..verdict.aggregate import read_records
@@ -68,7 +70,11 @@ def typeset_report(
         "specs": len(plan.specs),
         "tables": list(plan.tables),
         "figures": {
-            name: {"needs": [], **figure, "caption": f"{figure['caption']} {scale_in_short(plan, name)}".rstrip()}
+            name: {
+                "missing_inputs": [],
+                **figure,
+                "caption": f"{figure['caption']} {scale_in_short(plan, name)}".rstrip(),
+            }
             for name, figure in plan.figures.items()
         },
         "facts": [
@@ -77,7 +83,7 @@ def typeset_report(
         ],
         "notes": plan.notes,
         "datasets": [
-            {**data, "digest": next((o["data_digest"] for o in origins if o["dataset"] == name), "")}
+            {**asdict(data), "digest": next((o["data_digest"] for o in origins if o["dataset"] == name), "")}
             for name, data in plan.datasets.items()
         ],
         "folded": folded([record["measured"] for record in records]),
@@ -105,7 +111,7 @@ def as_known(text: str) -> str:
     return re.sub(rf"\b({'|'.join(KNOWN)})\b", lambda name: KNOWN[name[1]], text)
 
 
-def _told(fact: dict[str, Any]) -> dict[str, Any]:
+def _told(fact: Fact) -> Fact:
     """A line of the page of method; a value that is a word may be a name, too."""
     value = as_known(fact["value"]) if isinstance(fact["value"], str) else fact["value"]
     return {**fact, "name": as_known(fact["name"]), "value": value}

@@ -21,6 +21,7 @@ import numpy as np
 import pandas as pd
 
 from ..metrics import GAMMA_THRESHOLD, METRICS, Kind
+from ..parts import ClaimSide, ClaimTest, Region
 from ..plan import Plan
 from ..planning.validation import read_yaml
 from ..records import record
@@ -108,12 +109,12 @@ def judge_claims(plan: Plan, runs: Path, simulations: Path, tolerances: Path) ->
     return pd.DataFrame(lines, columns=list(COLUMNS))
 
 
-def _sides(test: dict[str, Any]) -> list[dict[str, Any]]:
-    return [test[side] for side in ("spec", "baseline") if side in test]
+def _sides(test: ClaimTest) -> list[ClaimSide]:
+    return [test["spec"], *([test["baseline"]] if "baseline" in test else [])]
 
 
 def _test(
-    test: dict[str, Any], values: pd.Series, spec_faults: dict[str, dict[str, str]], simulations: Path, plan: Plan
+    test: ClaimTest, values: pd.Series, spec_faults: dict[str, dict[str, str]], simulations: Path, plan: Plan
 ) -> JudgedTest:
     region, differs = next(r for r in REGIONS if r in test), "baseline" in test
     fault = slow = ""
@@ -153,7 +154,7 @@ def _test(
     }
 
 
-def _test_verdict(region: str, bound: float, ends: tuple[float, float], n: int, fault: str) -> ClaimVerdict:
+def _test_verdict(region: Region, bound: float, ends: tuple[float, float], n: int, fault: str) -> ClaimVerdict:
     if n == 0:
         return ClaimVerdict.NOT_MEASURED
     if n == 1 or fault:
@@ -161,7 +162,7 @@ def _test_verdict(region: str, bound: float, ends: tuple[float, float], n: int, 
     return judge_interval(region, bound, *ends)
 
 
-def _by_seed(test: dict[str, Any], values: pd.Series) -> pd.Series:
+def _by_seed(test: ClaimTest, values: pd.Series) -> pd.Series:
     """The quantity of each seed that all sides have."""
     sides = [_measured(values, side["spec_id"], test["metric"], test["layer"]) for side in _sides(test)]
     return sides[0] if len(sides) == 1 else (sides[0] - sides[1]).dropna()
@@ -175,14 +176,14 @@ def _measured(values: pd.Series, *key: str) -> pd.Series:
         return pd.Series(dtype=float)
 
 
-def _faulty(test: dict[str, Any], spec_faults: dict[str, dict[str, str]], plan: Plan) -> str:
+def _faulty(test: ClaimTest, spec_faults: dict[str, dict[str, str]], plan: Plan) -> str:
     """Which sides of a test have runs that did not start up or did not learn, and how it shows; empty if none."""
     sides = zip(_sides(test), _labels(test, plan)[1], strict=True)
     faulty = [(name, spec_faults[side["spec_id"]]) for side, name in sides if side["spec_id"] in spec_faults]
     return "; ".join(f"{name}: {describe_faults(own)}" for name, own in faulty)
 
 
-def _too_slow(test: dict[str, Any], values: pd.Series, plan: Plan) -> str:
+def _too_slow(test: ClaimTest, values: pd.Series, plan: Plan) -> str:
     """Which sides of a test of filters lost could lose none by decay, and how far that goes; empty if all could."""
     if test["metric"] != "sparsity_by_gamma":
         return ""
@@ -195,7 +196,7 @@ def _too_slow(test: dict[str, Any], values: pd.Series, plan: Plan) -> str:
     return "; ".join(reasons)
 
 
-def one_feature(test: dict[str, Any], plan: Plan) -> float:
+def one_feature(test: ClaimTest, plan: Plan) -> float:
     """The deviation that a share of features has at least: one feature more or less. 0 of what counts no features."""
     if METRICS[test["metric"]].kind != Kind.FEATURES:
         return 0.0
@@ -219,7 +220,7 @@ def combine(tests: list[tuple[ClaimVerdict, bool]]) -> ClaimVerdict:
     return next((verdict for verdict in order if verdict in verdicts), ClaimVerdict.CONFIRMED)
 
 
-def _simulated(test: dict[str, Any], path: Path) -> tuple[float, float, float, int]:
+def _simulated(test: ClaimTest, path: Path) -> tuple[float, float, float, int]:
     """The scalar at the end, or how much higher it is: of the repeats' medians, with the ends of their ranges of 90 %.
 
     The range of a difference goes from the lower end of one to the upper end of the other: it has more than 90 %.
@@ -238,7 +239,7 @@ def _simulated(test: dict[str, Any], path: Path) -> tuple[float, float, float, i
     return spec["median"] - baseline["median"], low, high, test["repeats"]
 
 
-def quantity(test: dict[str, Any], plan: Plan) -> str:
+def quantity(test: ClaimTest, plan: Plan) -> str:
     """What a test is about, in short: `CIFAR-10, sparsity of C6: Adam L2 1e-3 - SGD L2 1e-3`.
 
     The data are those that the scale trains on, which may stand in for the published ones.
@@ -249,11 +250,11 @@ def quantity(test: dict[str, Any], plan: Plan) -> str:
     return f"{DATASETS.get(common, common)}{', ' if common else ''}{metric}{where}: {' − '.join(labels)}"
 
 
-def _labels(test: dict[str, Any], plan: Plan) -> tuple[str, list[str]]:
+def _labels(test: ClaimTest, plan: Plan) -> tuple[str, list[str]]:
     """The data that the sides of a test share, empty if they do not, and each side's settings as its label."""
     trained = {spec_id: {"dataset": spec.dataset} for spec_id, spec in plan.specs.items()}
     settings = [side["settings"] | trained.get(side.get("spec_id", ""), {}) for side in _sides(test)]
-    data = {own.get("dataset", "") for own in settings}
+    data = {str(own.get("dataset", "")) for own in settings}
     common = data.pop() if len(data) == 1 else ""
     return common, [label({**own, "dataset": "" if common else own.get("dataset", "")}) for own in settings]
 
