@@ -1,6 +1,6 @@
-"""Figure 3: what a regularizer does to a scalar whose gradients are small noise, under each optimizer.
+"""Figure 3: a scalar with small random gradients under each optimizer and regularizer.
 
-The optimizers and the two regularizers are those of the trainings (`optim`); only the loss is missing.
+Optimizers and regularizers are those of the trainings (`optim`); there is no loss.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from ..parts import SimulationFigure, SimulationPanel
 from ..training.optim import decay, make_optimizer
 
 SEED = 0
-POINTS = 480  # at most so many points of a curve are kept, and the ends of the phases
+POINTS = 480  # the most points of a curve, besides the ends of the phases
 QUANTILES = {"median": 0.5, "low": 0.05, "high": 0.95}  # over the repeats
 
 
@@ -76,5 +76,5 @@ def simulate(figure: SimulationFigure) -> pd.DataFrame:
 
 
 def write(frame: pd.DataFrame, path: Path) -> None:
-    """Write what `simulate` gives as CSV, whole or not at all."""
+    """Write the curves of `simulate` as CSV, whole or not at all."""
     write_text(path, frame.to_csv(index=False, float_format="%.7g", lineterminator="\n"))
