@@ -6,7 +6,7 @@ import copy
 import itertools
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Any
+from typing import Any, TypedDict
 
 import pandas as pd
 
@@ -27,6 +27,15 @@ MARKS = {  # of rows whose spec has a fault, and the sentence that a table has o
     "silent": ("†", "Share of features silent at 1 % of the steps, before regularization can explain it"),
     "unlearned": ("‡", "Did not learn"),
 }
+
+
+class Head(TypedDict):
+    """A head above several columns: `first` to `last`, counted from 1 with the rows' labels."""
+
+    label: str
+    span: int
+    first: int
+    last: int
 
 
 def read_values(path: Path) -> pd.DataFrame:
@@ -77,7 +86,7 @@ def typeset_table(plan: Plan, name: str, values: pd.DataFrame, template: Path) -
         "missing_inputs": [],
         "caption": f"{layout['caption']} {scale_in_short(plan, name)}",
         "note": f"{over_seeds(values['n'])} {printed_by_paper(layout, values)} {trained_with(plan, name)}".rstrip(),
-        "faults": faulty(values),
+        "faults": describe_faulty_rows(values),
         "grouped": grouped,
         "row_head": layout["row_head"],
         "width": first - 1 + len(wanted),
@@ -97,17 +106,17 @@ def _cell(cell: dict[Any, Any]) -> dict[str, str]:
     return {"ours": ours, "spread": spread(cell["sd"], metric), "paper": number(cell["paper"], metric)}
 
 
-def faulty(values: pd.DataFrame) -> list[str]:
+def describe_faulty_rows(values: pd.DataFrame) -> list[str]:
     """A sentence for each kind of fault that rows of a table have: which rows, and how it shows."""
-    said = []
+    sentences = []
     for fault, (mark, what) in MARKS.items():
         own = values[values[fault] != ""].drop_duplicates(["panel", "group", "row", "block"])
         rows = [
             f"{' '.join(filter(None, (cell['group'], cell['row'], cell['block'])))} ({cell[fault]})"
             for cell in own.to_dict("records")
         ]
-        said += [f"{mark} {what}: {'; '.join(rows)}. No claim is decided by such a row."] if rows else []
-    return said
+        sentences += [f"{mark} {what}: {'; '.join(rows)}. No claim is decided by such a row."] if rows else []
+    return sentences
 
 
 def printed_by_paper(layout: Table, values: pd.DataFrame) -> str:
@@ -120,8 +129,8 @@ def printed_by_paper(layout: Table, values: pd.DataFrame) -> str:
     return gray
 
 
-def heads(layout: Table, wanted: list[tuple[str, str, str]], first: int) -> list[dict[str, Any]]:
-    """What stands above the columns' own heads: the block, or what the layers' columns have in common."""
+def heads(layout: Table, wanted: list[tuple[str, str, str]], first: int) -> list[Head]:
+    """The heads above those of the columns: labels of column groups, or a heading over the columns of the layers."""
 
     def label(key: tuple[str, str, str]) -> str:
         block, metric, _ = key
@@ -129,7 +138,8 @@ def heads(layout: Table, wanted: list[tuple[str, str, str]], first: int) -> list
             return block
         return METRICS[metric].layers_heading if len(layout["layers"]) > 1 else ""
 
-    spans, at = [], first
+    spans: list[Head] = []
+    at = first
     for text, keys in itertools.groupby(wanted, key=label):
         span = len(list(keys))
         spans.append({"label": text, "span": span, "first": at, "last": at + span - 1})

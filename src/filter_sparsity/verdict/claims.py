@@ -13,8 +13,9 @@ is confirmed, the claim is undecided.
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, TypedDict
 
 import numpy as np
 import pandas as pd
@@ -62,6 +63,25 @@ NAMES = {
 DATASETS = {"cifar10": "CIFAR-10", "cifar100": "CIFAR-100", "digit_pairs": "digit pairs"}
 
 
+class JudgedTest(TypedDict):
+    """What was decided of a test: the columns of claims.csv that are its own."""
+
+    basis: str  # networks, or a simulation
+    quantity: str
+    wanted: str
+    found: str
+    effect: float
+    low: float
+    high: float
+    n: int
+    verdict: ClaimVerdict
+    reason: str  # why runs that were measured cannot decide it
+    given: bool  # a precondition
+    of: str  # spec ids of the quantity: its spec, and its baseline
+    minus: str
+    seeds: str
+
+
 def judge_claims(plan: Plan, runs: Path, simulations: Path, tolerances: Path) -> pd.DataFrame:
     """A line for every test of every claim: its quantity, the effect and its interval, n, and the verdicts.
 
@@ -95,9 +115,9 @@ def _sides(test: ClaimTest) -> list[ClaimSide]:
 
 def _test(
     test: ClaimTest, values: pd.Series, spec_faults: dict[str, dict[str, str]], simulations: Path, plan: Plan
-) -> dict[str, Any]:
+) -> JudgedTest:
     region, differs = next(r for r in REGIONS if r in test), "baseline" in test
-    doubts = slow = ""
+    fault = slow = ""
     if "simulated" in test:
         by_seed = pd.Series(dtype=float)
         effect, low, high, n = _simulated(test, simulations / f"{test['simulated']}.csv")
@@ -106,10 +126,10 @@ def _test(
         effect, low, high, n = confidence_interval(by_seed, one_feature(test, plan))
         if METRICS[test["metric"]].kind != Kind.NUMBER:  # few seeds' interval may reach beyond what shares can be
             low, high = np.clip((low, high), -1.0 if differs else 0.0, 1.0)
-        doubts, slow = _faulty(test, spec_faults, plan), _too_slow(test, values, plan)
+        fault, slow = _faulty(test, spec_faults, plan), _too_slow(test, values, plan)
     # Where decay is too slow, more filters may be lost in more steps: a share is a lower bound, a difference no bound.
     ends = (-math.inf if differs else low, math.inf) if slow else (low, high)
-    verdict = _test_verdict(region, test[region], ends, n, doubts)
+    verdict = _test_verdict(region, test[region], ends, n, fault)
     sign = {"at_least": "≥", "at_most": "≤", "within": "within ±", "outside": "beyond ±"}[region]
     wanted = f"{sign} {number(test[region], test['metric'], differs, signed=False)}"
     wanted = f"given {wanted}" if test.get("precondition") else wanted
@@ -126,7 +146,7 @@ def _test(
         "high": high,
         "n": n,
         "verdict": verdict,
-        "reason": "; ".join(filter(None, (doubts, slow))) if verdict == ClaimVerdict.UNDECIDED else "",
+        "reason": "; ".join(filter(None, (fault, slow))) if verdict == ClaimVerdict.UNDECIDED else "",
         "given": bool(test.get("precondition")),
         "of": test["spec"].get("spec_id", ""),
         "minus": test.get("baseline", {}).get("spec_id", ""),
@@ -134,10 +154,10 @@ def _test(
     }
 
 
-def _test_verdict(region: Region, bound: float, ends: tuple[float, float], n: int, doubts: str) -> ClaimVerdict:
+def _test_verdict(region: Region, bound: float, ends: tuple[float, float], n: int, fault: str) -> ClaimVerdict:
     if n == 0:
         return ClaimVerdict.NOT_MEASURED
-    if n == 1 or doubts:
+    if n == 1 or fault:
         return ClaimVerdict.UNDECIDED
     return judge_interval(region, bound, *ends)
 
@@ -239,7 +259,7 @@ def _labels(test: ClaimTest, plan: Plan) -> tuple[str, list[str]]:
     return common, [label({**own, "dataset": "" if common else own.get("dataset", "")}) for own in settings]
 
 
-def label(settings: dict[str, Any]) -> str:
+def label(settings: Mapping[str, Any]) -> str:
     """Settings as a reader of the tables knows them."""
     data = settings["dataset"].rpartition("_")[2]  # plain or cluttered
     parts = [data, NAMES.get(settings["optimizer"], settings["optimizer"])]
