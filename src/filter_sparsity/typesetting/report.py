@@ -6,7 +6,7 @@ import itertools
 import math
 import re
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -124,7 +124,7 @@ def number_of_seeds(plan: Plan) -> str:
     return f"{least}{f' to {most}' if most > least else ''} seed{'s' if most > 1 else ''}"
 
 
-def folded(measured: list[dict[str, float]]) -> str:
+def folded(measured: Sequence[Mapping[str, Any]]) -> str:
     """How much it matters what becomes of the constants that removed features gave to the next layer."""
     points = [100 * abs(m["pruned_test_error"] - m["pruned_test_error_folded"]) for m in measured]
     differing = sum(p > 0 for p in points)
