@@ -7,12 +7,13 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
 from . import seal
 from .errors import UserError
+from .parts import Claim, Dataset, Fact, Figure, RenderSettings, RowDefaults, ScaleSettings, Table
 from .paths import ResultsFolder
 from .spec import Spec
 
@@ -21,22 +22,22 @@ from .spec import Spec
 class Plan:
     """Specs by id, and the tables and figures that select them. `to_json` and `from_json` are inverse."""
 
-    settings: dict[str, Any]  # the scale's configuration
+    settings: ScaleSettings
     seeds: list[int]
     specs: dict[str, Spec]
-    tables: dict[str, dict[str, Any]]
-    figures: dict[str, dict[str, Any]]
-    usual: dict[str, Any]  # published settings of a row that says nothing of its own
-    datasets: dict[str, dict[str, Any]]  # those the specs use, as in config/datasets.yaml
-    facts: list[dict[str, Any]]  # every setting with its source, for the page of method
+    tables: dict[str, Table]
+    figures: dict[str, Figure]
+    row_defaults: RowDefaults
+    datasets: dict[str, Dataset]  # those the specs and figures use
+    facts: list[Fact]  # every setting with its source, for the page of method
     notes: list[str] = field(default_factory=list)
     seeds_by_dataset: dict[str, list[int]] = field(default_factory=dict)  # of datasets with seeds of their own
-    renders: dict[str, dict[str, Any]] = field(default_factory=dict)  # settings of the families that are used
-    claims: list[dict[str, Any]] = field(default_factory=list)  # with the ids of the specs that they compare
+    renders: dict[str, RenderSettings] = field(default_factory=dict)  # of the families that are used
+    claims: list[Claim] = field(default_factory=list)
     runs: dict[str, list[int]] | None = None  # seeds by spec of the stored runs; None: all are trained here
 
     def seeds_of(self, spec_id: str) -> list[int]:
-        """The seeds of the runs that there are to be; none for a spec of which nothing is stored."""
+        """The seeds of a spec's runs, trained here or stored; none for a spec without stored runs."""
         if self.runs is not None:
             return self.runs.get(spec_id, [])
         return self.seeds_by_dataset.get(self.specs[spec_id].dataset, self.seeds)
@@ -46,13 +47,13 @@ class Plan:
         return self.settings["scale"]
 
     @property
-    def at_papers(self) -> bool:
-        """Whether data, width, steps and factors are the published ones: else nothing is held against the paper."""
-        own = self.settings
-        factors = [own["strength_multiplier"], own["lr_multiplier"]]
-        each = [f for factor in factors for f in (factor.values() if isinstance(factor, dict) else [factor])]
-        as_published = not own["substitutes"] and own["image_side"] is None and own["steps"] is None
-        return as_published and {own["width"], *each} == {1}
+    def is_paper_scale(self) -> bool:
+        """Whether data, width, steps and factors are the published ones: else no number is compared with the paper."""
+        settings = self.settings
+        multipliers = [settings["strength_multiplier"], settings["lr_multiplier"]]
+        factors = [f for m in multipliers for f in (m.values() if isinstance(m, dict) else [m])]
+        as_published = not settings["substitutes"] and settings["image_side"] is None and settings["steps"] is None
+        return as_published and {settings["width"], *factors} == {1}
 
     @property
     def results_folder(self) -> ResultsFolder:
@@ -66,27 +67,27 @@ class Plan:
     @property
     def configuration_files(self) -> list[str]:
         """The files that the plan was built from, besides the settings."""
-        return [*filter(None, self.settings["experiments"].values()), self.settings["datasets"]]
+        return [*(str(path) for path in self.settings["experiments"].values() if path), self.settings["datasets"]]
 
-    def table(self, name: str) -> dict[str, Any]:
+    def table(self, name: str) -> Table:
         if name not in self.tables:
             raise UserError(f"no table is called {name!r}: there are {', '.join(self.tables)}")
         return self.tables[name]
 
-    def figure(self, name: str) -> dict[str, Any]:
+    def figure(self, name: str) -> Figure:
         if name not in self.figures:
             raise UserError(f"no figure is called {name!r}: there are {', '.join(self.figures)}")
         return self.figures[name]
 
     @property
-    def drawn(self) -> list[str]:
-        """Names of the figures whose data are there; the report says of the others what they need."""
-        return [name for name, figure in self.figures.items() if not figure.get("needs")]
+    def available_figures(self) -> list[str]:
+        """Names of the figures whose inputs are available; the report lists the missing inputs of the others."""
+        return [name for name, figure in self.figures.items() if not figure.get("missing_inputs")]
 
     @property
     def simulations(self) -> list[str]:
-        """Names of the figures that are drawn from a simulation."""
-        return [name for name in self.drawn if self.figures[name]["kind"] == "simulation"]
+        """Names of the available figures that show a simulation."""
+        return [name for name in self.available_figures if self.figures[name]["kind"] == "simulation"]
 
     def selected(self, name: str) -> list[str]:
         """Ids of the specs that a table or figure shows, each once, in its order."""
@@ -95,6 +96,13 @@ class Plan:
             raise UserError(f"no table or figure is called {name!r}: there are {', '.join(parts)}")
         return list(dict.fromkeys(spec_ids(parts[name])))
 
+    def datasets_shown_by(self, name: str) -> list[str]:
+        """Datasets of the runs that a table or figure shows, or of its images; each as often as it is shown."""
+        figure = self.figures.get(name)
+        if figure and figure["kind"] == "gallery":
+            return [figure["plain"], figure["cluttered"]]
+        return [self.specs[spec_id].dataset for spec_id in self.selected(name)]
+
     def shown_by(self, name: str) -> list[str]:
         """Ids of the specs that a table or figure shows, or that `claims` compare; those that are trained."""
         if name == "claims":
@@ -102,7 +110,8 @@ class Plan:
         return self.selected(name)
 
     def _data(self) -> dict[str, Any]:
-        return {**self.__dict__, "specs": {k: v.to_dict() for k, v in self.specs.items()}}
+        datasets = {name: asdict(dataset) for name, dataset in self.datasets.items()}
+        return {**self.__dict__, "specs": {k: v.to_dict() for k, v in self.specs.items()}, "datasets": datasets}
 
     @property
     def digest(self) -> str:
@@ -116,7 +125,8 @@ class Plan:
         try:
             data = seal.open_json(json.loads(path.read_text()), seal.SPACED)
             specs = {k: Spec.from_dict(v) for k, v in data.pop("specs").items()}
-            plan = cls(specs=specs, **data)
+            datasets = {name: Dataset(**entry) for name, entry in data.pop("datasets").items()}
+            plan = cls(specs=specs, datasets=datasets, **data)
         except OSError as error:
             raise UserError(f"cannot read {path}: {error.strerror}") from None
         except seal.Broken:

@@ -29,7 +29,7 @@ def printed_rows(plan: Plan, lines: list[dict[str, str]], name: str) -> list[dic
     """Those rows of a table that the paper has, too, in `lines`."""
 
     def is_printed(row: dict[str, Any]) -> bool:
-        return all(find_published(lines, settings, plan.usual) for settings in row["published"].values())
+        return all(find_published(lines, settings, plan.row_defaults) for settings in row["published"].values())
 
     return [row for row in rows_of(plan.tables[name]) if is_printed(row)]
 

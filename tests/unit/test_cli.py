@@ -10,7 +10,9 @@ from filter_sparsity import cli
 NO_RULE = {
     "audit",
     "campaign",
+    "inspect",
     "reference",
+    "shrink",
 }  # the target `campaign` has a job for each run, the verb does all in one process
 
 

@@ -81,7 +81,7 @@ def test_renders(disk):
 def test_an_index(disk, tmp_path):
     names = [f"{i:0200}" for i in range(60)]
     for name in names:
-        (tmp_path / name).touch()
+        (tmp_path / name).write_bytes(b"an image")
     split = (names, np.zeros(60, np.int64))
     with refused(disk):
         prepared.write_index("x", FileSource(("a",), split, split, tmp_path, 8, (0.5,), (0.5,)), disk[0] / "a")

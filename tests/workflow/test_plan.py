@@ -36,7 +36,7 @@ def test_quick_report_trains_each_spec_once(project, target):
     assert planned["train"] == len(plan.specs)  # both seeds in one job, which measures them, too
     assert "extract" not in planned
     assert planned["aggregate"] == planned["typeset_table"] == len(plan.tables)  # two were not run
-    assert planned["plot"] == len(plan.drawn)
+    assert planned["plot"] == len(plan.available_figures)
     assert planned["prepare"] == len(plan.datasets)
     assert planned["render"] == 1  # for the plain and the cluttered dataset
 

@@ -1,4 +1,4 @@
-# A campaign: the records of a scale that are not in the archive yet. Start it again, on any machine, until all are:
+# A campaign: the records of a scale that are not in the archive yet. Repeat the call, on any machine, until all are:
 # `snakemake --cores 2 campaign --keep-going --configfile config/scales/reduced.yaml`.
 
 

@@ -1,4 +1,4 @@
-# What the rules share: wildcards, and the files that the HTML page shows (`snakemake page --report`).
+# Shared by the rules: wildcards, and the outputs shown on the HTML page (`snakemake page --report`).
 
 
 # Untried, and used only by `--software-deployment-method apptainer`; `snakemake --lint` demands an environment or a container.

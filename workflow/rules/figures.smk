@@ -37,7 +37,7 @@ rule plot:
         " --data {params.data:q} {params.simulation} --out {output:q} > {log:q} 2>&1"
 
 
-for name in PLAN.drawn:
+for name in PLAN.available_figures:
 
     rule:
         name:
@@ -51,4 +51,4 @@ rule figures:
     "Every figure."
     input:
         jobs.figure_files(PLAN, ["pdf", "png"]),
-        jobs.final_files(PLAN, PLAN.drawn),
+        jobs.final_files(PLAN, PLAN.available_figures),

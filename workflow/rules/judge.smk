@@ -1,4 +1,4 @@
-# The verdict: every printed number against ours, and every claim; and two pictures of the numbers.
+# The verdict on every printed number and every claim, and two pictures of the numbers.
 
 
 rule judge:

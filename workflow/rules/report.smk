@@ -1,4 +1,4 @@
-# The whole supplement as one PDF. The verdict of the archive comes first, that of runs trained here second.
+# The supplement as one PDF: first the verdict of the archive, then that of runs trained here.
 
 JUDGED = {plan.results_folder.name: plan.results_folder for plan in (ARCHIVED, PLAN) if plan}.values()
 

@@ -1,4 +1,4 @@
-# Records from the archive, in place of training and measuring: later steps are the same.
+# Records from the archive, in place of training and measuring. Later steps are the same.
 
 
 RESTORED = (

@@ -16,7 +16,7 @@ rule train:
     priority: lambda w: PRIORITIES[w.spec, w.get("seed")]
     resources:
         gpu=int(config["device"] != "cpu"),
-        stop_at=STOP_AT,  # no param: another time limit would train everything again
+        stop_at=STOP_AT,  # a resource, not a param: a changed time limit must not train everything again
     params:
         spec=lambda w: SPECS[w.spec],
         seeds=SEEDS,

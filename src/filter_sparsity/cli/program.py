@@ -20,7 +20,7 @@ from collections.abc import Sequence
 from errno import EACCES, EDQUOT, EEXIST, EFBIG, EISDIR, ENOENT, ENOSPC, ENOTDIR, EPERM, EROFS
 
 from ..errors import Unfinished, UserError
-from . import verbs
+from . import own_networks, verbs
 from .arguments import Verb
 
 # What the user can mend: a full disk, a folder that may not be written, a wrong path.
@@ -28,10 +28,10 @@ USER_ERRNOS = {EACCES, EDQUOT, EEXIST, EFBIG, EISDIR, ENOENT, ENOSPC, ENOTDIR, E
 
 
 def parser() -> ArgumentParser:
-    """The parser of all verbs, in the order of `verbs`."""
+    """The parser of all verbs, in the order of `verbs` and `own_networks`."""
     top = ArgumentParser(prog="filter-sparsity", description=verbs.__doc__)
     subparsers = top.add_subparsers(required=True, metavar="VERB")
-    for verb in vars(verbs).values():
+    for verb in [*vars(verbs).values(), *vars(own_networks).values()]:
         if isinstance(verb, Verb):
             added = subparsers.add_parser(verb.name, help=verb.help, description=verb.help)
             added.set_defaults(run=verb.run)

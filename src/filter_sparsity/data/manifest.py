@@ -3,41 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, field
 from pathlib import Path
 
 import yaml
 
 from ..errors import UserError
+from ..parts import Dataset
 from ..paths import dataset_file
-
-
-@dataclass(frozen=True)
-class Dataset:
-    """An entry of config/datasets.yaml: a dataset."""
-
-    name: str
-    version: str
-    classes: int
-    train: int
-    test: int
-    channels: int
-    side: int
-    flip: bool
-    access: str  # ships (in a package), downloaded (by us), manual (got by the user)
-    instructions: str  # what a user does to have it
-    source: str
-    licence: str
-    citation: str
-    stands_for: str = ""
-    local_names: list[str] = field(default_factory=list)  # any below data_root: the original data are there
-    checksum: str = ""  # of the archive
-    bytes: int | None = None  # of the archive
-    digest: str = ""  # of the prepared content, where somebody has seen it
-
-    def found(self, root: Path) -> str:
-        """The first of its names that is below the folder of original data; empty if there is none."""
-        return next((name for name in self.local_names if (root / name).exists()), "")
 
 
 def read_datasets(path: Path) -> dict[str, Dataset]:

@@ -83,7 +83,7 @@ def _open(plan: Plan, folder: Path, dataset: str) -> Prepared:
     """A prepared dataset, refused unless it is the one that the plan says."""
     path = dataset_file(folder, dataset)
     data = read(path)
-    if (digest := plan.datasets[dataset]["digest"]) and data.digest != digest:
+    if (digest := plan.datasets[dataset].digest) and data.digest != digest:
         raise UserError(f"{path} has the content digest {data.digest}, not {digest} as the plan says: prepare it again")
     return data
 
@@ -148,5 +148,5 @@ def pack(plan: Plan, runs: list[tuple[str, int]]) -> list[Path]:
 def _stored_files(plan: Plan, spec_id: str, seed: int) -> Iterator[Path]:
     """The files of a run that `archive.store` reads."""
     kinds = {figure["kind"] for name, figure in plan.figures.items() if spec_id in plan.selected(name)}
-    for name in (jobs.RECORD, *(file for kind, file in jobs.DRAWN_FROM.items() if kind in kinds)):
+    for name in (jobs.RECORD, *(file for kind, file in jobs.RUN_FILE_OF.items() if kind in kinds)):
         yield plan.results_folder.run(spec_id, seed) / name

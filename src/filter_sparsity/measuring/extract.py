@@ -28,9 +28,9 @@ from .prune import remove
 
 
 def activations(model: ConvNet, data: Loader) -> Iterator[tuple[int, torch.Tensor]]:
-    """Of each batch and layer (0 is the first) the activations (images, filters, height, width), before pooling.
+    """Yield (layer from 0, activations (images, filters, height, width) before pooling) for each batch and layer.
 
-    Over the unflipped images, with the running statistics.
+    Images are unflipped; BatchNorm uses its running statistics.
     """
     model.eval()
     for x, _ in data.batches():
@@ -40,9 +40,9 @@ def activations(model: ConvNet, data: Loader) -> Iterator[tuple[int, torch.Tenso
 
 @torch.inference_mode()
 def responses(model: ConvNet, data: Loader) -> tuple[list[np.ndarray], list[np.ndarray]]:
-    """Of each layer, `sparsity.universality` and the largest absolute activations of its features, (filters,) both.
+    """Universality and largest absolute activation of each layer's features, (filters,) both; see `sparsity`.
 
-    The data are gone through twice, first for each feature's largest response, then for the images that come near it:
+    Passes over the data twice, first for each feature's largest response, then for the images that activate it:
     the spatial maxima of all images would be 10 GB for ImageNet.
     """
     zeros = [torch.zeros(norm.num_features, device=norm.weight.device) for norm in model.norms]
@@ -59,9 +59,9 @@ def responses(model: ConvNet, data: Loader) -> tuple[list[np.ndarray], list[np.n
 def measure(spec: Spec, model: ConvNet, data: Prepared) -> tuple[dict[str, Any], list[dict[str, Any]]]:
     """The record's measurements, and a line for every feature. Sparsities have a value per layer and a total.
 
-    Pruned are the features with |gamma| < 1e-3 (captions of Tables 1-3). `pruned_test_error` is that of the network
-    without them; `pruned_test_error_folded` keeps the constants that removed features with beta > 0 gave to the next
-    layer (see `prune.remove`). `universality` is the mean over a layer's features, dead ones too;
+    Pruning removes the features with |gamma| < 1e-3 (captions of Tables 1-3). `pruned_test_error` is that of the
+    network without them; `pruned_test_error_folded` keeps the constants that removed features with beta > 0 gave to
+    the next layer (see `prune.remove`). `universality` is the mean over a layer's features, dead ones too;
     `universality_living`, and the shares `gamma_positive` and `beta_positive`, are of its features that live by gamma,
     and leave out a layer in which none does. All in float32, whatever the training's precision.
     """
@@ -111,7 +111,7 @@ def measure(spec: Spec, model: ConvNet, data: Prepared) -> tuple[dict[str, Any],
 
 
 def load(spec: Spec, seed: int, weights: Path, data: Prepared, device: torch.device) -> ConvNet:
-    """The trained network of a run. Raises UserError if the file is damaged or another run's."""
+    """The trained network of a run. Raises UserError if the file is missing, damaged or another run's."""
     model = build(spec, data.channels, data.side, len(data.classes))
     try:
         with safe_open(weights, "pt") as file:
@@ -131,7 +131,7 @@ def load(spec: Spec, seed: int, weights: Path, data: Prepared, device: torch.dev
 
 
 def extract_run(spec: Spec, seed: int, data: Prepared, folder: Path, device: torch.device) -> None:
-    """Write `record.json` and `features.csv` of a trained run. Raises UserError if the run is not what it should be."""
+    """Write `record.json` and `features.csv` of a trained run. Raises UserError if it is damaged or of other data."""
     model = load(spec, seed, folder / "weights.safetensors", data, device)
     origin = read_provenance(folder / "provenance.json", spec.id, seed)
     if origin.get("data_digest") != data.digest:
@@ -163,7 +163,7 @@ def extract_run(spec: Spec, seed: int, data: Prepared, folder: Path, device: tor
 
 
 def summary(folder: Path) -> str:
-    """A line for the console: what was measured."""
+    """A line for the console: test error and both sparsities."""
     measured = json.loads((folder / "record.json").read_text())["measured"]
     return (
         f"test error {100 * measured['test_error']:.1f} %, sparsity by gamma "

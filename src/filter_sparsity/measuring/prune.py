@@ -55,7 +55,7 @@ def remove(model: ConvNet, dead: Sequence[Tensor], fold: bool = False) -> ConvNe
 
 
 def _keep(module: nn.Module, name: str, keep: Tensor, dim: int = 0) -> None:
-    """Keep some entries of a parameter or buffer along a dimension; a bias that is not there stays away."""
+    """Keep some entries of a parameter or buffer along a dimension; does nothing for a bias that is None."""
     value = getattr(module, name)
     if value is not None:
         kept = value.index_select(dim, keep.nonzero().flatten())

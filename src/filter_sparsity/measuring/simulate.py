@@ -1,6 +1,6 @@
-"""Figure 3: what a regularizer does to a scalar whose gradients are small noise, under each optimizer.
+"""Figure 3: a scalar with small random gradients under each optimizer and regularizer.
 
-The optimizers and the two regularizers are those of the trainings (`optim`); only the loss is missing.
+Optimizers and regularizers are those of the trainings (`optim`); there is no loss.
 """
 
 from __future__ import annotations
@@ -15,28 +15,29 @@ import torch
 from torch import Tensor
 
 from ..files import write_text
+from ..parts import SimulationFigure, SimulationPanel
 from ..training.optim import decay, make_optimizer
 
 SEED = 0
-POINTS = 480  # at most so many points of a curve are kept, and the ends of the phases
+POINTS = 480  # the most points of a curve, besides the ends of the phases
 QUANTILES = {"median": 0.5, "low": 0.05, "high": 0.95}  # over the repeats
 
 
-def gradients(figure: dict[str, Any]) -> Tensor:
+def gradients(figure: SimulationFigure) -> Tensor:
     """The gradients (iterations, repeats), the same in every panel: noise with each phase's deviation."""
     deviations = np.concatenate([np.full(p["iterations"], p["deviation"]) for p in figure["phases"]])
     noise = np.random.default_rng(SEED).standard_normal((len(deviations), figure["repeats"]))
     return torch.from_numpy(deviations[:, None] * noise)
 
 
-def kept(figure: dict[str, Any]) -> list[int]:
+def kept(figure: SimulationFigure) -> list[int]:
     """The iterations of a curve's points: evenly spread, with the start and the end of every phase."""
     ends = list(itertools.accumulate(phase["iterations"] for phase in figure["phases"]))
     spread = np.linspace(0, ends[-1], POINTS).round().astype(int).tolist()
     return sorted({*spread, *ends})
 
 
-def trajectories(panel: dict[str, Any], figure: dict[str, Any]) -> Tensor:
+def trajectories(panel: SimulationPanel, figure: SimulationFigure) -> Tensor:
     """The scalars (points, strengths, repeats) of a panel at the iterations `kept`."""
     noise, keep = gradients(figure), set(kept(figure))
     # In double precision: the weakest regularization changes the scalar by 1e-6 of itself in an iteration.
@@ -44,7 +45,8 @@ def trajectories(panel: dict[str, Any], figure: dict[str, Any]) -> Tensor:
     theta = torch.full((len(strengths), figure["repeats"]), float(figure["start"]), dtype=noise.dtype)
     # torch's own `weight_decay` takes one strength; here are many, so L2 is written out.
     l2 = strengths if panel["regularizer"] == "l2" else torch.zeros_like(strengths)
-    optimizer = make_optimizer(panel["algorithm"], [theta], l2=0.0, lr=panel["rate"], **panel["hyperparameters"])
+    arguments: dict[str, Any] = {"lr": panel["rate"], **panel["hyperparameters"]}
+    optimizer = make_optimizer(panel["algorithm"], [theta], l2=0.0, **arguments)
     points = [theta.clone()]
     for iteration, gradient in enumerate(noise, start=1):
         theta.grad = gradient + l2 * theta  # never an expanded view: fused steps read past the end of one
@@ -57,7 +59,7 @@ def trajectories(panel: dict[str, Any], figure: dict[str, Any]) -> Tensor:
     return torch.stack(points)
 
 
-def simulate(figure: dict[str, Any]) -> pd.DataFrame:
+def simulate(figure: SimulationFigure) -> pd.DataFrame:
     """All curves of a plan's simulation (Figure 3): a line per panel, regularizer, strength and iteration.
 
     `median`, `low` and `high` are the 50 %, 5 % and 95 % quantiles of the scalar over the repeats.
@@ -74,5 +76,5 @@ def simulate(figure: dict[str, Any]) -> pd.DataFrame:
 
 
 def write(frame: pd.DataFrame, path: Path) -> None:
-    """Write what `simulate` gives as CSV, whole or not at all."""
+    """Write the curves of `simulate` as CSV, whole or not at all."""
     write_text(path, frame.to_csv(index=False, float_format="%.7g", lineterminator="\n"))

@@ -34,7 +34,7 @@ def universality(spatial_max: np.ndarray) -> np.ndarray:
 def mean_of_living(values: np.ndarray, dead: np.ndarray) -> float | None:
     """Mean of the values (filters,) of a layer's living features; None if none lives. `dead` (filters,) are the others.
 
-    (Section 2: a feature that died answers to nothing, which is not what the supplement calls selective)
+    (Section 2: a dead feature responds to no image; the supplement does not call it selective)
     """
     living = values[~dead]
     return float(living.mean()) if living.size else None
@@ -66,7 +66,7 @@ def conv_parameters(filters: Sequence[float], kernels: Sequence[int], channels: 
 def params_pruned(
     shares: Sequence[float], filters: Sequence[int], kernels: Sequence[int], channels: int, bias: bool = False
 ) -> float:
-    """Share of convolutional parameters that go with pruned filters and the input channels they were to the next layer.
+    """Share of convolutional parameters removed with pruned filters and with their input channels in the next layer.
 
     `shares` are the pruned shares of the layers, C1 first. (Table 1, "% Param Pruned")
     """

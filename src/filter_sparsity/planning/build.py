@@ -7,20 +7,43 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from .. import paths
-from ..data.manifest import Dataset, read_datasets
+from ..data.manifest import read_datasets
 from ..errors import UserError
 from ..metrics import METRICS, Kind, Layers
-from ..paths import COMPOSED
+from ..parts import (
+    Claim,
+    ClaimSide,
+    ClaimTest,
+    Curve,
+    CurveFigure,
+    Dataset,
+    Fact,
+    Figure,
+    Panel,
+    Phase,
+    Region,
+    Row,
+    RowGroup,
+    ScaleSettings,
+    SimulationPanel,
+    SpecSettings,
+    Table,
+)
 from ..plan import Plan, spec_ids
 from ..records import archive
+from . import experiments as configured
+from .experiments import Experiments, OptimizerRecipe, SourcedValue, read_experiments
 from .resolver import Resolver, combine, regularizer
 from .validation import read_yaml, validate
 
+Config = dict[str, Any]  # settings before they are validated
+REGIONS: tuple[Region, ...] = ("at_least", "at_most", "within", "outside")
 
-def merge(base: dict[str, Any], above: Mapping[str, Any]) -> dict[str, Any]:
+
+def merge(base: Config, above: Mapping[str, Any]) -> Config:
     """As Snakemake merges configuration files: mappings key by key, anything else replaced."""
     merged = dict(base)
     for key, value in above.items():
@@ -29,36 +52,25 @@ def merge(base: dict[str, Any], above: Mapping[str, Any]) -> dict[str, Any]:
     return merged
 
 
-def anchor_paths(settings: dict[str, Any], root: Path) -> dict[str, Any]:
+def anchor_paths(settings: Config, root: Path) -> Config:
     """The settings with the configuration's files as paths that hold from any folder."""
     files = {part: path and str(root / path) for part, path in settings["experiments"].items()}
     return {**settings, "experiments": files, "datasets": str(root / settings["datasets"])}
 
 
-def overlay(settings: dict[str, Any], path: Path) -> dict[str, Any]:
+def overlay(settings: Mapping[str, Any], path: Path) -> Config:
     """The settings with a configuration file above them. Raises UserError."""
     own = read_yaml(path) or {}
     if not isinstance(own, dict):
         raise UserError(f"{path} is not a mapping of settings")
-    return merge(settings, own)
+    return merge(dict(settings), own)
 
 
-def read_experiments(files: Mapping[str, str | None]) -> dict[str, Any]:
-    """What the files of recipe, tables, figures and claims say, in one mapping. Raises UserError for a wrong one."""
-    experiments: dict[str, Any] = {"figures": {}, "claims": [], "notes": []}
-    for part, path in files.items():
-        if path:
-            content = read_yaml(Path(path))
-            validate(content, part, path)
-            experiments |= content
-    return experiments
-
-
-def build_plan(settings: dict[str, Any]) -> Plan:
-    """Resolve everything. `settings` is the merged configuration. Raises UserError for anything impossible."""
-    validate(settings, "config", "configuration")
-    # How long a call may take is no part of what it makes.
-    settings = {k: v for k, v in settings.items() if k != "time_limit_minutes"}
+def build_plan(config: Mapping[str, Any]) -> Plan:
+    """The plan of a merged configuration. Raises UserError for anything impossible."""
+    validate(config, "config", "configuration")
+    # How long a call may take does not change its results.
+    settings = cast(ScaleSettings, {k: v for k, v in config.items() if k != "time_limit_minutes"})
     experiments = read_experiments(settings["experiments"])
     scale = settings["scale"]
     if scale not in experiments["seeds"]:
@@ -70,10 +82,10 @@ def build_plan(settings: dict[str, Any]) -> Plan:
     validate(read_yaml(path), "datasets", str(path))
     datasets = read_datasets(path)
     root = Path(settings["data_root"] or paths.ORIGINAL)
-    _data_as_said(settings, datasets, root)
+    _check_dataset_names(settings, datasets, root)
     if settings.get("manual_datasets") is None:
         there = [name for name, d in datasets.items() if d.found(root) or paths.prepared(name).exists()]
-        settings = {**settings, "manual_datasets": [name for name in there if datasets[name].access == "manual"]}
+        settings["manual_datasets"] = [name for name in there if datasets[name].access == "manual"]
     resolver = Resolver(experiments, settings, datasets)
     tables = {name: _table(resolver, name, table) for name, table in experiments["tables"].items()}
     figures = {name: _figure(resolver, name, figure) for name, figure in experiments["figures"].items()}
@@ -81,8 +93,10 @@ def build_plan(settings: dict[str, Any]) -> Plan:
     _once(resolver, [claim["id"] for claim in claims], "claims", "id")
     kept = archive.index(paths.reference(scale, "json")) if settings.get("records") == "stored" else None
     if kept is not None:
-        figures = {name: figure | {"needs": archive.lacking(name, figure, kept)} for name, figure in figures.items()}
-    shown = [f[kind] for f in figures.values() if f["kind"] == "gallery" and not f["needs"] for kind in COMPOSED]
+        for name, figure in figures.items():
+            figure["missing_inputs"] = archive.missing_inputs(name, figure, kept)
+    galleries = [figure for figure in figures.values() if figure["kind"] == "gallery" and not figure["missing_inputs"]]
+    shown = [dataset for figure in galleries for dataset in (figure["plain"], figure["cluttered"])]
     used = dict.fromkeys([*(spec.dataset for spec in resolver.specs.values()), *shown])
     return Plan(
         settings=settings,
@@ -90,8 +104,8 @@ def build_plan(settings: dict[str, Any]) -> Plan:
         specs=resolver.specs,
         tables=tables,
         figures=figures,
-        usual=resolver.published({}),
-        datasets={name: resolver.datasets[name].__dict__ for name in used},
+        row_defaults=resolver.row_defaults({}),
+        datasets={name: resolver.datasets[name] for name in used},
         facts=list(_facts(experiments)),
         notes=experiments["notes"],
         seeds_by_dataset={name: resolver.seeds[name] for name in used if name in resolver.seeds},
@@ -101,8 +115,8 @@ def build_plan(settings: dict[str, Any]) -> Plan:
     )
 
 
-def _data_as_said(settings: dict[str, Any], datasets: Mapping[str, Dataset], root: Path) -> None:
-    """Raise UserError where the configuration names data that there are not, or a place that holds none."""
+def _check_dataset_names(settings: Mapping[str, Any], datasets: Mapping[str, Dataset], root: Path) -> None:
+    """Raise UserError for a dataset that the file of datasets lacks, and for a `data_root` that is no folder."""
     for key in ("substitutes", "mirrors", "manual_datasets"):
         for name in settings.get(key) or []:
             if name not in datasets:
@@ -112,47 +126,49 @@ def _data_as_said(settings: dict[str, Any], datasets: Mapping[str, Dataset], roo
         raise UserError(f"the configuration's data_root: {root} is not a folder")
 
 
-def build_plans(settings: dict[str, Any]) -> tuple[Plan, Plan | None, Plan | None]:
+def build_plans(config: Mapping[str, Any]) -> tuple[Plan, Plan | None, Plan | None]:
     """The plan of a configuration, that of the stored runs whose verdict it shows, and that of its varied facts.
 
     Raises UserError as `build_plan` does, and for what is to be trained first or compared with and is not there.
     """
 
     def stored(key: str) -> Plan | None:
-        path = settings.get(key)
-        return build_plan(overlay(settings, Path(path)) | {"records": "stored"}) if path else None
+        path = config.get(key)
+        return build_plan(overlay(config, Path(path)) | {"records": "stored"}) if path else None
 
-    plan = build_plan(settings)
-    for name in settings.get("train_first", []):
+    plan = build_plan(config)
+    for name in config.get("train_first", []):
         plan.shown_by(name)  # or there is none, which it says
     for name, table in plan.tables.items():
         if table["reference"] and not (paths.PUBLISHED / table["reference"]).exists():
-            file, missing = settings["experiments"]["tables"], paths.PUBLISHED / table["reference"]
+            file, missing = config["experiments"]["tables"], paths.PUBLISHED / table["reference"]
             raise UserError(f"{file}: tables.{name}.reference: there is no {missing}")
     return plan, None if plan.runs is not None else stored("verdict"), stored("sensitivity")
 
 
-def _table(resolver: Resolver, name: str, table: dict[str, Any]) -> dict[str, Any]:
+def _table(resolver: Resolver, name: str, table: configured.Table) -> Table:
     """The table with, in each row, its published settings and, by column group, the id of its spec.
 
-    A table whose data are not there has no panels and selects nothing: `needs` says which, and how to get them.
+    A table whose data are missing has no panels and selects nothing: `missing_inputs` says which, and how to get them.
     """
     before = dict(resolver.specs)
-    column_groups = table.get("column_groups", [{"label": "", "settings": {}}])
-    panels = []
+    one_group: list[configured.ColumnGroup] = [{"label": "", "settings": {}}]
+    column_groups = table.get("column_groups", one_group)
+    panels: list[Panel] = []
     for p, panel in enumerate(table["panels"]):
-        groups = []
+        groups: list[RowGroup] = []
         for g, group in enumerate(panel["groups"]):
-            rows = []
+            rows: list[Row] = []
             where = f"tables.{name}.panels[{p}].groups[{g}]"
             _once(resolver, [row["label"] for row in group["rows"]], where, "label")
             for r, row in enumerate(group["rows"]):
                 outer = [table["settings"], panel.get("settings", {}), group.get("settings", {}), row]
                 merged = {columns["label"]: combine([*outer, columns["settings"]]) for columns in column_groups}
                 specs = {label: resolver.spec(settings, f"{where}.rows[{r}]") for label, settings in merged.items()}
-                # A table's or group's own schedule is the paper's, a row's is not.
-                own = {"phase_epochs": row["phase_epochs"]} if "phase_epochs" in row else {}
-                published = {label: resolver.published(settings) | own for label, settings in merged.items()}
+                published = {label: resolver.published(settings) for label, settings in merged.items()}
+                if "phase_epochs" in row:  # a table's or group's own schedule is the paper's, a row's is not
+                    for settings in published.values():
+                        settings["phase_epochs"] = row["phase_epochs"]
                 rows.append({"label": row["label"], "specs": specs, "published": published})
             groups.append({"label": group.get("label", ""), "rows": rows})
         _once(resolver, [group["label"] for group in groups], f"tables.{name}.panels[{p}]", "label")
@@ -162,11 +178,11 @@ def _table(resolver: Resolver, name: str, table: dict[str, Any]) -> dict[str, An
     if not table.get("totals_only"):
         first = resolver.specs[next(spec_ids(panels))]
         layers = [*first.network.layers, "total"]
-    needs = resolver.needs(resolver.specs[i].dataset for i in spec_ids(panels))
-    if needs:
+    missing = resolver.missing_inputs(resolver.specs[i].dataset for i in spec_ids(panels))
+    if missing:
         panels, resolver.specs = [], before
     return {
-        "needs": needs,
+        "missing_inputs": missing,
         "source": table["source"],
         "caption": table["caption"],
         "reference": table.get("reference"),
@@ -178,56 +194,111 @@ def _table(resolver: Resolver, name: str, table: dict[str, Any]) -> dict[str, An
     }
 
 
-def _figure(resolver: Resolver, name: str, figure: dict[str, Any]) -> dict[str, Any]:
+def _figure(resolver: Resolver, name: str, figure: configured.Figure) -> Figure:
     """The figure with its curves' specs, the optimizers that it simulates, or the datasets that it shows."""
     if figure["kind"] == "simulation":
-        panels = []
-        for i, panel in enumerate(figure["panels"]):
-            optimizer = resolver.known("optimizers", panel["optimizer"], f"figures.{name}.panels[{i}].optimizer")
-            panels.append({**panel, **{k: optimizer[k] for k in ("algorithm", "rate", "hyperparameters")}})
-        plain = {k: figure[k]["value"] for k in ("start", "repeats", "strengths")}
-        return {**figure, **plain, "panels": panels}
+        return {
+            "kind": "simulation",
+            "source": figure["source"],
+            "caption": figure["caption"],
+            "start": figure["start"]["value"],
+            "phases": figure["phases"],
+            "repeats": figure["repeats"]["value"],
+            "strengths": figure["strengths"]["value"],
+            "panels": [
+                _simulation_panel(resolver, panel, f"figures.{name}.panels[{i}].optimizer")
+                for i, panel in enumerate(figure["panels"])
+            ],
+        }
     if figure["kind"] == "gallery":
-        shown = {kind: resolver.dataset(figure[kind], f"figures.{name}.{kind}").name for kind in COMPOSED}
-        return {**figure, **shown, "needs": resolver.needs(shown.values())}
-    curves = []
+        plain = resolver.dataset(figure["plain"], f"figures.{name}.plain").name
+        cluttered = resolver.dataset(figure["cluttered"], f"figures.{name}.cluttered").name
+        return {
+            **figure,
+            "plain": plain,
+            "cluttered": cluttered,
+            "missing_inputs": resolver.missing_inputs([plain, cluttered]),
+        }
+    curves: list[Curve] = []
     for i, curve in enumerate(figure["curves"]):
-        settings = combine([figure["settings"], curve])
-        curves.append({"label": curve["label"], "spec_id": resolver.spec(settings, f"figures.{name}.curves[{i}]")})
-    for layer in figure.get("layers", []):
-        for curve in curves:
-            layers = resolver.specs[curve["spec_id"]].network.layers
-            if layer not in layers:
-                raise resolver.error(f"figures.{name}.layers", f"{layer!r} is not one of {', '.join(layers)}")
-    return {**{k: v for k, v in figure.items() if k != "settings"}, "curves": curves}
+        spec_id = resolver.spec(combine([figure["settings"], curve]), f"figures.{name}.curves[{i}]")
+        curves.append({"label": curve["label"], "spec_id": spec_id})
+    resolved: CurveFigure = {
+        "kind": figure["kind"],
+        "source": figure["source"],
+        "caption": figure["caption"],
+        "curves": curves,
+    }
+    if "layers" in figure:
+        for spec in (resolver.specs[curve["spec_id"]] for curve in curves):
+            for layer in figure["layers"]:
+                if layer not in spec.network.layers:
+                    known = ", ".join(spec.network.layers)
+                    raise resolver.error(f"figures.{name}.layers", f"{layer!r} is not one of {known}")
+        resolved["layers"] = figure["layers"]
+    return resolved
 
 
-def _claim(resolver: Resolver, number: int, claim: dict[str, Any]) -> dict[str, Any]:
+def _simulation_panel(resolver: Resolver, panel: configured.SimulationPanel, where: str) -> SimulationPanel:
+    optimizer = resolver.optimizer(panel["optimizer"], where)
+    return {
+        **panel,
+        "algorithm": optimizer["algorithm"],
+        "rate": optimizer["rate"],
+        "hyperparameters": optimizer["hyperparameters"],
+    }
+
+
+def _claim(resolver: Resolver, number: int, claim: configured.Claim) -> Claim:
     """The claim with a test for each of its layers, and the specs it compares. It only selects: it adds no spec."""
     before = dict(resolver.specs)
-    tests = []
+    tests: list[ClaimTest] = []
     for t, test in enumerate(claim["tests"]):
-        sides = {}
-        for side in ("spec", "baseline"):
-            if own := test.get(side):
-                where = f"claims[{number}].tests[{t}].{side}"
-                if "simulated" in test:
-                    sides[side] = _panel(resolver, test["simulated"], own, where)
-                else:
-                    sides[side] = {"settings": own, "spec_id": resolver.spec(own, where)}
-        plain = {k: v for k, v in test.items() if k not in ("spec", "baseline", "layers")}
-        if "simulated" in test:
-            plain["repeats"] = resolver.experiments["figures"][test["simulated"]]["repeats"]["value"]
-        bounds = [test[key] for key in ("at_least", "at_most", "within", "outside") if key in test]
+        where = f"claims[{number}].tests[{t}]"
+        sides = {"spec": _side(resolver, test, test["spec"], f"{where}.spec")}
+        if "baseline" in test:
+            sides["baseline"] = _side(resolver, test, test["baseline"], f"{where}.baseline")
+        bounds = [test[region] for region in REGIONS if region in test]
         if METRICS[test["metric"]].kind != Kind.NUMBER and any(abs(bound) > 1 for bound in bounds):
-            raise resolver.error(f"claims[{number}].tests[{t}]", "shares are fractions, from −1 to 1")
-        layers = _layers(resolver, test, sides, f"claims[{number}].tests[{t}]")
-        tests += [{**plain, "layer": layer, **sides} for layer in layers]
+            raise resolver.error(where, "shares are fractions, from −1 to 1")
+        layers = _layers(resolver, test, sides, where)
+        tests += [_claim_test(resolver, test, layer, sides) for layer in layers]
     resolver.specs = before
     return {**claim, "tests": tests}
 
 
-def _layers(resolver: Resolver, test: dict[str, Any], sides: dict[str, dict[str, Any]], where: str) -> list[str]:
+def _claim_test(
+    resolver: Resolver, test: configured.ClaimTest, layer: str, sides: Mapping[str, ClaimSide]
+) -> ClaimTest:
+    """The test of a claim for one layer; empty for a metric without layers."""
+    resolved: ClaimTest = {"metric": test["metric"], "layer": layer, "spec": sides["spec"]}
+    if "baseline" in sides:
+        resolved["baseline"] = sides["baseline"]
+    if "precondition" in test:
+        resolved["precondition"] = test["precondition"]
+    if "simulated" in test:
+        resolved["simulated"] = test["simulated"]
+        resolved["repeats"] = _simulated(resolver, test["simulated"])["repeats"]["value"]
+    for region in REGIONS:
+        if region in test:
+            resolved[region] = test[region]
+    return resolved
+
+
+def _simulated(resolver: Resolver, name: str) -> configured.SimulationFigure:
+    figure = resolver.experiments["figures"][name]
+    assert figure["kind"] == "simulation"  # `_panel` has found its curve
+    return figure
+
+
+def _side(resolver: Resolver, test: configured.ClaimTest, settings: SpecSettings, where: str) -> ClaimSide:
+    """What a test compares: the spec with these settings, or the curve of a simulation."""
+    if "simulated" in test:
+        return _curve(resolver, test["simulated"], settings, where)
+    return {"settings": settings, "spec_id": resolver.spec(settings, where)}
+
+
+def _layers(resolver: Resolver, test: configured.ClaimTest, sides: Mapping[str, ClaimSide], where: str) -> list[str]:
     """The layers that a test of a claim is about; of what has none, one without a name."""
     metric = METRICS[test["metric"]]
     if metric.simulated != ("simulated" in test):
@@ -246,15 +317,15 @@ def _layers(resolver: Resolver, test: dict[str, Any], sides: dict[str, dict[str,
     return wanted
 
 
-def _panel(resolver: Resolver, figure: str, own: dict[str, Any], where: str) -> dict[str, Any]:
+def _curve(resolver: Resolver, name: str, settings: SpecSettings, where: str) -> ClaimSide:
     """Which curve of a simulated figure settings like {optimizer: adam, l2: 1e-4} mean."""
-    drawn = resolver.experiments["figures"].get(figure, {})
-    kind, strength = regularizer(own)
-    wanted = {"optimizer": own.get("optimizer"), "regularizer": kind}
-    panels = [p for p in drawn.get("panels", []) if wanted.items() <= p.items()]
-    if not panels or strength not in drawn["strengths"]["value"]:
-        raise resolver.error(where, f"{figure} simulates no {own.get('optimizer')} with {kind} {own.get(kind)}")
-    return {"settings": own, "panel": panels[0]["label"], "regularizer": kind, "strength": strength}
+    figure = resolver.experiments["figures"].get(name)
+    kind, strength = regularizer(settings)
+    if figure and figure["kind"] == "simulation" and strength in figure["strengths"]["value"]:
+        for panel in figure["panels"]:
+            if (panel["optimizer"], panel["regularizer"]) == (settings.get("optimizer"), kind):
+                return {"settings": settings, "panel": panel["label"], "regularizer": kind, "strength": strength}
+    raise resolver.error(where, f"{name} simulates no {settings.get('optimizer')} with {kind} {strength:g}")
 
 
 def _once(resolver: Resolver, names: list[str], where: str, key: str) -> None:
@@ -264,32 +335,39 @@ def _once(resolver: Resolver, names: list[str], where: str, key: str) -> None:
             raise resolver.error(where, f"the {key} {name!r} is given twice")
 
 
-def _facts(experiments: dict[str, Any]) -> Iterator[dict[str, Any]]:
+def _facts(experiments: Experiments) -> Iterator[Fact]:
     """Every setting with a source, as lines of the page of method."""
 
-    def line(part: str, name: str, fact: dict[str, Any], value: Any = None) -> dict[str, Any]:
-        value = fact["value"] if value is None else value
+    def line(part: str, name: str, value: object, origin: SourcedValue | OptimizerRecipe | Phase) -> Fact:
         plain = name.replace("_", " ")
-        return {"part": part, "name": plain, "value": value, "source": fact["source"], "note": fact.get("note", "")}
+        return {
+            "part": part,
+            "name": plain,
+            "value": value,
+            "source": origin["source"],
+            "note": origin.get("note", ""),
+        }
 
-    plain = {"training": experiments["defaults"], "conventions": experiments["conventions"], **experiments["networks"]}
-    for part, facts in plain.items():
+    parts = {"training": experiments["defaults"], "conventions": experiments["conventions"], **experiments["networks"]}
+    for part, facts in parts.items():
         for name, fact in facts.items():
-            yield line(part, name, fact)
-    for dataset, facts in experiments.get("datasets", {}).items():
-        for network, fact in facts.get("hidden", {}).items():
-            yield line(dataset.replace("_", " "), f"hidden of {network}", fact)
-    for name, fact in experiments["optimizers"].items():
-        settings = {"rate": fact["rate"], **fact["hyperparameters"]}
-        said = [k if v is True else f"{k} {tuple(v) if isinstance(v, list) else v}" for k, v in settings.items()]
-        yield line("optimizers", name, fact, said)
+            yield line(part, name, fact["value"], fact)
+    for dataset, recipe in experiments.get("datasets", {}).items():
+        for network, fact in recipe.get("hidden", {}).items():
+            yield line(dataset.replace("_", " "), f"hidden of {network}", fact["value"], fact)
+    for name, optimizer in experiments["optimizers"].items():
+        settings = {"rate": optimizer["rate"], **optimizer["hyperparameters"]}
+        words = [k if v is True else f"{k} {tuple(v) if isinstance(v, list) else v}" for k, v in settings.items()]
+        yield line("optimizers", name, words, optimizer)
     for family, facts in experiments.get("renders", {}).items():
         for name, fact in facts.items():
-            yield line(f"renders of {family}", name, fact)
-    for figure, facts in experiments["figures"].items():
-        for i, phase in enumerate(facts.get("phases", []), start=1):
-            drawn = f"gradients of standard deviation {phase['deviation']:g} for {phase['iterations']} iterations"
-            yield line(figure, f"phase {i}", phase, drawn)
-        for name, fact in facts.items():
-            if isinstance(fact, dict) and "value" in fact:
-                yield line(figure, name, fact)
+            yield line(f"renders of {family}", name, fact["value"], fact)
+    for title, figure in experiments["figures"].items():
+        if figure["kind"] != "simulation":
+            continue
+        for i, phase in enumerate(figure["phases"], start=1):
+            gradients = f"gradients of standard deviation {phase['deviation']:g} for {phase['iterations']} iterations"
+            yield line(title, f"phase {i}", gradients, phase)
+        for name, value in figure.items():
+            if isinstance(value, dict):  # one with its source
+                yield line(title, name, value["value"], cast(SourcedValue, value))

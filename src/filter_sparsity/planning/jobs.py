@@ -7,12 +7,12 @@ from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
 from .. import paths
-from ..paths import COMPOSED, TRAINED
+from ..paths import TRAINED
 from ..plan import Plan
 from ..records import archive
 
 RECORD = "record.json"
-DRAWN_FROM = {"affine": "affine.safetensors", "universality": "features.csv"}  # a run's file, by kind of figure
+RUN_FILE_OF = {"affine": "affine.safetensors", "universality": "features.csv"}  # a run's file, by kind of figure
 
 
 def runs(plan: Plan, specs: Iterable[str] | None = None) -> Iterator[tuple[str, int]]:
@@ -88,9 +88,9 @@ def prepare_inputs(dataset: str) -> list[Path]:
 def prepare_options(plan: Plan, dataset: str, rendered: Sequence[str]) -> list[str]:
     """Options of `prepare`: renders to compose, numbers and digest that the content must have, another address."""
     given = {
-        "declared": json.dumps({key: plan.datasets[dataset][key] for key in ("classes", "train", "test")}),
+        "declared": json.dumps({key: getattr(plan.datasets[dataset], key) for key in ("classes", "train", "test")}),
         "rendered": " ".join(rendered),
-        "digest": plan.datasets[dataset]["digest"],
+        "digest": plan.datasets[dataset].digest,
         "mirror": plan.settings.get("mirrors", {}).get(dataset),
     }
     return [f"--{option}={value}" for option, value in given.items() if value]
@@ -112,8 +112,8 @@ def figure_inputs(plan: Plan, name: str) -> list[Path]:
     if figure["kind"] == "simulation":
         return [plan.results_folder.simulation(name)]
     if figure["kind"] == "gallery":
-        return [paths.prepared(figure[part]) for part in COMPOSED]
-    return shown_run_files(plan, DRAWN_FROM[figure["kind"]], name)
+        return [paths.prepared(dataset) for dataset in plan.datasets_shown_by(name)]
+    return shown_run_files(plan, RUN_FILE_OF[figure["kind"]], name)
 
 
 def simulation_files(plan: Plan) -> list[Path]:
@@ -123,7 +123,7 @@ def simulation_files(plan: Plan) -> list[Path]:
 def claim_inputs(plan: Plan) -> list[Path]:
     """The simulations that claims test, if they are drawn."""
     names = {test["simulated"] for claim in plan.claims for test in claim["tests"] if "simulated" in test}
-    return [plan.results_folder.simulation(name) for name in sorted(names & set(plan.drawn))]
+    return [plan.results_folder.simulation(name) for name in sorted(names & set(plan.available_figures))]
 
 
 def archive_index(plan: Plan) -> list[Path]:
@@ -133,8 +133,8 @@ def archive_index(plan: Plan) -> list[Path]:
 
 def restored_files(plan: Plan) -> list[Path]:
     """What the archive restores besides records: what figures draw of runs, and the simulations."""
-    kinds = {name: plan.figures[name]["kind"] for name in plan.drawn}
-    drawn = {name: DRAWN_FROM[kind] for name, kind in kinds.items() if kind in DRAWN_FROM}
+    kinds = {name: plan.figures[name]["kind"] for name in plan.available_figures}
+    drawn = {name: RUN_FILE_OF[kind] for name, kind in kinds.items() if kind in RUN_FILE_OF}
     files = [file for name, drawn_from in drawn.items() for file in shown_run_files(plan, drawn_from, name)]
     return [*files, *simulation_files(plan)]
 
@@ -153,5 +153,5 @@ def table_files(plan: Plan, endings: Iterable[str], names: Iterable[str] | None 
 
 def figure_files(plan: Plan, endings: Iterable[str], names: Iterable[str] | None = None) -> list[Path]:
     """Files of every figure that can be drawn, or of some."""
-    names, endings = plan.drawn if names is None else names, [*endings]
+    names, endings = plan.available_figures if names is None else names, [*endings]
     return [plan.results_folder.figure(name, ending) for name in names for ending in endings]

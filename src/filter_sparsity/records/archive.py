@@ -12,10 +12,11 @@ import io
 import json
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypedDict
 
 from ..errors import UserError
 from ..files import write_bytes, write_text
+from ..parts import Figure, SimulationFigure, SimulationPanel
 from ..paths import reference, run_folder
 from ..seal import digest_json
 
@@ -28,6 +29,16 @@ ENVIRONMENT = ("commit", "versions", "device", "threads")  # what many runs have
 IN_RECORD = ("spec_id", "seed", "spec")  # what a record says itself, and its provenance again
 COLUMNS = ("spec_id", "seed", "metric", "layer", "value")
 FEATURES = ("gamma", "beta", "largest_activation", "universality")
+
+
+class Simulation(TypedDict):
+    """The settings that decide a simulation."""
+
+    phases: list[list[float]]  # standard deviation of the gradients and iterations of each
+    start: float
+    repeats: int
+    strengths: list[float]
+    panels: list[SimulationPanel]
 
 
 def index(path: Path) -> dict[str, Any]:
@@ -53,19 +64,24 @@ def absent(plan: Plan) -> list[tuple[str, int]]:
     return [(spec_id, seed) for spec_id in plan.specs for seed in plan.seeds_of(spec_id) if seed not in there[spec_id]]
 
 
-def simulated(figure: Mapping[str, Any]) -> dict[str, Any]:
+def simulation_settings(figure: SimulationFigure) -> Simulation:
     """The settings that decide a simulation, without their sources."""
-    phases = [[phase["deviation"], phase["iterations"]] for phase in figure["phases"]]
-    return {"phases": phases, **{key: figure[key] for key in ("start", "repeats", "strengths", "panels")}}
+    return {
+        "phases": [[phase["deviation"], phase["iterations"]] for phase in figure["phases"]],
+        "start": figure["start"],
+        "repeats": figure["repeats"],
+        "strengths": figure["strengths"],
+        "panels": figure["panels"],
+    }
 
 
-def lacking(name: str, figure: dict[str, Any], kept: dict[str, Any]) -> list[str]:
+def missing_inputs(name: str, figure: Figure, kept: dict[str, Any]) -> list[str]:
     """What a figure needs and the stored records do not have; nothing if it can be drawn."""
     if figure["kind"] == "simulation":
-        same = simulated(figure) == kept["simulations"].get(name)
+        same = simulation_settings(figure) == kept["simulations"].get(name)
         return [] if same else ["a simulation with these settings, which is not stored"]
     if figure["kind"] == "gallery":
-        return figure["needs"]
+        return figure["missing_inputs"]
     runs = {
         curve["label"]: [run for (spec_id, _), run in kept["runs"].items() if spec_id == curve["spec_id"]]
         for curve in figure["curves"]
@@ -131,7 +147,7 @@ def store(plan: Plan, runs: Path, simulations: Path, reference: Path, note: str 
         raise UserError(f"{runs} has no records of this scale's specs: nothing to store")
     for name, figure in plan.figures.items():
         if figure["kind"] == "simulation" and (path := simulations / f"{name}.csv").exists():
-            kept["simulations"][name] = simulated(figure)
+            kept["simulations"][name] = simulation_settings(figure)
             arrays[f"simulation/{name}"] = np.loadtxt(path, delimiter=",", skiprows=1, usecols=(3, 4, 5, 6))
     order = [*dict.fromkeys([*plan.specs, *kept["specs"]])]
     keys = sorted(kept["runs"], key=lambda key: (order.index(key[0]), key[1]))
@@ -186,8 +202,9 @@ def restore(plan: Plan, reference: Path, runs: Path, simulations: Path) -> int:
                 write_bytes(folder / "affine.safetensors", _affine(own))
             write_text(folder / "record.json", sealed(record))
             count += 1
-    for name in plan.simulations:
-        write_text(simulations / f"{name}.csv", _simulation(plan.figures[name], arrays[f"simulation/{name}"]))
+    for name, figure in plan.figures.items():
+        if figure["kind"] == "simulation" and not figure.get("missing_inputs"):
+            write_text(simulations / f"{name}.csv", _simulation(figure, arrays[f"simulation/{name}"]))
     return count
 
 
@@ -300,7 +317,7 @@ def _features(network: Any, values: np.ndarray) -> str:
     return "\n".join([",".join(("layer", "filter", *FEATURES)), *lines]) + "\n"
 
 
-def _simulation(figure: dict[str, Any], values: np.ndarray) -> str:
+def _simulation(figure: SimulationFigure, values: np.ndarray) -> str:
     """A simulation's csv, as `simulate` writes it: the lines of a panel are as many for every strength."""
     import pandas as pd
 

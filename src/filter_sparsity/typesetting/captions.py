@@ -6,7 +6,6 @@ import re
 from collections.abc import Iterable
 from pathlib import Path
 
-from ..paths import COMPOSED
 from ..plan import Plan
 
 TEMPLATES = Path("report/captions")  # one for each category of the page
@@ -32,12 +31,12 @@ def template(category: str) -> Path:
 def describe_data(plan: Plan, datasets: Iterable[str]) -> str:
     """Which data at which scale, and whether the numbers can be compared with the paper's."""
     used = [plan.datasets[name] for name in dict.fromkeys(datasets)]
-    names = [d["name"] + (f" for {d['stands_for']}" if d["stands_for"] else "") for d in used]
+    names = [d.name + (f" for {d.stands_for}" if d.stands_for else "") for d in used]
     own = plan.settings
     return f"Scale {plan.results_folder.name}{': ' if names else ''}{', '.join(names)}." + (
         f" Width {own['width']}, {own['steps'] or 'the published number of'} iterations:"
         " not comparable with the paper's numbers."
-        if not plan.at_papers
+        if not plan.is_paper_scale
         else ""
     )
 
@@ -45,8 +44,7 @@ def describe_data(plan: Plan, datasets: Iterable[str]) -> str:
 def caption(plan: Plan, name: str) -> str:
     """A table's or figure's own caption, and its data."""
     shown = (plan.tables | plan.figures)[name]
-    data = [plan.specs[spec].dataset for spec in plan.selected(name)]
-    data += [shown[part] for part in COMPOSED if part in shown]
+    data = plan.datasets_shown_by(name)
     plain = shown["caption"].replace("|", r"\|")  # which means something else in reStructuredText
     plain = re.sub(r"\^\{(.*?)\}", lambda power: power[1].translate(RAISED), plain)
     return f"{plain} {describe_data(plan, data)}" if data else plain
@@ -57,5 +55,5 @@ def page_captions(plan: Plan, plans: Iterable[Plan]) -> dict[str, str]:
     return {
         "scale": describe_data(plan, plan.datasets),
         **{each.results_folder.name: describe_data(each, each.datasets) for each in plans},
-        **{name: caption(plan, name) for name in (*plan.tables, *plan.drawn)},
+        **{name: caption(plan, name) for name in (*plan.tables, *plan.available_figures)},
     }

@@ -23,6 +23,7 @@ from matplotlib.ticker import EngFormatter, MaxNLocator
 from ..data.prepared import PreparedArrays, PreparedFiles, read
 from ..errors import UserError
 from ..files import atomic_write
+from ..parts import CurveFigure, GalleryFigure, SimulationFigure
 from ..paths import dataset_file, run_folder
 from ..plan import Plan
 from ..records import record
@@ -98,14 +99,14 @@ def save(draw: Callable[[], Figure], out: Sequence[Path]) -> None:
     with mpl.rc_context():
         mpl.rcdefaults()
         sns.set_theme(context="paper", style="ticks", rc=STYLE)
-        drawn = draw()
-        drawn.draw_without_rendering()
-        drawn.set_layout_engine("none")  # laid out once, so all files are alike
+        drawing = draw()
+        drawing.draw_without_rendering()
+        drawing.set_layout_engine("none")  # laid out once, so all files are alike
         for path in out:
             ending = path.suffix.lstrip(".")
             undated = {"CreationDate": None} if ending == "pdf" else {}
             with atomic_write(path) as temporary:
-                drawn.savefig(temporary, format=ending, metadata=undated)
+                drawing.savefig(temporary, format=ending, metadata=undated)
 
 
 def draw(plan: Plan, name: str, runs: Path, simulation: Path | None, prepared: Path | None = None) -> Figure:
@@ -122,11 +123,11 @@ def draw(plan: Plan, name: str, runs: Path, simulation: Path | None, prepared: P
         if prepared is None:
             raise UserError(f"{name} is drawn from prepared datasets: give their folder with --data")
         return _gallery(plan, figure, prepared)
-    drawn = {"affine": _affine, "universality": _universality}[figure["kind"]](plan, figure, runs)
-    if not plan.at_papers:
+    drawing = {"affine": _affine, "universality": _universality}[figure["kind"]](plan, figure, runs)
+    if not plan.is_paper_scale:
         note = f"scale {plan.scale}: not the paper's setting"
-        drawn.text(0.995, 0.002, note, ha="right", va="bottom", fontsize=6.5, color=NOTE)
-    return drawn
+        drawing.text(0.995, 0.002, note, ha="right", va="bottom", fontsize=6.5, color=NOTE)
+    return drawing
 
 
 def _canvas(height: float, rows: int, columns: int, **shared: Any) -> tuple[Figure, np.ndarray]:
@@ -142,15 +143,15 @@ def _canvas(height: float, rows: int, columns: int, **shared: Any) -> tuple[Figu
 # Figure 1
 
 
-def _affine(plan: Plan, figure: dict[str, Any], runs: Path) -> Figure:
+def _affine(plan: Plan, figure: CurveFigure, runs: Path) -> Figure:
     """Gammas and betas of some layers as training goes on: a row for each, a column for each curve."""
     specs = [plan.specs[curve["spec_id"]] for curve in figure["curves"]]
     rows = [(layer, kind) for layer in figure["layers"] for kind in ("gamma", "beta")]
-    drawn, axes = _canvas(0.5 + 1.3 * len(rows), len(rows), len(specs), sharex="col", sharey="row")
+    drawing, axes = _canvas(0.5 + 1.3 * len(rows), len(rows), len(specs), sharex="col", sharey="row")
     for column, (spec, curve) in enumerate(zip(specs, figure["curves"], strict=True)):
-        kept = _pooled(spec, plan.seeds_of(spec.id), runs)
+        affine = _pooled(spec, plan.seeds_of(spec.id), runs)
         for ax, (layer, kind) in zip(axes[:, column], rows, strict=True):
-            _fan(ax, kept["step"], kept[f"{kind}_{layer}"], COLORS.get(spec.optimizer, OTHER))
+            _fan(ax, affine["step"], affine[f"{kind}_{layer}"], COLORS.get(spec.optimizer, OTHER))
             for drop in itertools.accumulate(spec.phase_steps[:-1]):
                 ax.axvline(drop, **PHASE, zorder=0)
             ax.set_xlim(0, spec.steps)
@@ -161,7 +162,7 @@ def _affine(plan: Plan, figure: dict[str, Any], runs: Path) -> Figure:
         ax.xaxis.set_major_locator(MaxNLocator(4, steps=[1, 2, 5, 10]))
         ax.xaxis.set_major_formatter(EngFormatter(sep=""))
         ax.yaxis.set_major_locator(MaxNLocator(5))
-    drawn.align_ylabels(axes[:, 0])
+    drawing.align_ylabels(axes[:, 0])
     handles = [
         Line2D([], [], color=OTHER, linewidth=1.2, label="median feature"),
         Patch(facecolor=OTHER, alpha=0.55, linewidth=0, label="25 to 75 %"),
@@ -169,20 +170,20 @@ def _affine(plan: Plan, figure: dict[str, Any], runs: Path) -> Figure:
         Line2D([], [], color=OTHER, linewidth=0.5, label="least, greatest"),
         Line2D([], [], **PHASE, label="learning rate drops"),
     ]
-    drawn.legend(handles=handles, loc="outside upper center", ncols=len(handles), **LINE)
-    drawn.supxlabel("training step", fontsize=8)
-    return drawn
+    drawing.legend(handles=handles, loc="outside upper center", ncols=len(handles), **LINE)
+    drawing.supxlabel("training step", fontsize=8)
+    return drawing
 
 
 def _pooled(spec: Spec, seeds: Sequence[int], runs: Path) -> dict[str, np.ndarray]:
     """Gammas and betas of all seeds side by side: `step` (points,), others (points, seeds * filters)."""
     paths = [run_folder(runs, spec.id, seed) / "affine.safetensors" for seed in seeds]
-    kept = [record.read_affine(path) for path in paths]
-    for path, arrays in zip(paths, kept, strict=True):
-        if not np.array_equal(arrays["step"], kept[0]["step"]):
+    of_seeds = [record.read_affine(path) for path in paths]
+    for path, arrays in zip(paths, of_seeds, strict=True):
+        if not np.array_equal(arrays["step"], of_seeds[0]["step"]):
             raise UserError(f"{path} has other steps than {paths[0]}: delete its folder and train the run again")
-    pooled = {key: np.concatenate([arrays[key] for arrays in kept], axis=1) for key in kept[0] if key != "step"}
-    return {**pooled, "step": kept[0]["step"]}
+    pooled = {key: np.concatenate([arrays[key] for arrays in of_seeds], axis=1) for key in of_seeds[0] if key != "step"}
+    return {**pooled, "step": of_seeds[0]["step"]}
 
 
 def _fan(ax: Axes, step: np.ndarray, values: np.ndarray, color: str) -> None:
@@ -199,11 +200,11 @@ def _fan(ax: Axes, step: np.ndarray, values: np.ndarray, color: str) -> None:
 # Figure 2
 
 
-def _universality(plan: Plan, figure: dict[str, Any], runs: Path) -> Figure:
+def _universality(plan: Plan, figure: CurveFigure, runs: Path) -> Figure:
     """A histogram of the features' universality for each layer: the first curve filled, others as steps."""
     layers = plan.specs[figure["curves"][0]["spec_id"]].network.layers
     rows = math.ceil((len(layers) + 1) / 4)  # a cell more than layers, for the legend
-    drawn, axes = _canvas(0.3 + 1.4 * rows, rows, 4)
+    drawing, axes = _canvas(0.3 + 1.4 * rows, rows, 4)
     edges = np.linspace(0, 1, BINS + 1)
     for number, curve in enumerate(figure["curves"]):
         spec = plan.specs[curve["spec_id"]]
@@ -227,9 +228,9 @@ def _universality(plan: Plan, figure: dict[str, Any], runs: Path) -> Figure:
     for ax in axes.flat[len(layers) :]:
         ax.set_axis_off()
     axes.flat[len(layers)].legend(*axes.flat[0].get_legend_handles_labels(), loc="center")
-    drawn.supxlabel("universality", fontsize=8)
-    drawn.supylabel(r"fraction of features ($\times 10$)", fontsize=8)
-    return drawn
+    drawing.supxlabel("universality", fontsize=8)
+    drawing.supylabel(r"fraction of features ($\times 10$)", fontsize=8)
+    return drawing
 
 
 def _histograms(spec: Spec, seeds: Sequence[int], runs: Path, edges: np.ndarray) -> dict[str, np.ndarray]:
@@ -243,14 +244,14 @@ def _histograms(spec: Spec, seeds: Sequence[int], runs: Path, edges: np.ndarray)
 # Figure 3
 
 
-def _simulation(figure: dict[str, Any], path: Path) -> Figure:
+def _simulation(figure: SimulationFigure, path: Path) -> Figure:
     """The scalar over the iterations: a panel per optimizer and regularizer, a curve per strength."""
     try:
         frame = pd.read_csv(path).set_index(["panel", "regularizer", "strength"])
     except (OSError, ValueError, KeyError) as error:
         raise UserError(f"{path} cannot be read ({error}): delete it and simulate again") from None
     rows = math.ceil(len(figure["panels"]) / 3)
-    drawn, axes = _canvas(0.6 + 1.4 * rows, rows, 3, sharex=True, sharey=True)
+    drawing, axes = _canvas(0.6 + 1.4 * rows, rows, 3, sharex=True, sharey=True)
     colors = _graded(sorted(figure["strengths"]))
     *changes, end = itertools.accumulate(phase["iterations"] for phase in figure["phases"])
     for ax, panel in zip(axes.flat, figure["panels"], strict=False):
@@ -273,10 +274,10 @@ def _simulation(figure: dict[str, Any], path: Path) -> Figure:
         Patch(facecolor=OTHER, alpha=0.25, linewidth=0, label="5 to 95 %"),
         Line2D([], [], **PHASE, label="gradients fall"),
     ]
-    drawn.legend(handles=handles, loc="outside upper center", ncols=len(handles), **LINE)
-    drawn.supxlabel("iteration", fontsize=8)
-    drawn.supylabel("value of the scalar", fontsize=8)
-    return drawn
+    drawing.legend(handles=handles, loc="outside upper center", ncols=len(handles), **LINE)
+    drawing.supxlabel("iteration", fontsize=8)
+    drawing.supylabel("value of the scalar", fontsize=8)
+    return drawing
 
 
 # Of the verdict: no figure of the supplement's
@@ -293,31 +294,31 @@ def draw_layers(cells: pd.DataFrame) -> Figure:
     shares = shares[shares["row"].str.startswith("L2")]
     groups = {str(label): own for label, own in shares.groupby("group", sort=False)}
     keys = [*dict.fromkeys(shares["layer"])]
-    places = [*range(len(keys) - 1), len(keys) - 0.5]  # the total stands apart
-    drawn, axes = _canvas(2.2, 1, max(len(groups), 1), sharey=True)
+    places = [*range(len(keys) - 1), len(keys) - 0.5]  # the total stands offsets
+    drawing, axes = _canvas(2.2, 1, max(len(groups), 1), sharey=True)
     for ax, (label, own) in zip(axes.flat, groups.items(), strict=False):
         rows = {str(row): lines for row, lines in own.groupby("row", sort=False)}
-        apart = 0.13 * (np.arange(2 * len(rows)) - len(rows) + 0.5)  # so that equal totals do not hide one another
+        offsets = 0.13 * (np.arange(2 * len(rows)) - len(rows) + 0.5)  # so that equal totals do not hide one another
         colors = (COLORS[label.lower()], "0.45")
         for number, (row, lines) in enumerate(rows.items()):
             n = int(lines["n"].max())
             paper, ours = ([100 * value for value in lines[key]] for key in ("paper", "mean"))
             style = {"color": colors[number % 2], "marker": "o", "markersize": 3.5, "linewidth": 1.2}
             theirs = {"fillstyle": "none", "linestyle": ":", "label": f"{row}, the paper"}
-            _profile(ax, places, apart[2 * number], paper, **style, **theirs)
+            _profile(ax, places, offsets[2 * number], paper, **style, **theirs)
             if n:
-                _profile(ax, places, apart[2 * number + 1], ours, **style, label=f"{row}, ours (n = {n})")
+                _profile(ax, places, offsets[2 * number + 1], ours, **style, label=f"{row}, ours (n = {n})")
         ax.set_title(label)
         ax.set_xticks(places, [key.capitalize() for key in keys])
         ax.set_ylim(-3, 134)  # with room for the legend above 100 %
         ax.set_yticks(range(0, 101, 20))
         ax.legend(loc="upper center", ncols=2, fontsize=7, handlelength=2.2, columnspacing=1.2)
     axes[0, 0].set_ylabel("filters lost (%)")
-    return drawn
+    return drawing
 
 
 def _profile(ax: Axes, places: Sequence[float], aside: float, percent: Sequence[float], **style: Any) -> Line2D:
-    """A line over the layers, and the total as a point of its own, so far `aside` of its place."""
+    """A line over the layers, and the total as a point of its own, `aside` from its place."""
     (line,) = ax.plot(places[:-1], percent[:-1], **style)
     ax.plot([places[-1] + aside], percent[-1:], **{**style, "label": "_total"})
     return line
@@ -330,9 +331,9 @@ COLUMNS = 10  # classes side by side
 TRIED = 20  # images of a class, until one is found in both datasets
 
 
-def _gallery(plan: Plan, figure: dict[str, Any], prepared: Path) -> Figure:
+def _gallery(plan: Plan, figure: GalleryFigure, prepared: Path) -> Figure:
     """An image of each class: plain above, and the same render cluttered below."""
-    paths = [dataset_file(prepared, figure[kind]) for kind in ("plain", "cluttered")]
+    paths = [dataset_file(prepared, name) for name in (figure["plain"], figure["cluttered"])]
     plain, cluttered = (read(path) for path in paths)
     if isinstance(plain, PreparedFiles) or isinstance(cluttered, PreparedFiles) or plain.classes != cluttered.classes:
         raise UserError(f"{paths[0]} and {paths[1]} have other classes: prepare both again")
@@ -342,9 +343,9 @@ def _gallery(plan: Plan, figure: dict[str, Any], prepared: Path) -> Figure:
     size = cell - gap
     pair = label + 2 * size + gap + between
     rows = math.ceil(len(plain.classes) / COLUMNS)
-    stands_for = plan.datasets[figure["plain"]]["stands_for"]
+    stands_for = plan.datasets[figure["plain"]].stands_for
     height = rows * pair + (0.1 if stands_for else frame - between)
-    drawn = Figure(figsize=(WIDTH, height))
+    drawing = Figure(figsize=(WIDTH, height))
     for number, name in enumerate(plain.classes):
         row, column = divmod(number, COLUMNS)
         left, top = frame / 2 + column * cell, height - row * pair - label
@@ -353,18 +354,18 @@ def _gallery(plan: Plan, figure: dict[str, Any], prepared: Path) -> Figure:
             raise UserError(f"{paths[0]} and {paths[1]} show other renders of {name!r}: prepare both again")
         for place, image in enumerate(shown):
             bottom = top - (place + 1) * size - place * gap
-            ax = drawn.add_axes((left / WIDTH, bottom / height, size / WIDTH, size / height))
+            ax = drawing.add_axes((left / WIDTH, bottom / height, size / WIDTH, size / height))
             ax.imshow(image.transpose(1, 2, 0), interpolation="none", aspect="auto")
             ax.set(xticks=[], yticks=[])
             for spine in ax.spines.values():
                 spine.set(linewidth=72 * frame, color="0.6")
         middle = (left + size / 2) / WIDTH
-        drawn.text(middle, (top + 0.035) / height, name, ha="center", va="baseline", fontsize=7)
+        drawing.text(middle, (top + 0.035) / height, name, ha="center", va="baseline", fontsize=7)
     if stands_for:
         family = figure["plain"].rpartition("_")[0]
         note = f"scale {plan.scale}: {family} in place of ObjectNet3D"
-        drawn.text(1, 0.004, note, ha="right", va="bottom", fontsize=6.5, color=NOTE)
-    return drawn
+        drawing.text(1, 0.004, note, ha="right", va="bottom", fontsize=6.5, color=NOTE)
+    return drawing
 
 
 def _twins(plain: PreparedArrays, cluttered: PreparedArrays, label: int) -> tuple[np.ndarray, np.ndarray] | None:

@@ -85,7 +85,10 @@ def unbroken(text: str) -> str:
     return re.sub(r" (?=(?:\$-\$)?\d)", "~", text)
 
 
-def fill(template: Path, context: dict[str, Any]) -> str:
+Context = dict[str, object]  # what a template shows, by name
+
+
+def fill(template: Path, context: Context) -> str:
     """Fill a template; a name that it uses and nobody gave is an error."""
     environment = jinja2.Environment(
         block_start_string=r"\BLOCK{",

@@ -27,10 +27,10 @@ SIZE = 8  # points: the report shows this at three quarters of it, where it shar
 LEFT, GRID = 1.62, WIDTH - 1.66  # inches: the rows' labels, and the cells
 MOST_LOSS = 4.0  # a loss that is shaded as 100 % is; a greater one is shaded so, too
 DIFFERS = "#b5452c"
-FRAMES = {
+FRAMES: dict[str, tuple[str, float, str]] = {  # colour, width and style of a line
     NumberVerdict.DIFFERS: (DIFFERS, 1.3, "-"),
     NumberVerdict.UNDECIDED: ("0.35", 0.7, ":"),
-}  # colour, width and style of a line
+}
 FRAMED = {NumberVerdict.DIFFERS: "red frame: differs", NumberVerdict.UNDECIDED: "dotted: undecided"}
 KEY = 0.45  # inches
 
@@ -49,21 +49,21 @@ def draw(plan: Plan, path: Path) -> Figure:
     }
     above = {name: HEADS + (BLOCKS if rows[0][1]["block"].any() else 0) for name, rows in tables.items()}
     height = KEY + ROW * sum(above[name] + len(rows) + GAP for name, rows in tables.items())
-    drawn = Figure(figsize=(WIDTH, height))
+    drawing = Figure(figsize=(WIDTH, height))
     shades = sns.color_palette(STRENGTHS, as_cmap=True)
     columns = max(len(own) for rows in tables.values() for _, own in rows)
     top = KEY
     for name, rows in tables.items():
         top += ROW * (above[name] + len(rows))
         box = (LEFT / WIDTH, 1 - top / height, GRID / WIDTH, ROW * len(rows) / height)
-        ax = drawn.add_axes(box)
+        ax = drawing.add_axes(box)
         ax.set(xlim=(0, columns), ylim=(len(rows), 0))
         ax.set_axis_off()
         source = plan.tables[name]["source"].removeprefix("supplement, ")
         _table(ax, source, [own for _, own in rows], 0.05 - LEFT / (GRID / columns), shades)
         top += ROW * GAP
-    _key(drawn, plan, cells, shades, height)
-    return drawn
+    _key(drawing, plan, cells, shades, height)
+    return drawing
 
 
 def _table(ax: Axes, source: str, rows: list[pd.DataFrame], left: float, shades: Any) -> None:
@@ -87,9 +87,10 @@ def _table(ax: Axes, source: str, rows: list[pd.DataFrame], left: float, shades:
             ax.text(left, y + 0.5, group, va="center", fontsize=SIZE)
             last = group
         ax.text(-0.12, y + 0.5, _plain(row), ha="right", va="center", fontsize=SIZE)
-        lines: list[Any] = own.to_dict("records")
-        for x, line in enumerate(lines):
-            _halves(ax, x, y, line, shades)
+        values = zip(own["metric"], own["mean"], own["paper"], own["verdict"], strict=True)
+        for x, (metric, ours, paper, verdict) in enumerate(values):
+            most = MOST_LOSS if METRICS[metric].kind == Kind.NUMBER else 1.0
+            _draw_cell(ax, x, y, (ours / most, paper / most), verdict, shades)
 
 
 def _plain(label: str) -> str:
@@ -99,34 +100,35 @@ def _plain(label: str) -> str:
     return label.replace("−", "$-$").removeprefix("Baseline (").removesuffix(")")
 
 
-def _halves(ax: Axes, x: int, y: int, line: dict[str, Any], shades: Any) -> None:
-    most = MOST_LOSS if METRICS[line["metric"]].kind == Kind.NUMBER else 1.0
-    for at, value in ((x + 0.06, line["mean"]), (x + 0.5, line["paper"])):
+def _draw_cell(ax: Axes, x: int, y: int, values: tuple[float, float], verdict: str, shades: Any) -> None:
+    """A cell: its halves shaded by our value and the paper's (1 is darkest, NaN a dash), its frame by the verdict."""
+    for at, value in zip((x + 0.06, x + 0.5), values, strict=True):
         if math.isnan(value):
             ax.plot([at + 0.14, at + 0.3], [y + 0.5, y + 0.5], color="0.6", linewidth=0.6)
         else:
-            ax.add_patch(Rectangle((at, y + 0.08), 0.44, 0.84, facecolor=shades(min(value / most, 1.0)), linewidth=0))
-    color, width, style = FRAMES.get(line["verdict"], ("0.8", 0.3, "-"))
-    frame: dict[str, Any] = {"fill": False, "edgecolor": color, "linewidth": width, "linestyle": style}
-    ax.add_patch(Rectangle((x + 0.06, y + 0.08), 0.88, 0.84, **frame))
+            ax.add_patch(Rectangle((at, y + 0.08), 0.44, 0.84, facecolor=shades(min(value, 1.0)), linewidth=0))
+    color, width, style = FRAMES.get(verdict, ("0.8", 0.3, "-"))
+    ax.add_patch(
+        Rectangle((x + 0.06, y + 0.08), 0.88, 0.84, fill=False, edgecolor=color, linewidth=width, linestyle=style)
+    )
 
 
-def _key(drawn: Figure, plan: Plan, cells: pd.DataFrame, shades: Any, height: float) -> None:
+def _key(drawing: Figure, plan: Plan, cells: pd.DataFrame, shades: Any, height: float) -> None:
     """What the shades and frames mean, and how many cells there are of each verdict."""
     near, far, first, second = 0.05 / WIDTH, 1 - 0.04 / WIDTH, 1 - 0.09 / height, 1 - 0.27 / height
-    bar = drawn.add_axes((near, second - 0.05 / height, 1.0 / WIDTH, 0.1 / height))
+    bar = drawing.add_axes((near, second - 0.05 / height, 1.0 / WIDTH, 0.1 / height))
     bar.imshow(np.linspace(0, 1, 64)[None], aspect="auto", cmap=shades)
     bar.set(xticks=[], yticks=[])
     for spine in bar.spines.values():
         spine.set_linewidth(0.3)
     counts = cells["verdict"].value_counts()
-    said = ", ".join(f"{count} {verdict}" for verdict, count in counts.items())
+    verdicts = ", ".join(f"{count} {verdict}" for verdict, count in counts.items())
     scale = f"shares and errors 0 to 100 %, losses 0 to {MOST_LOSS:g} or more; darker is larger"
-    frames = "; ".join(told for verdict, told in FRAMED.items() if verdict in counts)
-    for x, y, told, side in (
+    frames = "; ".join(text for verdict, text in FRAMED.items() if verdict in counts)
+    for x, y, text, side in (
         (near, first, "left ours, right the paper's; a dash: not measured", "left"),
-        (far, first, f"scale {plan.scale}, {len(cells)} printed numbers: {said}", "right"),
+        (far, first, f"scale {plan.scale}, {len(cells)} printed numbers: {verdicts}", "right"),
         (1.12 / WIDTH, second, scale, "left"),
         (far, second, frames, "right"),
     ):
-        drawn.text(x, y, told, fontsize=SIZE, ha=side, va="center")
+        drawing.text(x, y, text, fontsize=SIZE, ha=side, va="center")

@@ -7,6 +7,7 @@ import math
 import re
 from collections import Counter
 from collections.abc import Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ import pandas as pd
 
 from .. import paths, provenance
 from ..errors import UserError
+from ..parts import Fact
 from ..plan import Plan
 from ..records import archive
 from ..verdict.aggregate import read_records
@@ -22,7 +24,7 @@ from ..verdict.sensitivity import read_compared
 from ..verdict.statistics import CONFIDENCE
 from ..verdict.summary import read_summary
 from ..verdict.verdicts import ShiftVerdict
-from .latex import fill, latex, number, spread
+from .latex import Context, fill, latex, number, spread
 from .tables import changes, scale_in_short
 
 KNOWN = {
@@ -46,8 +48,8 @@ def typeset_report(
     plan: Plan,
     runs: Path,
     template: Path,
-    verdicts: Sequence[dict[str, Any]] = (),
-    assumed: dict[str, Any] | None = None,
+    verdicts: Sequence[Context] = (),
+    assumed: Context | None = None,
 ) -> str:
     """The report's LaTeX. Tables and figures are read from `tables/` and `figures/` beside it when it is compiled.
 
@@ -68,7 +70,11 @@ def typeset_report(
         "specs": len(plan.specs),
         "tables": list(plan.tables),
         "figures": {
-            name: {"needs": [], **figure, "caption": f"{figure['caption']} {scale_in_short(plan, name)}".rstrip()}
+            name: {
+                "missing_inputs": [],
+                **figure,
+                "caption": f"{figure['caption']} {scale_in_short(plan, name)}".rstrip(),
+            }
             for name, figure in plan.figures.items()
         },
         "facts": [
@@ -77,7 +83,7 @@ def typeset_report(
         ],
         "notes": plan.notes,
         "datasets": [
-            {**data, "digest": next((o["data_digest"] for o in origins if o["dataset"] == name), "")}
+            {**asdict(data), "digest": next((o["data_digest"] for o in origins if o["dataset"] == name), "")}
             for name, data in plan.datasets.items()
         ],
         "folded": folded([record["measured"] for record in records]),
@@ -105,7 +111,7 @@ def as_known(text: str) -> str:
     return re.sub(rf"\b({'|'.join(KNOWN)})\b", lambda name: KNOWN[name[1]], text)
 
 
-def _told(fact: dict[str, Any]) -> dict[str, Any]:
+def _told(fact: Fact) -> Fact:
     """A line of the page of method; a value that is a word may be a name, too."""
     value = as_known(fact["value"]) if isinstance(fact["value"], str) else fact["value"]
     return {**fact, "name": as_known(fact["name"]), "value": value}
@@ -118,7 +124,7 @@ def number_of_seeds(plan: Plan) -> str:
     return f"{least}{f' to {most}' if most > least else ''} seed{'s' if most > 1 else ''}"
 
 
-def folded(measured: list[dict[str, Any]]) -> str:
+def folded(measured: list[dict[str, float]]) -> str:
     """How much it matters what becomes of the constants that removed features gave to the next layer."""
     points = [100 * abs(m["pruned_test_error"] - m["pruned_test_error_folded"]) for m in measured]
     differing = sum(p > 0 for p in points)
@@ -141,7 +147,7 @@ def tally(values: Any) -> list[str]:
     return [f"{value} ({count} runs)" if len(counts) > 1 else value for value, count in counts.most_common()]
 
 
-def verdict(plan: Plan, folder: Path, pictures: dict[str, str]) -> dict[str, Any]:
+def verdict(plan: Plan, folder: Path, pictures: dict[str, str]) -> Context:
     """What the report says of a verdict: counts, each claim with its tests, and its `pictures`, layers and overview."""
     summary = read_summary(folder / "verdict.json")
     try:
@@ -156,11 +162,11 @@ def verdict(plan: Plan, folder: Path, pictures: dict[str, str]) -> dict[str, Any
     return {**summary, "judged_claims": claims, "pictures": pictures, "changes": changes(plan)}
 
 
-def sensitivity(plan: Plan, compared: Path) -> dict[str, Any]:
+def sensitivity(plan: Plan, compared: Path) -> Context:
     """What the report says of assumed facts that were varied: each group's rows, nearest to the paper first."""
     frame = read_compared(compared)
-    told = [str(name).removesuffix("_paper") for name in frame if str(name).endswith("_paper")]
-    layers = [name for name in told if name not in ("test_error", "contrast")]
+    published = [str(name).removesuffix("_paper") for name in frame if str(name).endswith("_paper")]
+    layers = [name for name in published if name not in ("test_error", "contrast")]
     groups = []
     for label, own in frame.groupby("group", sort=False):
         first = own.iloc[0]
@@ -171,11 +177,11 @@ def sensitivity(plan: Plan, compared: Path) -> dict[str, Any]:
         groups.append(
             {
                 "label": label,
-                "rows": [_assumed(line, layers) for line in rows],
+                "rows": [_row(line, layers) for line in rows],
                 "paper": [number(first[f"{layer}_paper"], "sparsity_by_gamma") for layer in layers],
                 "paper_error": number(first["test_error_paper"], "test_error"),
                 "paper_contrast": _points(first["contrast_paper"]),
-                "sentence": suspect(own),
+                "sentence": nearest_change(own),
             }
         )
     tested = int(frame["contrast_off_low"].notna().sum())
@@ -196,7 +202,7 @@ def _points(change: float) -> str:
     return f"{100 * change:+.1f}".replace("-", "−")
 
 
-def _assumed(line: dict[Any, Any], layers: list[str]) -> dict[str, Any]:
+def _row(line: dict[Any, Any], layers: list[str]) -> Context:
     """A row of the page, from a line of `sensitivity.compare`; what it lacks stays empty."""
 
     def cell(key: str, metric: str) -> str:
@@ -224,8 +230,8 @@ def _assumed(line: dict[Any, Any], layers: list[str]) -> dict[str, Any]:
     }
 
 
-def suspect(rows: pd.DataFrame) -> str:
-    """Which change comes nearest to the paper's contrast, as far as the numbers of a group carry."""
+def nearest_change(rows: pd.DataFrame) -> str:
+    """The change of a group of rows that comes nearest to the paper's contrast, as a sentence or more."""
     base = rows.iloc[0].to_dict()
     if not base["n"]:
         return "The first row is not measured: there is nothing to compare the others with."

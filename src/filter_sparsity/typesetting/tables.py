@@ -6,14 +6,14 @@ import copy
 import itertools
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Any
+from typing import Any, TypedDict
 
 import pandas as pd
 
 from ..errors import UserError
 from ..measuring.sparsity import conv_parameters
 from ..metrics import METRICS
-from ..paths import COMPOSED
+from ..parts import MultiplierKey, Table
 from ..plan import Plan
 from ..planning.resolver import multiplier
 from ..spec import Spec, short
@@ -27,6 +27,15 @@ MARKS = {  # of rows whose spec has a fault, and the sentence that a table has o
     "silent": ("†", "Share of features silent at 1 % of the steps, before regularization can explain it"),
     "unlearned": ("‡", "Did not learn"),
 }
+
+
+class Head(TypedDict):
+    """A head above several columns: `first` to `last`, counted from 1 with the rows' labels."""
+
+    label: str
+    span: int
+    first: int
+    last: int
 
 
 def read_values(path: Path) -> pd.DataFrame:
@@ -45,8 +54,8 @@ def read_values(path: Path) -> pd.DataFrame:
 def typeset_table(plan: Plan, name: str, values: pd.DataFrame, template: Path) -> str:
     """A table as LaTeX, from its layout in the plan and the numbers that `aggregate` made."""
     layout = plan.table(name)
-    if layout["needs"]:
-        return fill(template, {"name": name, "caption": layout["caption"], "needs": layout["needs"]})
+    if layout["missing_inputs"]:
+        return fill(template, {"name": name, "caption": layout["caption"], "missing_inputs": layout["missing_inputs"]})
     cells = {tuple(cell[key] for key in KEYS): cell for cell in values.to_dict("records")}
     wanted = [(block, metric, layer) for block in layout["column_groups"] for metric, layer in columns(layout)]
 
@@ -60,7 +69,7 @@ def typeset_table(plan: Plan, name: str, values: pd.DataFrame, template: Path) -
         marks = "".join(mark for fault, (mark, _) in MARKS.items() if any(cell[fault] for cell in own))
         return {"label": labels[-1] + marks, "printed": printed, "cells": [_cell(cell) for cell in own]}
 
-    panels = copy.deepcopy(layout["panels"])
+    panels: list[Any] = copy.deepcopy(layout["panels"])
     for panel in panels:
         for group in panel["groups"]:
             group["rows"] = [row(panel["label"], group["label"], line["label"]) for line in group["rows"]]
@@ -74,10 +83,10 @@ def typeset_table(plan: Plan, name: str, values: pd.DataFrame, template: Path) -
     first = 3 if grouped else 2
     context = {
         "name": name,
-        "needs": [],
+        "missing_inputs": [],
         "caption": f"{layout['caption']} {scale_in_short(plan, name)}",
         "note": f"{over_seeds(values['n'])} {printed_by_paper(layout, values)} {trained_with(plan, name)}".rstrip(),
-        "faults": faulty(values),
+        "faults": describe_faulty_rows(values),
         "grouped": grouped,
         "row_head": layout["row_head"],
         "width": first - 1 + len(wanted),
@@ -97,20 +106,20 @@ def _cell(cell: dict[Any, Any]) -> dict[str, str]:
     return {"ours": ours, "spread": spread(cell["sd"], metric), "paper": number(cell["paper"], metric)}
 
 
-def faulty(values: pd.DataFrame) -> list[str]:
+def describe_faulty_rows(values: pd.DataFrame) -> list[str]:
     """A sentence for each kind of fault that rows of a table have: which rows, and how it shows."""
-    said = []
+    sentences = []
     for fault, (mark, what) in MARKS.items():
         own = values[values[fault] != ""].drop_duplicates(["panel", "group", "row", "block"])
         rows = [
             f"{' '.join(filter(None, (cell['group'], cell['row'], cell['block'])))} ({cell[fault]})"
             for cell in own.to_dict("records")
         ]
-        said += [f"{mark} {what}: {'; '.join(rows)}. No claim is decided by such a row."] if rows else []
-    return said
+        sentences += [f"{mark} {what}: {'; '.join(rows)}. No claim is decided by such a row."] if rows else []
+    return sentences
 
 
-def printed_by_paper(layout: dict[str, Any], values: pd.DataFrame) -> str:
+def printed_by_paper(layout: Table, values: pd.DataFrame) -> str:
     """Where the gray numbers are from, if there are any."""
     if values["paper"].isna().all():
         return f"The paper prints no numbers of this ({layout['source']})."
@@ -120,8 +129,8 @@ def printed_by_paper(layout: dict[str, Any], values: pd.DataFrame) -> str:
     return gray
 
 
-def heads(layout: dict[str, Any], wanted: list[tuple[str, str, str]], first: int) -> list[dict[str, Any]]:
-    """What stands above the columns' own heads: the block, or what the layers' columns have in common."""
+def heads(layout: Table, wanted: list[tuple[str, str, str]], first: int) -> list[Head]:
+    """The heads above those of the columns: labels of column groups, or a heading over the columns of the layers."""
 
     def label(key: tuple[str, str, str]) -> str:
         block, metric, _ = key
@@ -129,7 +138,8 @@ def heads(layout: dict[str, Any], wanted: list[tuple[str, str, str]], first: int
             return block
         return METRICS[metric].layers_heading if len(layout["layers"]) > 1 else ""
 
-    spans, at = [], first
+    spans: list[Head] = []
+    at = first
     for text, keys in itertools.groupby(wanted, key=label):
         span = len(list(keys))
         spans.append({"label": text, "span": span, "first": at, "last": at + span - 1})
@@ -137,13 +147,13 @@ def heads(layout: dict[str, Any], wanted: list[tuple[str, str, str]], first: int
     return spans if any(s["label"] for s in spans) else []
 
 
-def column_head(spec: Spec, plan: Plan, layout: dict[str, Any], metric: str, layer: str) -> str:
+def column_head(spec: Spec, plan: Plan, layout: Table, metric: str, layer: str) -> str:
     network = spec.network
     if METRICS[metric].by_layer and len(layout["layers"]) > 1:
         filters = dict(zip(network.layers, network.filters, strict=True))
         return f"{layer.capitalize()}\n({filters.get(layer, sum(network.filters))})"
     if metric == "params_pruned":
-        channels = plan.datasets[spec.dataset]["channels"]
+        channels = plan.datasets[spec.dataset].channels
         count = conv_parameters(network.filters, network.kernels, channels, network.conv_bias)
         return f"{METRICS[metric].heading}\n({count:.0f})"
     return METRICS[metric].heading
@@ -169,12 +179,11 @@ def over_seeds(counts: pd.Series) -> str:
 def scale_in_short(plan: Plan, name: str) -> str:
     """The sentence under a table or figure that shows networks or data at other than the published settings."""
     shown = (plan.tables | plan.figures)[name]
-    names = [plan.specs[spec].dataset for spec in plan.selected(name)]
-    names += [shown[part] for part in COMPOSED if part in shown]
-    if not names or shown.get("needs") or not changes(plan):
+    names = plan.datasets_shown_by(name)
+    if not names or shown.get("missing_inputs") or not changes(plan):
         return ""
     data = [plan.datasets[name] for name in dict.fromkeys(names)]
-    used = (f"{d['name']} for {d['stands_for']}" if d["stands_for"] else d["name"] for d in data)
+    used = (f"{d.name} for {d.stands_for}" if d.stands_for else d.name for d in data)
     return f"Scale {plan.scale} ({', '.join(used)}): not comparable with the paper's numbers."
 
 
@@ -182,21 +191,22 @@ def changes(plan: Plan) -> list[str]:
     """What this scale does otherwise than the paper, sentence by sentence; empty at the published settings."""
     settings, said = plan.settings, []
     for data in plan.datasets.values():
-        if data["stands_for"]:
+        if data.stands_for:
             said.append(
-                f"In place of {data['stands_for'].upper()}: {data['name']}, {data['source']}; {data['classes']} "
-                f"classes, {data['train']:,} images to train on and {data['test']:,} to test on, {data['side']}x"
-                f"{data['side']} pixels, {data['channels']} channel{'s' if data['channels'] > 1 else ''}, "
-                f"{'with' if data['flip'] else 'without'} random flips."
+                f"In place of {data.stands_for.upper()}: {data.name}, {data.source}; {data.classes} "
+                f"classes, {data.train:,} images to train on and {data.test:,} to test on, {data.side}x"
+                f"{data.side} pixels, {data.channels} channel{'s' if data.channels > 1 else ''}, "
+                f"{'with' if data.flip else 'without'} random flips."
             )
     if settings["width"] != 1:
         said.append(f"Every convolution has {short(settings['width'])} of its published width.")
     if settings["steps"] is not None:
         said.append(f"A training has {settings['steps']:,} iterations; the phases of the schedule keep their shares.")
-    for key, what in (
+    texts: tuple[tuple[MultiplierKey, str], ...] = (
         ("strength_multiplier", "Strengths of L2 and WD are those that label the rows, times {}."),
         ("lr_multiplier", "Base learning rates are the published ones, times {}."),
-    ):
+    )
+    for key, what in texts:
         times = _times(plan, key, plan.specs)
         said += [what.format(times)] if times else []
     return said
@@ -208,7 +218,7 @@ def trained_with(plan: Plan, name: str) -> str:
     return f"Rows name the printed strengths of L2 and WD; trained with these times {times}." if times else ""
 
 
-def _times(plan: Plan, key: str, specs: Iterable[str]) -> str:
+def _times(plan: Plan, key: MultiplierKey, specs: Iterable[str]) -> str:
     """By which factor a setting of specs is multiplied, or by which for each optimizer; empty if by none."""
     used = sorted({plan.specs[spec].optimizer for spec in specs})
     factors = {optimizer: multiplier(plan.settings[key], optimizer) for optimizer in used}

@@ -10,6 +10,7 @@ from typing import Any
 import pandas as pd
 
 from ..metrics import METRICS
+from ..parts import Table
 from ..paths import run_folder
 from ..plan import Plan
 from ..planning.validation import read_yaml
@@ -32,7 +33,7 @@ def read_records(plan: Plan, spec_ids: Iterable[str], runs: Path) -> list[dict[s
     ]
 
 
-def columns(table: dict[str, Any]) -> list[tuple[str, str]]:
+def columns(table: Table) -> list[tuple[str, str]]:
     """(metric, layer) of each column of a block, in order; the layer is empty where a metric has none."""
     return [
         (name, layer) for name in table["metrics"] for layer in (table["layers"] if METRICS[name].by_layer else [""])
@@ -57,7 +58,7 @@ def aggregate(plan: Plan, name: str, runs: Path, published: Path, tolerances: Pa
             for row in group["rows"]:
                 for block in table["column_groups"]:
                     spec_id, settings = row["specs"][block], row["published"][block]
-                    published_line = find_published(paper, settings, plan.usual)
+                    published_line = find_published(paper, settings, plan.row_defaults)
                     for metric, layer in columns(table):
                         value = values.get((spec_id, metric, layer), {"n": 0, "mean": math.nan, "sd": math.nan})
                         printed_value, half_unit = published_value(published_line, settings["dataset"], metric, layer)
@@ -79,4 +80,4 @@ def aggregate(plan: Plan, name: str, runs: Path, published: Path, tolerances: Pa
                             }
                         )
     frame = pd.DataFrame(cells, columns=list(COLUMNS[: -len(JUDGED) + 1]))
-    return compare_with_paper(frame, rules["paper"], plan.at_papers)
+    return compare_with_paper(frame, rules["paper"], plan.is_paper_scale)

@@ -13,7 +13,7 @@ from .aggregate import aggregate
 
 def judge_numbers(plan: Plan, runs: Path, published: Path, tolerances: Path) -> pd.DataFrame:
     """A line for every printed number: table, row and column, the paper's value and ours, and the verdict."""
-    frames, references = [], [None]
+    frames, references = [], list[str | None]([None])
     for name, table in plan.tables.items():
         if table["reference"] not in references:  # a table that shows some of another's numbers again is left out
             references.append(table["reference"])

@@ -13,13 +13,15 @@ is confirmed, the claim is undecided.
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, TypedDict
 
 import numpy as np
 import pandas as pd
 
 from ..metrics import GAMMA_THRESHOLD, METRICS, Kind
+from ..parts import ClaimSide, ClaimTest, Region
 from ..plan import Plan
 from ..planning.validation import read_yaml
 from ..records import record
@@ -61,6 +63,25 @@ NAMES = {
 DATASETS = {"cifar10": "CIFAR-10", "cifar100": "CIFAR-100", "digit_pairs": "digit pairs"}
 
 
+class JudgedTest(TypedDict):
+    """What was decided of a test: the columns of claims.csv that are its own."""
+
+    basis: str  # networks, or a simulation
+    quantity: str
+    wanted: str
+    found: str
+    effect: float
+    low: float
+    high: float
+    n: int
+    verdict: ClaimVerdict
+    reason: str  # why runs that were measured cannot decide it
+    given: bool  # a precondition
+    of: str  # spec ids of the quantity: its spec, and its baseline
+    minus: str
+    seeds: str
+
+
 def judge_claims(plan: Plan, runs: Path, simulations: Path, tolerances: Path) -> pd.DataFrame:
     """A line for every test of every claim: its quantity, the effect and its interval, n, and the verdicts.
 
@@ -88,15 +109,15 @@ def judge_claims(plan: Plan, runs: Path, simulations: Path, tolerances: Path) ->
     return pd.DataFrame(lines, columns=list(COLUMNS))
 
 
-def _sides(test: dict[str, Any]) -> list[dict[str, Any]]:
-    return [test[side] for side in ("spec", "baseline") if side in test]
+def _sides(test: ClaimTest) -> list[ClaimSide]:
+    return [test["spec"], *([test["baseline"]] if "baseline" in test else [])]
 
 
 def _test(
-    test: dict[str, Any], values: pd.Series, spec_faults: dict[str, dict[str, str]], simulations: Path, plan: Plan
-) -> dict[str, Any]:
+    test: ClaimTest, values: pd.Series, spec_faults: dict[str, dict[str, str]], simulations: Path, plan: Plan
+) -> JudgedTest:
     region, differs = next(r for r in REGIONS if r in test), "baseline" in test
-    doubts = slow = ""
+    fault = slow = ""
     if "simulated" in test:
         by_seed = pd.Series(dtype=float)
         effect, low, high, n = _simulated(test, simulations / f"{test['simulated']}.csv")
@@ -105,10 +126,10 @@ def _test(
         effect, low, high, n = confidence_interval(by_seed, one_feature(test, plan))
         if METRICS[test["metric"]].kind != Kind.NUMBER:  # few seeds' interval may reach beyond what shares can be
             low, high = np.clip((low, high), -1.0 if differs else 0.0, 1.0)
-        doubts, slow = _faulty(test, spec_faults, plan), _too_slow(test, values, plan)
+        fault, slow = _faulty(test, spec_faults, plan), _too_slow(test, values, plan)
     # Where decay is too slow, more filters may be lost in more steps: a share is a lower bound, a difference no bound.
     ends = (-math.inf if differs else low, math.inf) if slow else (low, high)
-    verdict = _test_verdict(region, test[region], ends, n, doubts)
+    verdict = _test_verdict(region, test[region], ends, n, fault)
     sign = {"at_least": "≥", "at_most": "≤", "within": "within ±", "outside": "beyond ±"}[region]
     wanted = f"{sign} {number(test[region], test['metric'], differs, signed=False)}"
     wanted = f"given {wanted}" if test.get("precondition") else wanted
@@ -125,7 +146,7 @@ def _test(
         "high": high,
         "n": n,
         "verdict": verdict,
-        "reason": "; ".join(filter(None, (doubts, slow))) if verdict == ClaimVerdict.UNDECIDED else "",
+        "reason": "; ".join(filter(None, (fault, slow))) if verdict == ClaimVerdict.UNDECIDED else "",
         "given": bool(test.get("precondition")),
         "of": test["spec"].get("spec_id", ""),
         "minus": test.get("baseline", {}).get("spec_id", ""),
@@ -133,15 +154,15 @@ def _test(
     }
 
 
-def _test_verdict(region: str, bound: float, ends: tuple[float, float], n: int, doubts: str) -> ClaimVerdict:
+def _test_verdict(region: Region, bound: float, ends: tuple[float, float], n: int, fault: str) -> ClaimVerdict:
     if n == 0:
         return ClaimVerdict.NOT_MEASURED
-    if n == 1 or doubts:
+    if n == 1 or fault:
         return ClaimVerdict.UNDECIDED
     return judge_interval(region, bound, *ends)
 
 
-def _by_seed(test: dict[str, Any], values: pd.Series) -> pd.Series:
+def _by_seed(test: ClaimTest, values: pd.Series) -> pd.Series:
     """The quantity of each seed that all sides have."""
     sides = [_measured(values, side["spec_id"], test["metric"], test["layer"]) for side in _sides(test)]
     return sides[0] if len(sides) == 1 else (sides[0] - sides[1]).dropna()
@@ -155,14 +176,14 @@ def _measured(values: pd.Series, *key: str) -> pd.Series:
         return pd.Series(dtype=float)
 
 
-def _faulty(test: dict[str, Any], spec_faults: dict[str, dict[str, str]], plan: Plan) -> str:
+def _faulty(test: ClaimTest, spec_faults: dict[str, dict[str, str]], plan: Plan) -> str:
     """Which sides of a test have runs that did not start up or did not learn, and how it shows; empty if none."""
     sides = zip(_sides(test), _labels(test, plan)[1], strict=True)
     faulty = [(name, spec_faults[side["spec_id"]]) for side, name in sides if side["spec_id"] in spec_faults]
     return "; ".join(f"{name}: {describe_faults(own)}" for name, own in faulty)
 
 
-def _too_slow(test: dict[str, Any], values: pd.Series, plan: Plan) -> str:
+def _too_slow(test: ClaimTest, values: pd.Series, plan: Plan) -> str:
     """Which sides of a test of filters lost could lose none by decay, and how far that goes; empty if all could."""
     if test["metric"] != "sparsity_by_gamma":
         return ""
@@ -175,7 +196,7 @@ def _too_slow(test: dict[str, Any], values: pd.Series, plan: Plan) -> str:
     return "; ".join(reasons)
 
 
-def one_feature(test: dict[str, Any], plan: Plan) -> float:
+def one_feature(test: ClaimTest, plan: Plan) -> float:
     """The deviation that a share of features has at least: one feature more or less. 0 of what counts no features."""
     if METRICS[test["metric"]].kind != Kind.FEATURES:
         return 0.0
@@ -199,7 +220,7 @@ def combine(tests: list[tuple[ClaimVerdict, bool]]) -> ClaimVerdict:
     return next((verdict for verdict in order if verdict in verdicts), ClaimVerdict.CONFIRMED)
 
 
-def _simulated(test: dict[str, Any], path: Path) -> tuple[float, float, float, int]:
+def _simulated(test: ClaimTest, path: Path) -> tuple[float, float, float, int]:
     """The scalar at the end, or how much higher it is: of the repeats' medians, with the ends of their ranges of 90 %.
 
     The range of a difference goes from the lower end of one to the upper end of the other: it has more than 90 %.
@@ -218,7 +239,7 @@ def _simulated(test: dict[str, Any], path: Path) -> tuple[float, float, float, i
     return spec["median"] - baseline["median"], low, high, test["repeats"]
 
 
-def quantity(test: dict[str, Any], plan: Plan) -> str:
+def quantity(test: ClaimTest, plan: Plan) -> str:
     """What a test is about, in short: `CIFAR-10, sparsity of C6: Adam L2 1e-3 - SGD L2 1e-3`.
 
     The data are those that the scale trains on, which may stand in for the published ones.
@@ -229,16 +250,16 @@ def quantity(test: dict[str, Any], plan: Plan) -> str:
     return f"{DATASETS.get(common, common)}{', ' if common else ''}{metric}{where}: {' − '.join(labels)}"
 
 
-def _labels(test: dict[str, Any], plan: Plan) -> tuple[str, list[str]]:
+def _labels(test: ClaimTest, plan: Plan) -> tuple[str, list[str]]:
     """The data that the sides of a test share, empty if they do not, and each side's settings as its label."""
     trained = {spec_id: {"dataset": spec.dataset} for spec_id, spec in plan.specs.items()}
     settings = [side["settings"] | trained.get(side.get("spec_id", ""), {}) for side in _sides(test)]
-    data = {own.get("dataset", "") for own in settings}
+    data = {str(own.get("dataset", "")) for own in settings}
     common = data.pop() if len(data) == 1 else ""
     return common, [label({**own, "dataset": "" if common else own.get("dataset", "")}) for own in settings]
 
 
-def label(settings: dict[str, Any]) -> str:
+def label(settings: Mapping[str, Any]) -> str:
     """Settings as a reader of the tables knows them."""
     data = settings["dataset"].rpartition("_")[2]  # plain or cluttered
     parts = [data, NAMES.get(settings["optimizer"], settings["optimizer"])]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Any
+from typing import TypedDict
 
 import numpy as np
 import pandas as pd
@@ -20,6 +20,17 @@ from .verdicts import CheckVerdict
 
 KEYS = ["spec_id", "metric", "layer"]
 ALL = "all specs"
+
+
+class Check(TypedDict):
+    """The content of check.json: how many cells have which verdict, and all of them."""
+
+    scale: str
+    agrees: int
+    differs: int
+    cannot_fail: int
+    no_reference: int
+    cells: list[dict[str, object]]
 
 
 def compare(plan: Plan, runs: Path, reference: Path, tolerances: Path) -> pd.DataFrame:
@@ -95,7 +106,7 @@ def check(path: Path) -> tuple[str, bool]:
         raise UserError(f"{path} is damaged: delete it and compare again") from None
 
 
-def _lines(data: dict[str, Any]) -> list[str]:
+def _lines(data: Check) -> list[str]:
     frame = pd.DataFrame(data["cells"])
     counts = frame.groupby(["metric", "verdict"], sort=False).size().unstack(fill_value=0)
     lines = [f"scale {data['scale']}: fresh records against stored ones", "", counts.to_string(), ""]

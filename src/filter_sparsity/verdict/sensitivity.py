@@ -16,6 +16,7 @@ from typing import Any
 import pandas as pd
 
 from ..errors import UserError
+from ..parts import Row
 from ..plan import Plan
 from ..planning.resolver import FACTS, multiplier
 from ..records import archive
@@ -42,14 +43,15 @@ def compare_sensitivity(plan: Plan, name: str, reference: Path, published: Path)
     """
     table = plan.table(name)
     lines = archive.tidy(reference) if any((plan.runs or {}).values()) else pd.DataFrame(columns=archive.COLUMNS)
-    published_lines = read_published(published / table["reference"])
+    if not table["reference"]:
+        raise UserError(f"{name} has no `reference`: give the paper's table with which it is compared")
+    published_lines, defaults = read_published(published / table["reference"]), dict[str, object](plan.row_defaults)
     frames = []
     for group in (group for panel in table["panels"] for group in panel["groups"]):
         (settings,) = group["rows"][0]["published"].values()
-        first = settings | {
-            key: plan.usual[key] for key in FACTS
-        }  # the paper's row, whatever network the study began with
-        printed = find_published(published_lines, first, plan.usual)
+        # The paper's row, whatever network the study began with.
+        first = {key: defaults[key] if key in FACTS else value for key, value in settings.items()}
+        printed = find_published(published_lines, first, plan.row_defaults)
         rows = [_row(row, table["layers"], lines, printed, settings["dataset"]) for row in group["rows"]]
         frame = pd.DataFrame([_line(*row, base=None if row is rows[0] else rows[0][1]) for row in rows])
         frames.append(frame.assign(group=f"{group['label']}{_stronger(plan, settings['optimizer'])}"))
@@ -69,12 +71,13 @@ def read_compared(path: Path) -> pd.DataFrame:
 
 def _stronger(plan: Plan, optimizer: str) -> str:
     """What the scale does to an optimizer's printed strength and rate, behind the group's name."""
-    strength, rate = (multiplier(plan.settings[f"{key}_multiplier"], optimizer) for key in ("strength", "lr"))
+    strength = multiplier(plan.settings["strength_multiplier"], optimizer)
+    rate = multiplier(plan.settings["lr_multiplier"], optimizer)
     return (f" × {strength:g}" if strength != 1 else "") + (f", rate × {rate:g}" if rate != 1 else "")
 
 
 def _row(
-    row: dict[str, Any], layers: list[str], lines: pd.DataFrame, printed: dict[str, str] | None, dataset: str
+    row: Row, layers: list[str], lines: pd.DataFrame, printed: dict[str, str] | None, dataset: str
 ) -> tuple[str, pd.DataFrame, pd.Series]:
     """A row's label, what its runs measured (a line a seed), and the paper's numbers."""
     (spec_id,) = row["specs"].values()

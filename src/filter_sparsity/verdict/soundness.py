@@ -24,7 +24,7 @@ def faults(lines: pd.DataFrame, plan: Plan, rules: dict[str, float]) -> dict[str
         spec = plan.specs[spec_id]
         shares = ((layer, worst.get(("silent_early", spec_id, layer), 0.0)) for layer in spec.network.layers)
         silent = [f"{layer} {100 * share:.0f} %" for layer, share in shares if share > rules["silent_early"]]
-        classes = plan.datasets[spec.dataset]["classes"]
+        classes = plan.datasets[spec.dataset].classes
         error = worst.get(("test_error", spec_id, ""), 0.0)
         by_chance = error >= rules["chance"] * (1 - 1 / classes)
         words = {

@@ -12,6 +12,7 @@ import numpy as np
 import pandas as pd
 
 from ..metrics import unbounded_metrics
+from ..parts import Region
 from .verdicts import ClaimVerdict, NumberVerdict
 
 CONFIDENCE = 0.9  # of an interval; each of its ends is tested at half of the rest, 5 %
@@ -49,10 +50,10 @@ def confidence_interval(values: pd.Series, least_deviation: float = 0.0) -> Inte
     return Interval(mean, mean - half, mean + half, n)
 
 
-REGIONS = ("at_least", "at_most", "within", "outside")  # the last two: of a distance from 0
+REGIONS: tuple[Region, ...] = ("at_least", "at_most", "within", "outside")  # the last two: of a distance from 0
 
 
-def judge_interval(region: str, bound: float, low: float, high: float) -> ClaimVerdict:
+def judge_interval(region: Region, bound: float, low: float, high: float) -> ClaimVerdict:
     """Whether a quantity lies in a region, by its interval; the region's ends belong to it.
 
     Confirmed if the whole interval lies there, refuted if none of it does, undecided otherwise.

@@ -139,9 +139,9 @@ def test_a_row_with_a_fact_of_its_own_is_not_the_papers(paper_settings, tmp_path
     ],
 )
 def test_only_published_settings_have_the_papers_numbers(paper_settings, changes):
-    assert build_plan(paper_settings).at_papers
-    assert build_plan(paper_settings | {"lr_multiplier": {"adam": 1.0}}).at_papers
-    assert not build_plan(paper_settings | changes).at_papers
+    assert build_plan(paper_settings).is_paper_scale
+    assert build_plan(paper_settings | {"lr_multiplier": {"adam": 1.0}}).is_paper_scale
+    assert not build_plan(paper_settings | changes).is_paper_scale
 
 
 def test_specs_at_paper_scale_are_as_published(paper_plan, published):
@@ -469,11 +469,11 @@ def at_hand(paper_settings, *names):
 
 def test_a_table_without_its_data_says_so_and_trains_nothing(paper_plan, paper_settings):
     for name in ("tiny_imagenet", "imagenet"):
-        (need,) = paper_plan.tables[name]["needs"]
+        (need,) = paper_plan.tables[name]["missing_inputs"]
         assert need.startswith(f"{name} (")
         assert paper_plan.selected(name) == []
         assert len(at_hand(paper_settings, name).specs) > len(paper_plan.specs)
-    assert all(not table["needs"] for name, table in paper_plan.tables.items() if name in TABLES)
+    assert all(not table["missing_inputs"] for name, table in paper_plan.tables.items() if name in TABLES)
 
 
 def test_a_mistake_in_a_table_that_is_not_run_is_reported(paper_settings, tmp_path):
@@ -539,12 +539,12 @@ def objectnet3d_plan(paper_settings):
 
 
 def test_figure_4_says_what_it_needs(paper_plan, objectnet3d_plan):
-    assert [need.split(" (")[0] for need in paper_plan.figures["figure4"]["needs"]] == [
+    assert [need.split(" (")[0] for need in paper_plan.figures["figure4"]["missing_inputs"]] == [
         "objectnet3d_plain",
         "objectnet3d_cluttered",
     ]
-    assert "figure4" not in paper_plan.drawn
-    assert "figure4" in objectnet3d_plan.drawn
+    assert "figure4" not in paper_plan.available_figures
+    assert "figure4" in objectnet3d_plan.available_figures
 
 
 def test_objectnet3d_is_rendered_as_the_supplement_says(objectnet3d_plan):

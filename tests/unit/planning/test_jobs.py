@@ -111,7 +111,7 @@ def test_a_composed_dataset_needs_its_renders(paper_settings):
     plan = build_plan(paper_settings | {"substitutes": substitutes, "mirrors": mirrors})
     assert jobs.prepare_inputs("cifar10") == []
     assert jobs.prepare_inputs("shapes_plain") == [paths.rendered("shapes")]
-    digest = plan.datasets["cifar10"]["digest"]
+    digest = plan.datasets["cifar10"].digest
     declared = '--declared={"classes": 10, "train": 50000, "test": 10000}'
     given = [declared, f"--digest={digest}", "--mirror=http://localhost/x"]
     assert jobs.prepare_options(plan, "cifar10", []) == given
@@ -133,5 +133,5 @@ def test_a_campaign_makes_what_the_archive_lacks(plan):
 def test_files_of_tables_and_figures(plan):
     assert jobs.table_files(plan, ["csv", "tex"], ["table3"]) == [OUT.table("table3", e) for e in ("csv", "tex")]
     assert len(jobs.table_files(plan, ["csv"])) == len(plan.tables)
-    assert jobs.figure_files(plan, ["pdf"]) == [OUT.figure(name, "pdf") for name in plan.drawn]
+    assert jobs.figure_files(plan, ["pdf"]) == [OUT.figure(name, "pdf") for name in plan.available_figures]
     assert jobs.figure_files(plan, ["pdf"], []) == []

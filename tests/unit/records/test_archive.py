@@ -72,17 +72,17 @@ def test_the_plan_has_the_stored_runs_and_no_others(plan, again):
     assert {i for i, seeds in stand.items() if seeds} == {*plan.selected("figure1"), *plan.selected("figure2")}
     assert stand[plan.selected("figure1")[0]] == [0, 1]
     assert again.results_folder.name == "reduced-stored"
-    assert "figure1" in again.drawn
+    assert "figure1" in again.available_figures
 
 
 def test_what_is_not_stored_is_said(kept, paper_settings, again):
-    assert "figure3" not in again.drawn  # no simulation was there
-    assert again.figures["figure3"]["needs"] == ["a simulation with these settings, which is not stored"]
+    assert "figure3" not in again.available_figures  # no simulation was there
+    assert again.figures["figure3"]["missing_inputs"] == ["a simulation with these settings, which is not stored"]
     kept.with_suffix(".json").unlink()
     nothing = build_plan(paper_settings | {"scale": "reduced", "width": 0.125, "records": "stored"})
     assert not any(nothing.seeds_of(spec_id) for spec_id in nothing.specs)
-    needs = nothing.figures["figure2"]["needs"]
-    assert needs == ["stored runs of Adam and of SGD"]
+    missing = nothing.figures["figure2"]["missing_inputs"]
+    assert missing == ["stored runs of Adam and of SGD"]
 
 
 def test_a_second_campaign_adds_and_replaces(plan, kept, paper_settings, tmp_path):

@@ -19,7 +19,7 @@ def test_other_data_and_sizes_are_said_not_to_be_comparable(paper_settings):
 
 
 def test_captions_are_restructured_text_without_latex(paper_plan):
-    for name in (*paper_plan.tables, *paper_plan.drawn):
+    for name in (*paper_plan.tables, *paper_plan.available_figures):
         said = captions.caption(paper_plan, name)
         assert "^{" not in said
         assert "|" not in said.replace(r"\|", "")
@@ -30,7 +30,7 @@ def test_captions_are_restructured_text_without_latex(paper_plan):
 
 def test_the_page_has_a_text_for_every_part(paper_plan, root):
     found = captions.page_captions(paper_plan, [paper_plan])
-    assert {*found} == {"scale", "paper", *paper_plan.tables, *paper_plan.drawn}
+    assert {*found} == {"scale", "paper", *paper_plan.tables, *paper_plan.available_figures}
     assert found["scale"] == found["paper"]
 
 

@@ -15,11 +15,11 @@ from filter_sparsity.verdict.statistics import compare_with_paper
 RULES = {"seeds": 3, "deviations": 3}
 
 
-def verdicts(rows, at_papers=True) -> pd.DataFrame:
+def verdicts(rows, is_paper_scale=True) -> pd.DataFrame:
     """Of rows (mean, sd, n) of one column against a printed 0.50, known to half a percent."""
     cells = pd.DataFrame(rows, columns=["mean", "sd", "n"])
     cells = cells.assign(block="", metric="sparsity_by_gamma", layer="C1", paper=0.5, half_unit=0.005)
-    return compare_with_paper(cells, RULES, at_papers)
+    return compare_with_paper(cells, RULES, is_paper_scale)
 
 
 def test_the_tolerance_by_hand():
@@ -43,7 +43,7 @@ def test_one_seed_alone_agrees_by_rounding_or_is_undecided():
 
 def test_what_is_not_there_or_not_the_papers_settings():
     assert verdicts([(math.nan, math.nan, 0)])["verdict"][0] == "not measured"
-    found = verdicts([(0.5, 0.01, 3), (math.nan, math.nan, 0)], at_papers=False)
+    found = verdicts([(0.5, 0.01, 3), (math.nan, math.nan, 0)], is_paper_scale=False)
     assert [*found["verdict"]] == ["not comparable", "not measured"]
     assert found["difference"][0] == 0
 

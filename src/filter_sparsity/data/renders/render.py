@@ -1,8 +1,8 @@
 """From meshes to foregrounds: Mitsuba renders of the classes of a family, with alpha. Torch-free.
 
 An image is a pure function of (family, class, split, index, seed): it draws its model and its view from a generator of
-its own, so that any number of processes and any order give the same bytes. What stands behind the object is put there
-later, by `compose`. Figure 4 of the supplement and the paragraph above it say how ObjectNet3D was rendered.
+its own, so that any number of processes and any order give the same bytes. `compose` adds the background later. Figure
+4 of the supplement and the paragraph above it say how ObjectNet3D was rendered.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ class MeshLibrary:
 
 @dataclass(frozen=True)
 class Settings:
-    """How a family is rendered and composed, as `renders` in config/recipe.yaml says, where sources stand."""
+    """Settings of a family's renders: `renders` in config/recipe.yaml, which has their sources."""
 
     classes: tuple[str, ...]
     side: int  # pixels
@@ -82,7 +82,7 @@ class Foregrounds:
 
 @dataclass(frozen=True)
 class View:
-    """What one image shows: where it stands in its split, of which model, from where (degrees)."""
+    """One image: its place in its split, its model, its camera angles (degrees)."""
 
     split: str
     place: int
@@ -93,13 +93,13 @@ class View:
 
 
 def generator(*key: str | int) -> np.random.Generator:
-    """Random numbers of their own for a key such as (family, class, split, index, seed)."""
+    """A random generator for a key such as (family, class, split, index, seed)."""
     digest = hashlib.sha256("\0".join(map(str, key)).encode()).digest()
     return np.random.default_rng(np.random.SeedSequence(np.frombuffer(digest, "<u4").tolist()))
 
 
 def views(family: str, name: str, models: Sequence[str], settings: Settings) -> Iterator[View]:
-    """All images of a class, each drawn for itself."""
+    """All images of a class, each from its own generator."""
     label = settings.classes.index(name)
     for split, count in zip(SPLITS, settings.images, strict=True):
         for index in range(count):
@@ -187,7 +187,7 @@ def make_scene(vertices: np.ndarray, faces: np.ndarray, side: int) -> Any:
 
 
 def make_sensor(azimuth: float, elevation: float, side: int, samples: int) -> Any:
-    """A camera that looks at the unit sphere from an angle (degrees), and sees it whole."""
+    """A camera at the given angles (degrees) with the whole unit sphere in view."""
     mi = mitsuba()
     distance = MARGIN / math.sin(math.radians(FIELD_OF_VIEW / 2))
     a, e = math.radians(azimuth), math.radians(elevation)
@@ -236,7 +236,7 @@ def _job(load: Callable[[str, str], Trimesh], name: str, shown: list[View], sett
 
 
 def render(family: str, models: MeshLibrary, settings: Settings, jobs: int = 1) -> Foregrounds:
-    """All foregrounds of a family. The number of processes changes nothing but the time.
+    """All foregrounds of a family. The number of processes changes only the time.
 
     Raises UserError for a mesh that cannot be read or shows nothing.
     """

@@ -20,7 +20,7 @@ CHUNK = 1 << 20
 def download(url: str, path: Path, checksum: str, pause: float = 1.0) -> None:
     """Bring what is at `url` to `path`, if its md5 is `checksum`; `pause` is the wait before the second attempt, in s.
 
-    What has come stays in `<path>.part`, and a later call goes on from there. Raises UserError if the server refuses,
+    Received bytes stay in `<path>.part`, and a later call resumes there. Raises UserError if the server refuses,
     the connection fails every time, or the file that comes is another one, which is then deleted.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -53,12 +53,12 @@ def download(url: str, path: Path, checksum: str, pause: float = 1.0) -> None:
         if not resumed:
             raise UserError(f"{url} gave another file: its md5 is {found}, not {checksum}; nothing was kept")
         failed = f"what was in {part} was not the beginning of it"
-    kept = f"; {part.stat().st_size:,} bytes are kept, and the next call goes on from there" if part.exists() else ""
+    kept = f"; {part.stat().st_size:,} bytes are kept, and the next call resumes there" if part.exists() else ""
     raise UserError(f"cannot download {url}: {failed} ({ATTEMPTS} attempts){kept}")
 
 
 def _receive(url: str, part: Path) -> None:
-    """Append to `part` what it lacks, or all of it where the server does not send parts."""
+    """Append the missing bytes to `part`, or start again if the server does not send ranges."""
     have = part.stat().st_size if part.exists() else 0
     request = urllib.request.Request(url, headers={"Range": f"bytes={have}-"} if have else {})
     with urllib.request.urlopen(request, timeout=60) as answer:

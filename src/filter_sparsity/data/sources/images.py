@@ -127,7 +127,7 @@ def _decode_all(source: _Files, files: Sequence[str], side: int) -> np.ndarray:
 
 
 def _decode_jpeg(content: bytes, place: np.ndarray) -> bool:
-    """Whether it is a JPEG of that size in which all is well: then it is decoded, thrice as fast as by Pillow.
+    """Decode an intact JPEG of the right size, three times as fast as Pillow; returns whether it was one.
 
     Its pixels are those that Pillow gives: both use libjpeg-turbo. Pillow judges all others: those of four colours,
     which it converts in a way of its own, and those that libjpeg-turbo refuses or has a mere warning for.
@@ -143,7 +143,7 @@ def _decode_jpeg(content: bytes, place: np.ndarray) -> bool:
 
 
 def _decode_any(content: bytes, place: np.ndarray, name: str) -> None:
-    """By Pillow. What it raises says what is wrong."""
+    """Decode by Pillow, whose errors name the fault."""
     height, width, _ = place.shape
     with refusing_decompression_bombs(), Image.open(io.BytesIO(content), formats=("JPEG", "PNG")) as image:
         if image.size != (width, height):
