@@ -49,8 +49,7 @@ test: setup latex
 unit: setup
 	$(BIN)/python -m pytest -n auto --dist loadfile -m "not slow" tests/unit
 
-# From a checkout alone, with .venv if it is there.
-gpu-smoke:
+gpu-smoke: # from a checkout alone, with .venv if it is there
 	PYTHONPATH=src $(firstword $(wildcard $(BIN)/python) $(PYTHON)) tests/gpu_smoke.py
 
 stress: setup latex

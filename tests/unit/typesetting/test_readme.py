@@ -73,7 +73,7 @@ def test_without_runs_the_readme_says_so():
     assert text == f"{START}\n**The verdict**: no runs of real images (scale `reduced`) are stored yet.\n{END}"
 
 
-def test_at_the_papers_scale_numbers_agree_and_nothing_is_smaller():
+def test_at_the_papers_scale_numbers_agree_and_none_is_smaller():
     cells = {**FOUND["cells"], "not comparable": 0, "agrees": 20, "differs": 6}
     summary = {**FOUND, "cells": cells, "width": 1, "steps": None, "seeds": [1, 3]}
     text = render_verdict(summary, "layers.png", "overview.png", TEMPLATE)
