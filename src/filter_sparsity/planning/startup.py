@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import gc
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from ..errors import UserError
@@ -13,7 +13,7 @@ from . import workflow_lock
 from .build import build_plans
 
 
-def start(config: dict[str, Any], arguments: Sequence[str] | None) -> tuple[Plan, Plan | None, Plan | None]:
+def start(config: Mapping[str, Any], arguments: Sequence[str] | None) -> tuple[Plan, Plan | None, Plan | None]:
     """The plan of a configuration, the one whose records come from the archive, and the sensitivity analysis's.
 
     The second may be the first itself; the last two may be None. `arguments` are those of the call of Snakemake; None

@@ -8,7 +8,7 @@ spec and seed with two results.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -140,7 +140,7 @@ def _unplanned(runs: list[Run], plan: Plan) -> list[str]:
     return lines
 
 
-def _changes(theirs: dict[str, Any], ours: dict[str, Any]) -> list[str]:
+def _changes(theirs: Mapping[str, Any], ours: Mapping[str, Any]) -> list[str]:
     return [
         f"{key} {json.dumps(theirs.get(key))}, planned {json.dumps(ours.get(key))}"
         for key in dict.fromkeys([*ours, *theirs])
