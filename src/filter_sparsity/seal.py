@@ -16,7 +16,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 LENGTH = 32  # bytes of a SHA-256
@@ -44,7 +44,7 @@ def digest_json(data: Any, separators: tuple[str, str] = COMPACT) -> str:
     return digest([json.dumps(data, sort_keys=True, separators=separators, allow_nan=False).encode()])
 
 
-def seal_json(data: dict[str, Any], separators: tuple[str, str] = COMPACT) -> dict[str, Any]:
+def seal_json(data: Mapping[str, Any], separators: tuple[str, str] = COMPACT) -> dict[str, Any]:
     """The data with their digest."""
     return {**data, "digest": digest_json(data, separators)}
 

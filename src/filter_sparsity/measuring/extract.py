@@ -15,7 +15,7 @@ from .. import metrics, provenance
 from ..data.prepared import Prepared
 from ..errors import UserError
 from ..files import write_text
-from ..records.record import as_csv, files_digest, read_lines, read_provenance, sealed
+from ..records.record import Record, as_csv, files_digest, read_lines, read_provenance, sealed
 from ..spec import Spec
 from ..training.base import Loader
 from ..training.loaders import open_loader
@@ -143,7 +143,7 @@ def extract_run(spec: Spec, seed: int, data: Prepared, folder: Path, device: tor
         raise UserError(f"{folder} does not hold what was trained, but something changed: delete it and train again")
     measured, features = measure(spec, model, data)
     lines = [{k: f"{v:.7g}" if isinstance(v, np.floating) else v for k, v in f.items()} for f in features]
-    record = {
+    record: Record = {
         "spec_id": spec.id,
         "seed": seed,
         "spec": spec.to_dict(),

@@ -12,7 +12,7 @@ import io
 import json
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypedDict
+from typing import TYPE_CHECKING, Any, NotRequired, TypedDict
 
 from ..errors import UserError
 from ..files import write_bytes, write_text
@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     import numpy as np
 
     from ..plan import Plan
+    from .record import Json, Measured, Record
 
 ENVIRONMENT = ("commit", "versions", "device", "threads")  # what many runs have in common, and is kept once
 IN_RECORD = ("spec_id", "seed", "spec")  # what a record says itself, and its provenance again
@@ -41,19 +42,35 @@ class Simulation(TypedDict):
     panels: list[SimulationPanel]
 
 
-def index(path: Path) -> dict[str, Any]:
+class Archive(TypedDict):
+    """What the json of a scale says. A run has its provenance and what is kept apart from it, by name."""
+
+    note: NotRequired[str]
+    specs: dict[str, Json]  # by id, as `Spec.to_dict` gives them
+    environments: list[Json]  # what ENVIRONMENT names, of all runs
+    simulations: dict[str, Simulation]  # by figure
+    runs: dict[tuple[str, int], Json]  # by spec id and seed
+
+
+def index(path: Path) -> Archive:
     """What the json of a scale says; of a scale without stored records, that there are no runs."""
     try:
         kept = json.loads(path.read_text())
         runs = {(run["spec_id"], run["seed"]): run for run in kept["runs"]}
-        return {**kept, "simulations": kept["simulations"], "runs": runs}
+        return {
+            "note": kept.get("note", ""),
+            "specs": kept["specs"],
+            "environments": kept["environments"],
+            "simulations": kept["simulations"],
+            "runs": runs,
+        }
     except FileNotFoundError:
         return {"specs": {}, "environments": [], "simulations": {}, "runs": {}}
     except (ValueError, KeyError, TypeError):
         raise UserError(f"{path} is damaged: get it again from the repository") from None
 
 
-def seeds(kept: dict[str, Any], specs: Iterable[str]) -> dict[str, list[int]]:
+def seeds(kept: Archive, specs: Iterable[str]) -> dict[str, list[int]]:
     """The stored seeds of each of some specs."""
     return {spec_id: sorted(seed for name, seed in kept["runs"] if name == spec_id) for spec_id in specs}
 
@@ -75,7 +92,7 @@ def simulation_settings(figure: SimulationFigure) -> Simulation:
     }
 
 
-def missing_inputs(name: str, figure: Figure, kept: dict[str, Any]) -> list[str]:
+def missing_inputs(name: str, figure: Figure, kept: Archive) -> list[str]:
     """What a figure needs and the stored records do not have; nothing if it can be drawn."""
     if figure["kind"] == "simulation":
         same = simulation_settings(figure) == kept["simulations"].get(name)
@@ -221,7 +238,7 @@ def tidy(reference: Path) -> Any:
 Values = dict[tuple[str, int], list[tuple[str, str, str]]]  # by spec id and seed: metric, layer, number as JSON
 
 
-def _read(reference: Path) -> tuple[dict[str, Any], Values, dict[str, np.ndarray]]:
+def _read(reference: Path) -> tuple[Archive, Values, dict[str, np.ndarray]]:
     """The three files of a scale: what the json says, the values of the csv, and the arrays of the npz."""
     kept = index(reference.with_suffix(".json"))
     if not kept["runs"]:
@@ -260,16 +277,18 @@ def _read_arrays(path: Path) -> dict[str, np.ndarray]:
         raise UserError(f"{path} cannot be read ({error}): get it again from the repository") from None
 
 
-def _record(kept: dict[str, Any], values: Values, spec_id: str, seed: int) -> dict[str, Any]:
+def _record(kept: Archive, values: Values, spec_id: str, seed: int) -> Record:
     """A run's record, put together from the stored parts."""
     run, spec = kept["runs"][spec_id, seed], kept["specs"][spec_id]
     ours = ("environment", "without", "arrays", "digest")
     origin = {k: v for k, v in run.items() if k not in ours}
     environment = kept["environments"][run["environment"]]
-    measured: dict[str, Any] = {metric: {} for metric in run["without"]}
+    layered: dict[str, dict[str, float]] = {metric: {} for metric in run["without"]}
+    measured: Measured = {**layered}
     for metric, layer, number in values.get((spec_id, seed), []):
         if layer:
-            measured.setdefault(metric, {})[layer] = json.loads(number)
+            measured[metric] = layered.setdefault(metric, {})
+            layered[metric][layer] = json.loads(number)
         else:
             measured[metric] = json.loads(number)
     return {
@@ -329,7 +348,7 @@ def _simulation(figure: SimulationFigure, values: np.ndarray) -> str:
     return frame.to_csv(index=False, float_format="%.7g", lineterminator="\n")
 
 
-def _in_lines(data: dict[str, Any]) -> str:
+def _in_lines(data: Json) -> str:
     """JSON with a line for each entry of a list or mapping at its top, so that a stored run is one line of a diff."""
 
     def text(value: Any) -> str:

@@ -7,7 +7,7 @@ import io
 import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypedDict, cast
 
 import numpy as np
 from safetensors import SafetensorError
@@ -21,7 +21,21 @@ if TYPE_CHECKING:
     import pandas as pd
 
 
-def sealed(record: dict[str, Any]) -> str:
+Json = dict[str, Any]  # content of a JSON file that its reader has not checked key by key
+Measured = dict[str, float | dict[str, float]]  # by metric: a number, or numbers by layer; shares in [0, 1]
+
+
+class Record(TypedDict):
+    """One run's measurements, with its settings and where they come from."""
+
+    spec_id: str
+    seed: int
+    spec: Json  # as `Spec.to_dict` gives it
+    provenance: Json
+    measured: Measured
+
+
+def sealed(record: Record) -> str:
     """The record as text, with its digest. Raises ValueError for a number that is NaN or infinite."""
     return json.dumps(seal.seal_json(record), indent=1) + "\n"
 
@@ -31,7 +45,7 @@ def _refuse(constant: str) -> None:
     raise ValueError(constant)
 
 
-def _load(path: Path, again: str) -> dict[str, Any]:
+def _load(path: Path, again: str) -> Json:
     try:
         data = json.loads(path.read_text(), parse_constant=_refuse)
     except FileNotFoundError:
@@ -43,7 +57,7 @@ def _load(path: Path, again: str) -> dict[str, Any]:
     return data
 
 
-def read(path: Path, spec_id: str, seed: int) -> dict[str, Any]:
+def read(path: Path, spec_id: str, seed: int) -> Record:
     """The record of a run. Raises UserError if it is missing, damaged, changed since, or another run's."""
     try:
         record = seal.open_json(_load(path, "extract the run again"))
@@ -59,7 +73,7 @@ def read(path: Path, spec_id: str, seed: int) -> dict[str, Any]:
         )
     if not _is_measured(record.get("measured")):
         raise UserError(f"{path} does not hold measurements: delete it and extract the run again")
-    return record
+    return cast(Record, record)
 
 
 def _is_measured(measured: Any) -> bool:
@@ -70,7 +84,7 @@ def _is_measured(measured: Any) -> bool:
     return all(isinstance(n, int | float) and not isinstance(n, bool) for n in numbers)
 
 
-def read_provenance(path: Path, spec_id: str, seed: int) -> dict[str, Any]:
+def read_provenance(path: Path, spec_id: str, seed: int) -> Json:
     """Where a run comes from. Raises UserError if the file is damaged or another run's."""
     origin = _load(path, "train the run again")
     if (origin.get("spec_id"), origin.get("seed")) != (spec_id, seed):
@@ -122,7 +136,7 @@ def read_features(path: Path) -> pd.DataFrame:
         raise UserError(f"{path} cannot be read ({error}): delete it and extract the run again") from None
 
 
-def tidy(records: list[dict[str, Any]]) -> pd.DataFrame:
+def tidy(records: list[Record]) -> pd.DataFrame:
     """All measurements of records: a line per spec_id, seed, metric and layer (empty for what has no layers), value."""
     lines = []
     for record in records:

@@ -6,7 +6,7 @@ import itertools
 import math
 import re
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -124,7 +124,7 @@ def number_of_seeds(plan: Plan) -> str:
     return f"{least}{f' to {most}' if most > least else ''} seed{'s' if most > 1 else ''}"
 
 
-def folded(measured: list[dict[str, float]]) -> str:
+def folded(measured: Sequence[Mapping[str, Any]]) -> str:
     """How much it matters what becomes of the constants that removed features gave to the next layer."""
     points = [100 * abs(m["pruned_test_error"] - m["pruned_test_error_folded"]) for m in measured]
     differing = sum(p > 0 for p in points)
@@ -132,7 +132,7 @@ def folded(measured: list[dict[str, float]]) -> str:
     return f"That changes the pruned test error of {differing} of {len(points)} runs{most}."
 
 
-def commits(kept: dict[str, Any]) -> dict[str, list[str]]:
+def commits(kept: archive.Archive) -> dict[str, list[str]]:
     """By which commits the stored runs of a scale were trained and measured."""
     runs = list(kept["runs"].values())
     return {

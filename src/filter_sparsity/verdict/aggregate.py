@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Any
 
 import pandas as pd
 
@@ -24,7 +23,7 @@ JUDGED = ("half_unit", "difference", "tolerance", "reason", "verdict")
 COLUMNS = (*KEYS, "spec_id", *FAULTS, "n", "mean", "sd", "paper", *JUDGED)
 
 
-def read_records(plan: Plan, spec_ids: Iterable[str], runs: Path) -> list[dict[str, Any]]:
+def read_records(plan: Plan, spec_ids: Iterable[str], runs: Path) -> list[record.Record]:
     """Records of all seeds of some specs. Raises UserError for a record that is missing or not to be trusted."""
     return [
         record.read(run_folder(runs, spec_id, seed) / "record.json", spec_id, seed)
