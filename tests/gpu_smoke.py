@@ -218,13 +218,17 @@ def first_steps_equal_the_cpus(bench: Bench, optimizer: str) -> None:
 
 def command_line(bench: Bench) -> None:
     """`campaign`, from a plan and data to records and the tar of them, in a process of its own."""
+    from filter_sparsity.parts import Dataset
     from filter_sparsity.plan import Plan
     from filter_sparsity.records import record
 
     specs = [bench.spec("adam"), bench.spec("sgd", "wd")]
     settings = {"scale": "smoke", "device": bench.device.type, "precision": bench.precisions[-2], "history_points": 5}
     settings |= {"pack_seeds": False}
-    plan = Plan(settings, [0, 1], {spec.id: spec for spec in specs}, {}, {}, {}, {"random": {"digest": "random"}}, [])
+    about = dict.fromkeys(("version", "access", "instructions", "source", "licence", "citation"), "")
+    sizes = {"train": IMAGES["train"], "test": IMAGES["test"], "classes": 10, "channels": 3}
+    dataset = Dataset("random", **about, **sizes, side=SIZES[bench.kind][1], flip=True, digest="random")
+    plan = Plan(settings, [0, 1], {spec.id: spec for spec in specs}, {}, {}, {}, {"random": dataset}, [])
     (bench.folder / "plan.json").write_text(plan.to_json())
     words = ["campaign", "--plan", "plan.json", "--data", ".", "--together", "4"]
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join([str(SOURCE), *filter(None, [os.getenv("PYTHONPATH")])])}

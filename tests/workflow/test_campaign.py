@@ -225,7 +225,7 @@ def test_missing_data_and_other_data_are_said(tmp_path):
     assert made.returncode == 0, made.stderr
     other = call(project)
     assert other.returncode == 1
-    assert f"not {plan.datasets['digits']['digest']} as the plan says" in other.stderr.splitlines()[-1]
+    assert f"not {plan.datasets['digits'].digest} as the plan says" in other.stderr.splitlines()[-1]
 
 
 @pytest.mark.parametrize(
