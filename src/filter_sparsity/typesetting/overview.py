@@ -22,7 +22,7 @@ from ..verdict.verdicts import NumberVerdict
 from .figures import STRENGTHS, WIDTH, save
 
 ROW = 0.142  # inches
-HEADS, BLOCKS, GAP = 2.1, 1.0, 0.7  # rows: columns' heads, the line of blocks above them, and below a table
+HEADS, GROUP_LINE, GAP = 2.1, 1.0, 0.7  # rows: columns' heads, the line of column groups above them, and below a table
 SIZE = 8  # points: the report shows this at three quarters of it, where it shares a page
 LEFT, GRID = 1.62, WIDTH - 1.66  # inches: the rows' labels, and the cells
 MOST_LOSS = 4.0  # a loss that is shaded as 100 % is; a greater one is shaded so, too
@@ -47,7 +47,7 @@ def draw(plan: Plan, path: Path) -> Figure:
         str(name): list(own.groupby(["panel", "group", "row"], sort=False))
         for name, own in cells.groupby("table", sort=False)
     }
-    above = {name: HEADS + (BLOCKS if rows[0][1]["block"].any() else 0) for name, rows in tables.items()}
+    above = {name: HEADS + (GROUP_LINE if rows[0][1]["column_group"].any() else 0) for name, rows in tables.items()}
     height = KEY + ROW * sum(above[name] + len(rows) + GAP for name, rows in tables.items())
     drawing = Figure(figsize=(WIDTH, height))
     shades = sns.color_palette(STRENGTHS, as_cmap=True)
@@ -69,15 +69,15 @@ def draw(plan: Plan, path: Path) -> Figure:
 def _table(ax: Axes, source: str, rows: list[pd.DataFrame], left: float, shades: Any) -> None:
     """A table's rows of cells; labels of its groups begin at `left`, in widths of a cell."""
     ax.text(left, -1.05, source, fontsize=9, va="center")
-    columns = zip(rows[0]["block"], rows[0]["metric"], rows[0]["layer"], strict=True)
-    for x, (block, metric, layer) in enumerate(columns):
-        head = layer.capitalize() if layer and not block else _plain(METRICS[metric].overview_heading)
+    columns = zip(rows[0]["column_group"], rows[0]["metric"], rows[0]["layer"], strict=True)
+    for x, (column_group, metric, layer) in enumerate(columns):
+        head = layer.capitalize() if layer and not column_group else _plain(METRICS[metric].overview_heading)
         ax.text(x + 0.5, -0.25, head, ha="center", va="bottom", fontsize=SIZE, linespacing=1.1)
     start = 0
-    for block, below in itertools.groupby(rows[0]["block"]):
+    for column_group, below in itertools.groupby(rows[0]["column_group"]):
         end = start + len(list(below))
-        if block:
-            ax.text((start + end) / 2, -HEADS - 0.1, block, ha="center", va="bottom", fontsize=SIZE)
+        if column_group:
+            ax.text((start + end) / 2, -HEADS - 0.1, column_group, ha="center", va="bottom", fontsize=SIZE)
             ax.plot([start + 0.06, end - 0.06], [-HEADS, -HEADS], color="0.5", linewidth=0.4, clip_on=False)
         start = end
     last = None

@@ -57,7 +57,9 @@ def typeset_table(plan: Plan, name: str, values: pd.DataFrame, template: Path) -
     if layout["missing_inputs"]:
         return fill(template, {"name": name, "caption": layout["caption"], "missing_inputs": layout["missing_inputs"]})
     cells = {tuple(cell[key] for key in KEYS): cell for cell in values.to_dict("records")}
-    wanted = [(block, metric, layer) for block in layout["column_groups"] for metric, layer in columns(layout)]
+    wanted = [
+        (column_group, metric, layer) for column_group in layout["column_groups"] for metric, layer in columns(layout)
+    ]
 
     def row(*labels: str) -> dict[str, Any]:
         """A row, by the labels of its panel, of its group and its own."""
@@ -110,9 +112,9 @@ def describe_faulty_rows(values: pd.DataFrame) -> list[str]:
     """A sentence for each kind of fault that rows of a table have: which rows, and how it shows."""
     sentences = []
     for fault, (mark, what) in MARKS.items():
-        own = values[values[fault] != ""].drop_duplicates(["panel", "group", "row", "block"])
+        own = values[values[fault] != ""].drop_duplicates(["panel", "group", "row", "column_group"])
         rows = [
-            f"{' '.join(filter(None, (cell['group'], cell['row'], cell['block'])))} ({cell[fault]})"
+            f"{' '.join(filter(None, (cell['group'], cell['row'], cell['column_group'])))} ({cell[fault]})"
             for cell in own.to_dict("records")
         ]
         sentences += [f"{mark} {what}: {'; '.join(rows)}. No claim is decided by such a row."] if rows else []
@@ -133,9 +135,9 @@ def heads(layout: Table, wanted: list[tuple[str, str, str]], first: int) -> list
     """The heads above those of the columns: labels of column groups, or a heading over the columns of the layers."""
 
     def label(key: tuple[str, str, str]) -> str:
-        block, metric, _ = key
+        column_group, metric, _ = key
         if len(layout["column_groups"]) > 1:
-            return block
+            return column_group
         return METRICS[metric].layers_heading if len(layout["layers"]) > 1 else ""
 
     spans: list[Head] = []

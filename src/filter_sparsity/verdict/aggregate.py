@@ -18,7 +18,7 @@ from .published import find_published, published_value, read_published
 from .soundness import FAULTS, faults
 from .statistics import compare_with_paper
 
-KEYS = ("panel", "group", "row", "block", "metric", "layer")  # of a cell within its table
+KEYS = ("panel", "group", "row", "column_group", "metric", "layer")  # of a cell within its table
 JUDGED = ("half_unit", "difference", "tolerance", "reason", "verdict")
 COLUMNS = (*KEYS, "spec_id", *FAULTS, "n", "mean", "sd", "paper", *JUDGED)
 
@@ -33,7 +33,7 @@ def read_records(plan: Plan, spec_ids: Iterable[str], runs: Path) -> list[record
 
 
 def columns(table: Table) -> list[tuple[str, str]]:
-    """(metric, layer) of each column of a block, in order; the layer is empty where a metric has none."""
+    """(metric, layer) of each column of a column_group, in order; the layer is empty where a metric has none."""
     return [
         (name, layer) for name in table["metrics"] for layer in (table["layers"] if METRICS[name].by_layer else [""])
     ]
@@ -55,8 +55,8 @@ def aggregate(plan: Plan, name: str, runs: Path, published: Path, tolerances: Pa
     for panel in table["panels"]:
         for group in panel["groups"]:
             for row in group["rows"]:
-                for block in table["column_groups"]:
-                    spec_id, settings = row["specs"][block], row["published"][block]
+                for column_group in table["column_groups"]:
+                    spec_id, settings = row["specs"][column_group], row["published"][column_group]
                     published_line = find_published(paper, settings, plan.row_defaults)
                     for metric, layer in columns(table):
                         value = values.get((spec_id, metric, layer), {"n": 0, "mean": math.nan, "sd": math.nan})
@@ -66,7 +66,7 @@ def aggregate(plan: Plan, name: str, runs: Path, published: Path, tolerances: Pa
                                 "panel": panel["label"],
                                 "group": group["label"],
                                 "row": row["label"],
-                                "block": block,
+                                "column_group": column_group,
                                 "metric": metric,
                                 "layer": layer,
                                 "spec_id": spec_id,

@@ -24,7 +24,7 @@ def judge_numbers(plan: Plan, runs: Path, published: Path, tolerances: Path) -> 
 
 def read_cells(path: Path) -> pd.DataFrame:
     """The CSV of `judge_numbers`. Raises UserError."""
-    text = dict.fromkeys(("panel", "group", "row", "block"), str)
+    text = dict.fromkeys(("panel", "group", "row", "column_group"), str)
     try:
         return pd.read_csv(
             path, dtype=text, keep_default_na=False, na_values=dict.fromkeys(("mean", "sd", "paper"), "")

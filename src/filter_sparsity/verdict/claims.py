@@ -37,7 +37,7 @@ COLUMNS = (
     "place",
     "basis",
     "quantity",
-    "given",
+    "precondition",
     "wanted",
     "found",
     "effect",
@@ -47,8 +47,8 @@ COLUMNS = (
     "verdict",
     "reason",
     "claim_verdict",
-    "of",
-    "minus",
+    "spec",
+    "baseline",
     "seeds",
 )
 NAMES = {
@@ -76,9 +76,9 @@ class JudgedTest(TypedDict):
     n: int
     verdict: ClaimVerdict
     reason: str  # why runs that were measured cannot decide it
-    given: bool  # a precondition
-    of: str  # spec ids of the quantity: its spec, and its baseline
-    minus: str
+    precondition: bool
+    spec: str  # spec ids of the quantity: its spec, and its baseline
+    baseline: str
     seeds: str
 
 
@@ -86,7 +86,7 @@ def judge_claims(plan: Plan, runs: Path, simulations: Path, tolerances: Path) ->
     """A line for every test of every claim: its quantity, the effect and its interval, n, and the verdicts.
 
     `reason` says why runs that were measured cannot decide a test; it is empty where they can, or where more seeds may.
-    `of`, `minus` and `seeds` say of which runs the quantity is, by spec id; a simulation has none. `basis` is what
+    `spec`, `baseline` and `seeds` say of which runs the quantity is, by spec id; a simulation has none. `basis` is what
     decides it: `networks`, or a `simulation`, which is the same at every scale.
     """
     wanted = {
@@ -103,7 +103,7 @@ def judge_claims(plan: Plan, runs: Path, simulations: Path, tolerances: Path) ->
     lines = []
     for claim in plan.claims:
         tests = [_test(test, values, spec_faults, simulations, plan) for test in claim["tests"]]
-        verdict = combine([(test["verdict"], test["given"]) for test in tests])
+        verdict = combine([(test["verdict"], test["precondition"]) for test in tests])
         own = {key: claim[key] for key in ("id", "statement", "place")}
         lines += [{**own, **test, "claim_verdict": verdict} for test in tests]
     return pd.DataFrame(lines, columns=list(COLUMNS))
@@ -147,9 +147,9 @@ def _test(
         "n": n,
         "verdict": verdict,
         "reason": "; ".join(filter(None, (fault, slow))) if verdict == ClaimVerdict.UNDECIDED else "",
-        "given": bool(test.get("precondition")),
-        "of": test["spec"].get("spec_id", ""),
-        "minus": test.get("baseline", {}).get("spec_id", ""),
+        "precondition": bool(test.get("precondition")),
+        "spec": test["spec"].get("spec_id", ""),
+        "baseline": test.get("baseline", {}).get("spec_id", ""),
         "seeds": " ".join(map(str, by_seed.index)),
     }
 

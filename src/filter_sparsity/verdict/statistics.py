@@ -77,7 +77,7 @@ def compare_with_paper(cells: pd.DataFrame, rules: PaperRules, is_paper_scale: b
     where it is off by more than rounding and no row has two seeds to tell the spread by. Nothing is comparable unless
     the scale is the paper's. The verdict is empty where the paper prints nothing.
     """
-    pooled = cells.assign(v=cells["sd"] ** 2).groupby(["block", "metric", "layer"])["v"].transform("mean") ** 0.5
+    pooled = cells.assign(v=cells["sd"] ** 2).groupby(["column_group", "metric", "layer"])["v"].transform("mean") ** 0.5
     deviation = cells["sd"].fillna(0).clip(lower=pooled.fillna(0))
     known = pooled.notna()
     errors = rules["deviations"] * deviation * (1 / cells["n"].clip(lower=1) + 1 / rules["seeds"]) ** 0.5

@@ -40,7 +40,7 @@ def summarize(plan: Plan, cells: pd.DataFrame, claims: pd.DataFrame) -> Summary:
     precondition: no further run decides them. `unfit` counts undecided ones with runs that cannot decide them.
     """
     runs = [len(plan.seeds_of(spec)) for spec in plan.specs]
-    lacking = claims["given"] & (claims["verdict"] == ClaimVerdict.REFUTED)
+    lacking = claims["precondition"] & (claims["verdict"] == ClaimVerdict.REFUTED)
     unfit = (claims["reason"] != "") & (claims["claim_verdict"] == ClaimVerdict.UNDECIDED)
     each = claims.drop_duplicates("id")
     networks, simulated = (each[each["basis"] == basis] for basis in ("networks", "simulation"))

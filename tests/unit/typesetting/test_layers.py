@@ -16,7 +16,7 @@ def cells(rows):
             "panel": "",
             "group": group,
             "row": row,
-            "block": "",
+            "column_group": "",
             "metric": "sparsity_by_gamma",
             "layer": layer,
             "n": n,

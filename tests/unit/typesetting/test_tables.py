@@ -107,7 +107,7 @@ def test_columns_align_where_cells_lack_a_deviation(campaign, tmp_path):
     """Each cell of a column leaves the room of its widest deviation: beside our numbers, dashes and the paper's."""
     plan, runs = campaign
     frame = aggregate(plan, "table4", runs, PUBLISHED, TOLERANCES)
-    column = (frame["block"] == frame["block"][0]) & (frame["metric"] == "test_error")
+    column = (frame["column_group"] == frame["column_group"][0]) & (frame["metric"] == "test_error")
     frame.loc[column, "sd"] = [math.nan, 0.004, 0.123, *[math.nan] * (column.sum() - 3)]
     frame.to_csv(tmp_path / "values.csv", index=False)
     made = typeset_table(plan, "table4", read_values(tmp_path / "values.csv"), TEMPLATE)

@@ -18,7 +18,7 @@ RULES = {"seeds": 3, "deviations": 3}
 def verdicts(rows, is_paper_scale=True) -> pd.DataFrame:
     """Of rows (mean, sd, n) of one column against a printed 0.50, known to half a percent."""
     cells = pd.DataFrame(rows, columns=["mean", "sd", "n"])
-    cells = cells.assign(block="", metric="sparsity_by_gamma", layer="C1", paper=0.5, half_unit=0.005)
+    cells = cells.assign(column_group="", metric="sparsity_by_gamma", layer="C1", paper=0.5, half_unit=0.005)
     return compare_with_paper(cells, RULES, is_paper_scale)
 
 

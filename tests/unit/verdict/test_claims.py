@@ -129,7 +129,7 @@ def test_seeds_are_paired_and_one_decides_nothing(narrow_plan):
         return claims._test(test, values, {}, Path(), narrow_plan)
 
     assert (test_of("b")["n"], test_of("b")["effect"]) == (2, pytest.approx(0.2))
-    assert [test_of("b")[key] for key in ("of", "minus", "seeds")] == ["a", "b", "0 2"]
+    assert [test_of("b")[key] for key in ("spec", "baseline", "seeds")] == ["a", "b", "0 2"]
     assert (test_of("c")["n"], test_of("c")["verdict"]) == (1, "undecided")
     assert (test_of("d")["n"], test_of("d")["verdict"]) == (0, "not measured")
 
@@ -180,7 +180,7 @@ def test_a_simulated_claim_is_about_the_end_of_its_curves(narrow_plan, tmp_path)
     assert found["basis"] == "simulation"
     assert (found["effect"], found["low"], found["high"]) == pytest.approx((0.9, 0.7, 1.05))
     assert (found["n"], found["verdict"]) == (20, "confirmed")
-    assert [found[key] for key in ("of", "minus", "seeds")] == ["", "", ""]  # no network's
+    assert [found[key] for key in ("spec", "baseline", "seeds")] == ["", "", ""]  # no network's
 
 
 @pytest.mark.parametrize(

@@ -99,7 +99,7 @@ def test_no_claim_is_decided_by_them(campaign, marred, tmp_path):
     assert (before["reason"] == "").all()
     changed = after[after["reason"] != ""]
     bad = {spec_of(plan, "cifar10", "sgd", 1e-3), spec_of(plan, "cifar10", "adam", 1e-4, "wd")}
-    assert {*changed.index} == {*after.index[after["of"].isin(bad) | after["minus"].isin(bad)]}
+    assert {*changed.index} == {*after.index[after["spec"].isin(bad) | after["baseline"].isin(bad)]}
     assert {*changed["verdict"]} == {*changed["claim_verdict"]} == {"undecided"}
     assert {*changed["reason"]} == {
         "SGD L2 1e-3: silent at the start (C7 48 %)",
