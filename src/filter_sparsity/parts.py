@@ -217,27 +217,37 @@ class ClaimSide(TypedDict):
     strength: NotRequired[float]
 
 
-class ClaimTest(TypedDict):
-    """A metric of `spec`, or its difference to that of `baseline`, and its region: exactly one of the last four."""
+class TestTerms(TypedDict):
+    """What a test of a claim has in the configuration and in the plan: its region is exactly one of the last four."""
 
     metric: str
-    layer: str  # empty where the metric has none
-    spec: ClaimSide
-    baseline: NotRequired[ClaimSide]
     precondition: NotRequired[bool]
     simulated: NotRequired[str]  # name of the simulated figure
-    repeats: NotRequired[int]  # of that figure
     at_least: NotRequired[float]
     at_most: NotRequired[float]
     within: NotRequired[float]
     outside: NotRequired[float]
 
 
-class Claim(TypedDict):
+class ClaimTest(TestTerms):
+    """A metric of `spec`, or its difference to that of `baseline`, and the region where it must lie."""
+
+    layer: str  # empty where the metric has none
+    spec: ClaimSide
+    baseline: NotRequired[ClaimSide]
+    repeats: NotRequired[int]  # of the simulated figure
+
+
+class ClaimText(TypedDict):
+    """What a claim says, and where the supplement says it."""
+
     id: str
     statement: str
     place: str
     rationale: str
+
+
+class Claim(ClaimText):
     tests: list[ClaimTest]
 
 

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal, NotRequired, TypedDict, cast
 
-from ..parts import Hyperparameters, Phase, SpecSettings
+from ..parts import ClaimText, Hyperparameters, Phase, SpecSettings, TestTerms
 from .validation import read_yaml, validate
 
 
@@ -115,24 +115,13 @@ class SimulationFigure(TypedDict):
 Figure = CurveFigure | GalleryFigure | SimulationFigure
 
 
-class ClaimTest(TypedDict):
-    metric: str
+class ClaimTest(TestTerms):
     spec: SpecSettings
     baseline: NotRequired[SpecSettings]
     layers: NotRequired[list[str]]
-    simulated: NotRequired[str]
-    precondition: NotRequired[bool]
-    at_least: NotRequired[float]
-    at_most: NotRequired[float]
-    within: NotRequired[float]
-    outside: NotRequired[float]
 
 
-class Claim(TypedDict):
-    id: str
-    statement: str
-    place: str
-    rationale: str
+class Claim(ClaimText):
     tests: list[ClaimTest]
 
 
