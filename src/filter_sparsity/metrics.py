@@ -44,7 +44,8 @@ class Metric:
     overview_heading: str = ""  # of the picture of all numbers that the paper prints
     label: str = ""  # in the text of a claim; without it no claim may test the metric
     published: tuple[str, ...] = ()  # columns of the paper's tables with {dataset} and {layer}; the first found counts
-    simulated: bool = False  # of a simulation instead of a run
+    of_living: bool = False  # a share of the features that live by gamma, not of all
+    is_duration: bool = False  # of a simulation instead of a run: iterations, which a claim compares by their ratio
 
     @property
     def factor(self) -> int:
@@ -126,12 +127,12 @@ METRICS = {
         Metric("pruned_test_error_folded", Kind.SHARE),
         Metric("universality", Kind.SHARE, Layers.EACH, label="universality"),
         Metric("universality_living", Kind.SHARE, Layers.EACH, label="universality of living features"),
-        Metric("gamma_positive", Kind.FEATURES, Layers.EACH, label="γ > 0"),
-        Metric("beta_positive", Kind.FEATURES, Layers.EACH, label="β > 0"),
+        Metric("gamma_positive", Kind.FEATURES, Layers.EACH, label="γ > 0", of_living=True),
+        Metric("beta_positive", Kind.FEATURES, Layers.EACH, label="β > 0", of_living=True),
         Metric("silent_early", Kind.FEATURES, Layers.HIDDEN),
         Metric("silent_late", Kind.FEATURES, Layers.HIDDEN),
         Metric("decay_floor", Kind.NUMBER),
-        Metric("scalar", Kind.NUMBER, label="scalar", simulated=True),
+        Metric("half_life", Kind.NUMBER, label="half-life of a scalar", is_duration=True),
     )
 }
 
