@@ -9,7 +9,9 @@ import torch
 from filter_sparsity import provenance
 from filter_sparsity.errors import UserError
 from filter_sparsity.measuring import sparsity
+
 from filter_sparsity.measuring.extract import activations, extract_run, load, measure, responses, summary
+from filter_sparsity.metrics import MEASURING
 from filter_sparsity.records.record import read, read_features, read_lines
 from filter_sparsity.training.loaders import ArrayLoader
 from filter_sparsity.training.optim import decay_floor
@@ -217,7 +219,7 @@ def test_a_record_holds_what_was_measured(trained, data):
     assert measured["test_loss"] == pytest.approx(history[-1]["test_loss"], rel=1e-6)
     assert record["spec"] == spec.to_dict()
     origin = json.loads((folder / "provenance.json").read_text())
-    assert record["provenance"] == {**origin, "measured_by": provenance.commit()}
+    assert record["provenance"] == {**origin, "measured_by": provenance.commit(), "measuring": MEASURING}
     frame = read_features(folder / "features.csv")
     assert list(frame) == ["layer", "filter", "gamma", "beta", "largest_activation", "universality"]
     for column in frame.columns[2:]:
@@ -326,3 +328,23 @@ def test_a_changed_byte_that_every_reader_takes_is_refused(run, data, name):
     content[-2] = ord("7") if content[-2] != ord("7") else ord("8")
     (folder / name).write_bytes(content)
     assert refused(spec, 1, data, folder).startswith(f"{folder} does not hold what was trained")
+
+
+def test_a_changed_formula_needs_a_new_version_of_the_recipe(make_spec, make_model, data):
+    """Numbers of one fixed network. If they change, raise `metrics.MEASURING`, and this test's version with it."""
+    spec = make_spec()
+    model = make_model(spec, data.channels, data.side)
+    with torch.no_grad():
+        for norm in model.norms:
+            norm.bias -= torch.linspace(0, 1.5, norm.num_features)
+            norm.weight[0], norm.bias[0] = 1e-4, 0.5  # negligible, but not silent
+            norm.weight[1], norm.bias[1] = 1.0, -100  # silent, but not negligible
+    measured, _ = measure(spec, model, data)
+    numbers = {
+        f"{metric} {layer}": round(number, 4)
+        for metric, value in measured.items()
+        for layer, number in (value.items() if isinstance(value, dict) else [("", value)])
+    }
+    assert MEASURING == 1
+    assert numbers == {
+    }
