@@ -346,5 +346,4 @@ def test_a_changed_formula_needs_a_new_version_of_the_recipe(make_spec, make_mod
         for layer, number in (value.items() if isinstance(value, dict) else [("", value)])
     }
     assert MEASURING == 1
-    assert numbers == {
-    }
+    assert numbers == {}
