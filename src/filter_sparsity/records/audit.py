@@ -1,4 +1,4 @@
-"""Looking through folders of runs before or after they are merged: the runs, and the conflicts between them. Torch-free.
+"""Looking through folders of runs before or after they are merged: the runs, and their conflicts. Torch-free.
 
 A run carries its identity in its record, so merging is copying folders. What can go wrong is found here: runs under
 another's name, damaged records, parts of two trainings in one folder, other data or settings than the rest, and one

@@ -37,7 +37,7 @@ class Record(TypedDict):
 
 
 def measuring_version(origin: Mapping[str, Any]) -> int:
-    """The version of the measuring recipe by which a run of this provenance was measured; records without one have 1."""
+    """The version of the measuring recipe by which a run of this provenance was measured; 1 if it has none."""
     return origin.get("measuring", 1)
 
 

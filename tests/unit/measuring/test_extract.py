@@ -9,7 +9,6 @@ import torch
 from filter_sparsity import provenance
 from filter_sparsity.errors import UserError
 from filter_sparsity.measuring import sparsity
-
 from filter_sparsity.measuring.extract import activations, extract_run, load, measure, responses, summary
 from filter_sparsity.metrics import MEASURING
 from filter_sparsity.records.record import read, read_features, read_lines
@@ -336,14 +335,40 @@ def test_a_changed_formula_needs_a_new_version_of_the_recipe(make_spec, make_mod
     model = make_model(spec, data.channels, data.side)
     with torch.no_grad():
         for norm in model.norms:
-            norm.bias -= torch.linspace(0, 1.5, norm.num_features)
+            norm.bias.sub_(torch.linspace(0, 1.5, norm.num_features))
             norm.weight[0], norm.bias[0] = 1e-4, 0.5  # negligible, but not silent
             norm.weight[1], norm.bias[1] = 1.0, -100  # silent, but not negligible
     measured, _ = measure(spec, model, data)
     numbers = {
-        f"{metric} {layer}": round(number, 4)
+        f"{metric} {layer}".strip(): round(number, 4)
         for metric, value in measured.items()
         for layer, number in (value.items() if isinstance(value, dict) else [("", value)])
     }
     assert MEASURING == 1
-    assert numbers == {}
+    assert numbers == {
+        "test_loss": 1.1773,
+        "test_error": 0.6,
+        "sparsity_by_gamma C1": 0.25,
+        "sparsity_by_gamma C2": 0.1667,
+        "sparsity_by_gamma C3": 0.2,
+        "sparsity_by_gamma total": 0.2,
+        "sparsity_by_activation C1": 0.25,
+        "sparsity_by_activation C2": 0.1667,
+        "sparsity_by_activation C3": 0.6,
+        "sparsity_by_activation total": 0.3333,
+        "params_pruned": 0.313,
+        "pruned_test_error": 0.65,
+        "pruned_test_error_folded": 0.6,
+        "universality C1": 0.735,
+        "universality C2": 0.4967,
+        "universality C3": 0.4,
+        "universality_living C1": 0.6467,
+        "universality_living C2": 0.396,
+        "universality_living C3": 0.25,
+        "gamma_positive C1": 1.0,
+        "gamma_positive C2": 1.0,
+        "gamma_positive C3": 1.0,
+        "beta_positive C1": 0.0,
+        "beta_positive C2": 0.0,
+        "beta_positive C3": 0.0,
+    }

@@ -104,7 +104,7 @@ def test_a_run_that_only_one_file_of_the_archive_has_is_not_compared(runs, lost)
         content = json.loads(index.read_text())
         content["runs"] = [run for run in content["runs"] if run["spec_id"] == "a"]
         index.write_text(json.dumps(content))
-    with pytest.raises(UserError, match="a seed 1 does not have the digest|b seed 0, which [^ ]+ does not list"):
+    with pytest.raises(UserError, match=r"a seed 1 does not have the digest|b seed 0, which [^ ]+ does not list"):
         regression.compare(Plan(), runs, path, runs.parent / "tolerances.yaml")
 
 
