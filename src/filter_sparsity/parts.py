@@ -245,6 +245,7 @@ class ClaimText(TypedDict):
     statement: str
     place: str
     rationale: str
+    headline: NotRequired[bool]  # whether it stands in the README and on page 1 of the report
 
 
 class Claim(ClaimText):
