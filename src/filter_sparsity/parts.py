@@ -249,6 +249,7 @@ class ClaimText(TypedDict):
     rationale: str
     origin: NotRequired[Literal["supplement", "ours"]]  # who says or asks it
     holds_if: NotRequired[Literal["all", "any"]]  # of its tests hold
+    headline: NotRequired[bool]  # whether it stands in the README and on page 1 of the report
 
 
 class Claim(ClaimText):

@@ -11,6 +11,8 @@ if PLAN.trains:  # else `restore` writes the simulations
             half_lives=OUT.half_lives("{figure}"),
         log:
             OUT.log("simulate-{figure}"),
+        params:
+            measuring=jobs.measuring_version(),
         message:
             "simulate {wildcards.figure}"
         shell:

@@ -41,6 +41,7 @@ from .validation import read_yaml, validate
 
 Config = dict[str, Any]  # settings before they are validated
 REGIONS: tuple[Region, ...] = ("at_least", "at_most", "within", "outside")
+MOST_HEADLINES = 8  # claims that the README's table and page 1 of the report have room for
 
 
 def merge(base: Config, above: Mapping[str, Any]) -> Config:
@@ -91,6 +92,8 @@ def build_plan(config: Mapping[str, Any]) -> Plan:
     figures = {name: _figure(resolver, name, figure) for name, figure in experiments["figures"].items()}
     claims = [_claim(resolver, i, claim) for i, claim in enumerate(experiments["claims"])]
     _once(resolver, [claim["id"] for claim in claims], "claims", "id")
+    if (headlines := sum(claim.get("headline", False) for claim in claims)) > MOST_HEADLINES:
+        raise resolver.error("claims", f"{headlines} claims are `headline`: at most {MOST_HEADLINES} may be")
     kept = archive.index(paths.reference(scale, "json")) if settings.get("records") == "stored" else None
     if kept is not None:
         for name, figure in figures.items():

@@ -394,6 +394,16 @@ def test_an_old_key_is_told_its_new_name(schema, old, new, place, data):
     assert str(error.value) == f"configuration: {place}`{old}` is now `{new}`"
 
 
+def test_headline_claims_are_few(paper_settings, tmp_path):
+    claims = read_yaml(Path(paper_settings["experiments"]["claims"]))
+    for number, claim in enumerate(claims["claims"]):
+        claim["headline"] = number < 9
+    path = tmp_path / "claims.yaml"
+    path.write_text(json.dumps(claims))
+    files = paper_settings["experiments"] | {"claims": str(path)}
+    assert refused(paper_settings | {"experiments": files}).endswith("9 claims are `headline`: at most 8 may be")
+
+
 def test_training_first_what_there_is_not_is_refused(paper_settings):
     with pytest.raises(UserError, match="no table or figure is called 'tabel1': there are table1"):
         build_plans(paper_settings | {"train_first": ["claims", "tabel1"]})
