@@ -48,6 +48,8 @@ class Metric:
     overview_heading: str = ""  # of the picture of all numbers that the paper prints
     label: str = ""  # in the text of a claim; without it no claim may test the metric
     published: tuple[str, ...] = ()  # columns of the paper's tables with {dataset} and {layer}; the first found counts
+    signed: bool = False  # in [-1, 1], such as a correlation: seeds vary most where it is 0
+    difference_of: tuple[str, str] | None = None  # of two metrics of the same run, instead of a measurement of its own
     of_living: bool = False  # a share of the features that live by gamma, not of all
     is_duration: bool = False  # of a simulation instead of a run: iterations, which a claim compares by their ratio
 
@@ -129,6 +131,21 @@ METRICS = {
             published=("pruned_test_error",),
         ),
         Metric("pruned_test_error_folded", Kind.SHARE),
+        Metric(
+            "pruning_cost",
+            Kind.SHARE,
+            label="pruned test error − test error",
+            signed=True,
+            difference_of=("pruned_test_error", "test_error"),
+        ),
+        Metric(
+            "sparsity_difference",
+            Kind.SHARE,
+            Layers.TOTAL,
+            label="sparsity by activation − by γ",
+            signed=True,
+            difference_of=("sparsity_by_activation", "sparsity_by_gamma"),
+        ),
         Metric("universality", Kind.SHARE, Layers.EACH, label="universality"),
         Metric("universality_living", Kind.SHARE, Layers.EACH, label="universality of living features"),
         Metric("gamma_positive", Kind.FEATURES, Layers.EACH, label="γ > 0", of_living=True),
@@ -149,6 +166,11 @@ def table_metrics() -> list[str]:
 def claim_metrics() -> list[str]:
     """Names of the metrics that a claim may test."""
     return [metric.name for metric in METRICS.values() if metric.label]
+
+
+def signed_metrics() -> list[str]:
+    """Names of the metrics that lie in [-1, 1]."""
+    return [metric.name for metric in METRICS.values() if metric.signed]
 
 
 def unbounded_metrics() -> list[str]:

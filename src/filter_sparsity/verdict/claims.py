@@ -128,7 +128,7 @@ def judge_claims(plan: Plan, runs: Path, simulations: Path, tolerances: Path) ->
     `supplement`, or it is a question of `ours`.
     """
     rules = read_yaml(tolerances)
-    lines = record.tidy(read_records(plan, plan.specs, runs))
+    lines = with_differences(record.tidy(read_records(plan, plan.specs, runs)))
     spread = moderated(record.over_seeds(lines), rules["claims"]["prior_df"])
     measurements = Measurements(
         plan,
@@ -148,6 +148,18 @@ def judge_claims(plan: Plan, runs: Path, simulations: Path, tolerances: Path) ->
         verdict = combine(decided, claim.get("holds_if", "all"))
         judged += [{**own, **test, "claim_verdict": verdict} for test in tests]
     return pd.DataFrame(judged, columns=list(COLUMNS))
+
+
+def with_differences(lines: pd.DataFrame) -> pd.DataFrame:
+    """Lines of measurements, and of the metrics that are the difference of two of them, run by run."""
+    keys = ["spec_id", "seed", "metric", "layer"]
+    values = lines.set_index(keys)["value"]
+    frames = [lines]
+    for metric in METRICS.values():
+        if metric.difference_of and {*metric.difference_of} <= {*lines["metric"]}:
+            one, other = (values.xs(name, level="metric") for name in metric.difference_of)
+            frames.append((one - other).dropna().reset_index().assign(metric=metric.name))
+    return pd.concat(frames, ignore_index=True)
 
 
 def judge_claim(claim: Claim, measurements: Measurements) -> list[JudgedTest]:
@@ -189,7 +201,7 @@ def _weigh(test: ClaimTest, measurements: Measurements) -> JudgedTest:
         evidence, reason = _of_networks(test, measurements) if n > 1 else (None, "")
     low, high = evidence.interval if evidence else (math.nan, math.nan)
     if METRICS[test["metric"]].kind != Kind.NUMBER:  # few seeds' interval may reach beyond what shares can be
-        low, high = np.clip((low, high), -1.0 if differs else 0.0, 1.0)
+        low, high = np.clip((low, high), -1.0 if differs or METRICS[test["metric"]].signed else 0.0, 1.0)
     p_confirmed, p_refuted = p_values(region, test[region], evidence) if evidence else (1.0, 1.0)
     return {
         "basis": "simulation" if "simulated" in test else "networks",

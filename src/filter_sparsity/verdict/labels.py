@@ -89,4 +89,5 @@ def number(value: float, metric: str, differs: bool, signed: bool, unit: bool = 
     rounded = round(value if plain else 100 * value, digits) or 0.0  # which has no sign
     text = f"{rounded:{'+' if signed and rounded and not known.is_duration else ''},.{digits}f}".replace("-", "−")
     units = ("iterations", "times") if known.is_duration else ("", "") if plain else ("%", "points")
-    return f"{text} {units[differs]}" if unit and units[differs] else text
+    name = units[differs or known.signed]
+    return f"{text} {name}" if unit and name else text

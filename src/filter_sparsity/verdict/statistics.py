@@ -12,7 +12,7 @@ from typing import NamedTuple, Protocol, TypedDict
 import numpy as np
 import pandas as pd
 
-from ..metrics import unbounded_metrics
+from ..metrics import signed_metrics, unbounded_metrics
 from ..parts import Region
 from .verdicts import NumberVerdict
 
@@ -197,13 +197,14 @@ def covers_all_shares(metrics: pd.Series, centre: pd.Series, tolerance: pd.Serie
 def spread_by_mean(lines: pd.DataFrame, edge: float = 0.0) -> pd.Series:
     """Of each line the variance over seeds that is expected at its mean, if specs spread alike.
 
-    How much seeds vary depends on the mean m: as m (1 - m) for shares, which have no room at 0 and 1, and as m squared
-    for other numbers. The factor is that of all specs together, for each metric and layer; a spec's degrees of freedom
-    are its weight. A share nearer to 0 or 1 than `edge` is taken to lie there: a few features may all be alike. `lines`
-    are as `record.over_seeds` gives them.
+    How much seeds vary depends on the mean m: as m (1 - m) for shares, which have no room at 0 and 1, as 1 - m squared
+    for correlations and others from -1 to 1, and as m squared for other numbers. The factor is that of all specs
+    together, for each metric and layer; a spec's degrees of freedom are its weight. A share nearer to 0 or 1 than
+    `edge` is taken to lie there: a few features may all be alike. `lines` are as `record.over_seeds` gives them.
     """
-    near = lines["mean"].clip(edge, 1 - edge)
-    room = (near * (1 - near)).mask(lines["metric"].isin(unbounded_metrics()), lines["mean"] ** 2)
+    near, square = lines["mean"].clip(edge, 1 - edge), lines["mean"] ** 2
+    room = (near * (1 - near)).mask(lines["metric"].isin(unbounded_metrics()), square)
+    room = room.mask(lines["metric"].isin(signed_metrics()), 1 - square)
     weight = lines["n"] - 1
     sums = pd.DataFrame({"variance": weight * lines["sd"] ** 2, "room": weight * room})
     sums = sums.groupby([lines["metric"], lines["layer"]]).transform("sum")
