@@ -26,7 +26,7 @@ def write_readme(verdict: Path, layers: Path, overview: Path, template: Path, re
     Raises UserError without markers.
     """
     summary = read_summary(verdict)
-    text = readme.read_text()
+    text = readme.read_text(encoding="utf-8")
     between = re.compile(f"{re.escape(START)}.*?{re.escape(END)}", re.DOTALL)
     if not between.search(text):
         raise UserError(f"{readme} has no place for the verdict: put the lines {START} and {END} into it")
