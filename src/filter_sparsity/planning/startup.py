@@ -52,8 +52,9 @@ def written_note(arguments: Sequence[str]) -> str | None:
 def start(config: dict[str, Any], arguments: Sequence[str] | None) -> tuple[Plan, Plan | None, Plan | None]:
     """The plan of a configuration, the one whose records come from the archive, and the sensitivity analysis's.
 
-    The second may be the first itself; the last two may be None. `arguments` are those of the call of Snakemake; None
-    for its jobs, which take no lock. A note in them replaces that of the configuration. An error of the user's ends the process with one line.
+    The second may be the first itself; the last two may be None. `arguments` are those of the call of Snakemake, whose
+    note replaces that of the configuration; None for its jobs, which take no lock. An error of the user's ends the
+    process with one line.
     """
     gc.set_threshold(1_000_000)  # cyclic garbage collection took 20 % of planning time
     try:
