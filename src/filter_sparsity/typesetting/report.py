@@ -14,7 +14,6 @@ from typing import Any
 import pandas as pd
 
 from .. import paths, provenance
-from ..errors import UserError
 from ..parts import Fact
 from ..plan import Plan
 from ..records import archive
@@ -24,8 +23,9 @@ from ..verdict.sensitivity import read_compared
 from ..verdict.statistics import CONFIDENCE
 from ..verdict.summary import read_summary
 from ..verdict.verdicts import ShiftVerdict
+from .claims import answer, headlines, judged_claims
 from .latex import Context, fill, latex, number, spread
-from .tables import changes, scale_in_short
+from .tables import changes, describe_scale
 
 KNOWN = {
     **NAMES,
@@ -73,7 +73,7 @@ def typeset_report(
             name: {
                 "missing_inputs": [],
                 **figure,
-                "caption": f"{figure['caption']} {scale_in_short(plan, name)}".rstrip(),
+                "caption": f"{figure['caption']} {describe_scale(plan, name)}".rstrip(),
             }
             for name, figure in plan.figures.items()
         },
@@ -149,17 +149,16 @@ def tally(values: Any) -> list[str]:
 
 def verdict(plan: Plan, folder: Path, pictures: dict[str, str]) -> Context:
     """What the report says of a verdict: counts, each claim with its tests, and its `pictures`, layers and overview."""
-    summary = read_summary(folder / "verdict.json")
-    try:
-        empty = dict.fromkeys(("effect", "low", "high"), "")
-        tests = pd.read_csv(folder / "claims.csv", keep_default_na=False, na_values=empty)
-    except (OSError, ValueError) as error:
-        raise UserError(f"{folder} holds no verdict ({error}): judge again") from None
-    claims = [
-        {**own.iloc[0].to_dict(), "tests": own.to_dict("records"), "reasons": [*filter(None, own["reason"].unique())]}
-        for _, own in tests.groupby("id", sort=False)
-    ]
-    return {**summary, "judged_claims": claims, "pictures": pictures, "changes": changes(plan)}
+    claims = judged_claims(plan, folder)
+    return {
+        **read_summary(folder / "verdict.json"),
+        "at_paper_scale": plan.is_paper_scale,
+        "answer": answer(plan, folder, claims),
+        "headlines": headlines(plan, claims),
+        "judged_claims": claims,
+        "pictures": pictures,
+        "changes": changes(plan),
+    }
 
 
 def sensitivity(plan: Plan, compared: Path) -> Context:
