@@ -8,13 +8,16 @@ from typing import Any, TypedDict
 
 import pandas as pd
 
+from .. import paths
 from ..errors import UserError
 from ..metrics import METRICS, Kind
 from ..parts import Claim, ClaimSide, ClaimTest
 from ..plan import Plan
 from ..verdict.cells import read_cells
-from ..verdict.verdicts import ClaimVerdict
-from .latex import number
+from ..verdict.summary import read_summary
+from .latex import Context, number
+from .tables import changes, scale_sentence
+from .words import data
 
 NONE = "–"  # in place of a number that nobody printed, or measured
 
@@ -34,7 +37,8 @@ class Answer(TypedDict):
     """The first test of the first headline that compares two specs: both values of either side, in percent or plain."""
 
     statement: str
-    quantity: str
+    settings: str  # what is compared
+    dataset: str  # on which it was measured
     paper: tuple[str, str]
     here: tuple[str, str]
     unit: str  # of the values
@@ -49,6 +53,24 @@ def read_claims(path: Path) -> pd.DataFrame:
         return pd.read_csv(path, keep_default_na=False, na_values=empty)
     except (OSError, ValueError) as error:
         raise UserError(f"{path} holds no verdict ({error}): judge again") from None
+
+
+def describe_verdict(plan: Plan, folder: Path) -> Context:
+    """What report and README say of a verdict: its counts, each claim with its tests, and the headlines.
+
+    `folder` has what `judge` wrote: cells.csv, claims.csv and verdict.json.
+    """
+    claims = judged_claims(plan, folder)
+    return {
+        **read_summary(folder / "verdict.json"),
+        "at_paper_scale": plan.is_paper_scale,
+        "paper_scale_stored": paths.reference("paper").exists(),
+        "answer": answer(plan, folder, claims),
+        "headlines": headlines(plan, claims),
+        "judged_claims": claims,
+        "changes": changes(plan),
+        "scale_sentence": scale_sentence(plan, plan.datasets, plan.specs),
+    }
 
 
 def judged_claims(plan: Plan, folder: Path) -> list[dict[str, Any]]:
@@ -105,28 +127,18 @@ def answer(plan: Plan, folder: Path, claims: list[dict[str, Any]]) -> Answer | N
     keys = [(side.get("spec_id", ""), test["metric"], test["layer"]) for side in _sides(test)]
     if not all(key in printed for key in keys):
         return None
-    judged = _line(claims, claim, test)
+    judged, published = _line(claims, claim, test), test["spec"]["settings"]["dataset"]
     paper, here = ([number(values[key], test["metric"]) for key in keys] for values in (printed, measured))
     return {
         "statement": claim["statement"].rstrip("."),
-        "quantity": judged["quantity"],
+        "settings": f"{judged['quantity'].partition(': ')[2].replace(' − ', ' against ')} on {data(published)}",
+        "dataset": data(plan.specs[judged["spec"]].dataset),
         "paper": (paper[0], paper[1]),
         "here": (here[0], here[1]),
         "unit": "" if METRICS[test["metric"]].kind == Kind.NUMBER else " %",
         "n": judged["n"],
         "verdict": judged["verdict"],
     }
-
-
-def worded(verdict: str, at_paper_scale: bool) -> str:
-    """A claim's verdict as it is shown: at another scale than the paper's a claim is not refuted."""
-    return "does not hold here" if verdict == ClaimVerdict.REFUTED and not at_paper_scale else str(verdict)
-
-
-def counted(claims: dict[str, int], at_paper_scale: bool) -> str:
-    """How many claims have which verdict: `2 confirmed, 1 does not hold here`."""
-    each = [(claims[verdict], worded(verdict, at_paper_scale)) for verdict in ClaimVerdict if claims[verdict]]
-    return ", ".join(f"{n} {word if n == 1 else word.replace('does', 'do')}" for n, word in each)
 
 
 def _line(claims: list[dict[str, Any]], claim: Claim, test: ClaimTest) -> dict[str, Any]:

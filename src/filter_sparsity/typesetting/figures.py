@@ -261,7 +261,7 @@ def _simulation(figure: SimulationFigure, path: Path) -> Figure:
     except (OSError, ValueError, KeyError) as error:
         raise UserError(f"{path} cannot be read ({error}): delete it and simulate again") from None
     rows = math.ceil(len(figure["panels"]) / 3)
-    drawing, axes = _canvas(0.6 + 1.4 * rows, rows, 3, sharex=True, sharey=True)
+    drawing, axes = _canvas(0.6 + 1.2 * rows, rows, 3, sharex=True, sharey=True)
     colors = _graded(sorted(figure["strengths"]))
     *changes, end = itertools.accumulate(phase["iterations"] for phase in figure["phases"])
     for ax, panel in zip(axes.flat, figure["panels"], strict=False):

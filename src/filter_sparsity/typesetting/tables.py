@@ -22,6 +22,7 @@ from ..verdict.claims import NAMES
 from ..verdict.soundness import FAULTS
 from ..verdict.verdicts import NumberVerdict
 from .latex import fill, latex, number, spread
+from .words import of_the_width
 
 MARKS = {  # of rows whose spec has a fault, and the sentence that a table has of them
     "silent": ("†", "Share of features silent at 1 % of the steps, before regularization can explain it"),
@@ -185,21 +186,24 @@ def over_seeds(counts: pd.Series) -> str:
 
 
 def describe_scale(plan: Plan, name: str) -> str:
-    """The sentence under a table or figure of networks: scale, data, width, steps and multipliers.
+    """The sentence under a table or figure of networks: at which scale they are.
 
     Empty for what shows no networks, such as a simulation, or is not made.
     """
-    shown, settings = (plan.tables | plan.figures)[name], plan.settings
-    selected = plan.selected(name)
-    if not selected or shown.get("missing_inputs"):
-        return ""
+    selected, missing = plan.selected(name), (plan.tables | plan.figures)[name].get("missing_inputs")
+    return scale_sentence(plan, plan.datasets_shown_by(name), selected) if selected and not missing else ""
+
+
+def scale_sentence(plan: Plan, datasets: Iterable[str], specs: Iterable[str]) -> str:
+    """A plan's scale, data, width, steps and multipliers, of some of its datasets and specs."""
     if not changes(plan):
         return f"Scale {plan.scale}: the published settings."
-    data = [plan.datasets[name] for name in dict.fromkeys(plan.datasets_shown_by(name))]
-    strength, rate = (_times(plan, key, selected) for key in ("strength_multiplier", "lr_multiplier"))
+    settings, specs = plan.settings, [*specs]
+    data = [plan.datasets[name] for name in dict.fromkeys(datasets)]
+    strength, rate = (_times(plan, key, specs) for key in ("strength_multiplier", "lr_multiplier"))
     parts = [
         *(f"{d.name} for {d.stands_for}" if d.stands_for else d.name for d in data),
-        f"{short(settings['width'])} of the width" if settings["width"] != 1 else "the published width",
+        of_the_width(settings["width"]) if settings["width"] != 1 else "the published width",
         f"{settings['steps']:,} steps" if settings["steps"] is not None else "the published steps",
         f"printed L2 and WD times {strength}" if strength else "L2 and WD as printed",
         f"learning rates times {rate}" if rate else "learning rates as published",

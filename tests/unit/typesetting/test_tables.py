@@ -145,7 +145,7 @@ def test_tables_and_figures_say_alike_at_which_scale_they_are(paper_plan):
     """Scale, data, width, steps and multipliers; a simulation is the same at every scale."""
     small = replace(paper_plan, settings=paper_plan.settings | {"width": 0.5, "steps": 20000, "lr_multiplier": 2})
     said = (
-        "Scale paper, not comparable with the paper: cifar100, 0.5 of the width, 20,000 steps, L2 and WD as printed, "
+        "Scale paper, not comparable with the paper: cifar100, half the width, 20,000 steps, L2 and WD as printed, "
         "learning rates times 2."
     )
     assert describe_scale(small, "table2") == describe_scale(small, "figure1") == said
