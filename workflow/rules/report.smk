@@ -58,14 +58,15 @@ rule report:
 if ARCHIVED:
 
     rule readme:
-        "Write the verdict of the archive into the README."
+        "Write the verdict of the archive into the README and the reproduction summary."
         input:
             [ARCHIVED.results_folder.verdict(name) for name in ("cells.csv", "claims.csv")],
             verdict=ARCHIVED.results_folder.verdict("verdict.json"),
             plan=ARCHIVED.results_folder.plan,
             reference=paths.reference(ARCHIVED.scale),
             layers=ARCHIVED.results_folder.figure("layers", "png"),
-            template="report/readme.md.j2",
+            readme="report/readme.md.j2",
+            summary="report/summary.md.j2",
             sentences="report/sentences.j2",
         log:
             ARCHIVED.results_folder.log("readme"),
@@ -73,7 +74,8 @@ if ARCHIVED:
         params:
             verdict=ARCHIVED.results_folder.verdict("verdict.json").parent,
         message:
-            "write the verdict into README.md"
+            "write the verdict into README.md and docs/reproduction_summary.md"
         shell:
-            "filter-sparsity readme --plan {input.plan:q} --verdict {params.verdict:q} --reference {input.reference:q}"
-            " --layers {input.layers:q} --template {input.template:q} > {log:q} 2>&1"
+            "(for page in README.md:{input.readme} docs/reproduction_summary.md:{input.summary}; do"
+            " filter-sparsity readme --plan {input.plan:q} --verdict {params.verdict:q} --reference {input.reference:q}"
+            " --layers {input.layers:q} --page ${{page%%:*}} --template ${{page#*:}}; done) > {log:q} 2>&1"

@@ -432,11 +432,11 @@ def compile(args: Namespace) -> None:
     REFERENCE,
     path("--layers", help="the picture of Table 1's layers"),
     path("--template"),
-    path("--readme", default=Path("README.md"), help="file to write into"),
+    path("--page", help="file to write into"),
     path("--pictures", default=Path("docs"), help="folder that the picture is copied to"),
 )
 def readme(args: Namespace) -> None:
-    """Write the verdict of stored records into the README."""
-    from ..typesetting.readme import write_readme
+    """Write the verdict of stored records into the README, or another page."""
+    from ..typesetting.readme import write_verdict
 
-    write_readme(args.plan, args.verdict, args.reference, args.layers, args.template, args.readme, args.pictures)
+    write_verdict(args.plan, args.verdict, args.reference, args.layers, args.template, args.page, args.pictures)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 from pathlib import Path
 from typing import Any, TypedDict
@@ -43,7 +44,8 @@ class Answer(TypedDict):
     here: tuple[str, str]
     unit: str  # of the values
     n: int
-    verdict: str
+    verdict: str  # of this test
+    claim_verdict: str  # of all of them
 
 
 def read_claims(path: Path) -> pd.DataFrame:
@@ -138,6 +140,7 @@ def answer(plan: Plan, folder: Path, claims: list[dict[str, Any]]) -> Answer | N
         "unit": "" if METRICS[test["metric"]].kind == Kind.NUMBER else " %",
         "n": judged["n"],
         "verdict": judged["verdict"],
+        "claim_verdict": judged["claim_verdict"],
     }
 
 
@@ -173,13 +176,13 @@ def _printed(test: ClaimTest, printed: dict[tuple[str, str, str], float]) -> str
 
 
 def _together(tests: list[dict[str, Any]], texts: list[str]) -> str:
-    """`C1 44, C2 22 %`: numbers of several tests, with their layers, and the unit once where they share it."""
+    """`C1 44, C2 22; C1 59 %`: numbers of several tests, by spec, with layers, and the unit once if all share it."""
     if all(text == NONE for text in texts):
         return NONE
-    layers = [test["layer"] if test["layer"] not in ("", "total") else "" for test in tests]
-    parts = [text.partition(" ") for text in texts]
-    units = {unit for _, _, unit in parts if unit}
+    units = {text.partition(" ")[2] for text in texts if text != NONE}
     shared = len(units) == 1
-    numbers = [value if shared else text for text, (value, _, _) in zip(texts, parts, strict=True)]
-    joined = ", ".join(f"{layer} {text}".strip() for layer, text in zip(layers, numbers, strict=True))
-    return f"{joined} {units.pop()}" if shared else joined
+    parts = []
+    for _, own in itertools.groupby(zip(tests, texts, strict=True), key=lambda pair: pair[0]["spec"]):
+        numbers = [(test["layer"], text.partition(" ")[0] if shared else text) for test, text in own]
+        parts.append(", ".join(text if layer in ("", "total") else f"{layer} {text}" for layer, text in numbers))
+    return f"{'; '.join(parts)} {units.pop() if shared else ''}".rstrip()
