@@ -7,6 +7,7 @@ rule compare:
         jobs.run_files(PLAN, jobs.RECORD),
         plan=OUT.plan,
         reference=paths.reference(PLAN.scale),
+        digests=paths.reference(PLAN.scale, "json"),
         tolerances=paths.TOLERANCES,
     output:
         csv=OUT.check("csv"),

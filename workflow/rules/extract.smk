@@ -19,6 +19,7 @@ if not config["pack_seeds"]:
             seeds=SEEDS,
             runs=OUT.runs,
             device=config["device"],
+            measuring=jobs.measuring_version(),
         message:
             "extract {wildcards.spec} seed {params.seeds}"
         shell:

@@ -10,6 +10,8 @@ if PLAN.trains:  # else `restore` writes the simulations
             OUT.simulation("{figure}"),
         log:
             OUT.log("simulate-{figure}"),
+        params:
+            measuring=jobs.measuring_version(),
         message:
             "simulate {wildcards.figure}"
         shell:

@@ -24,6 +24,7 @@ rule train:
         device=config["device"],
         precision=config["precision"],
         history_points=config["history_points"],
+        measuring=jobs.measuring_version() if config["pack_seeds"] else [],
     message:
         "train {wildcards.spec} seed {params.seeds}"
     shell:

@@ -110,7 +110,7 @@ def _is_measured(plan: Plan, spec_id: str, seed: int) -> bool:
     if not all((folder / name).exists() for name in (*TRAINED, *MEASURED)):
         return False
     try:
-        record.read(folder / jobs.RECORD, spec_id, seed)
+        record.check_measuring(record.read(folder / jobs.RECORD, spec_id, seed), folder / jobs.RECORD)
     except UserError as error:
         say(f"{error}: it is measured again")
         return False

@@ -147,7 +147,7 @@ def extract_run(spec: Spec, seed: int, data: Prepared, folder: Path, device: tor
         "spec_id": spec.id,
         "seed": seed,
         "spec": spec.to_dict(),
-        "provenance": {**origin, "measured_by": provenance.commit()},
+        "provenance": {**origin, "measured_by": provenance.commit(), "measuring": metrics.MEASURING},
         "measured": {
             "train_loss": history[-1]["train_loss"],
             **measured,
@@ -164,7 +164,7 @@ def extract_run(spec: Spec, seed: int, data: Prepared, folder: Path, device: tor
 
 def summary(folder: Path) -> str:
     """A line for the console: test error and both sparsities."""
-    measured = json.loads((folder / "record.json").read_text())["measured"]
+    measured = json.loads((folder / "record.json").read_text(encoding="utf-8"))["measured"]
     return (
         f"test error {100 * measured['test_error']:.1f} %, sparsity by gamma "
         f"{100 * measured['sparsity_by_gamma']['total']:.0f} %, by activation "

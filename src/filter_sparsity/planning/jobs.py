@@ -7,6 +7,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
 from .. import paths
+from ..metrics import MEASURING
 from ..paths import TRAINED
 from ..plan import Plan
 from ..records import archive
@@ -39,6 +40,14 @@ def job_files(plan: Plan, names: Iterable[str]) -> list[Path]:
     """Files of the runs of one job, with its wildcards."""
     names = [*names]
     return [plan.results_folder.run("{spec}", seed) / name for seed in job_seeds(plan) for name in names]
+
+
+def measuring_version() -> list[str]:
+    """A param of the jobs that measure, so that a new version of the measuring recipe runs them again.
+
+    Version 1 has none: results that were measured before there were versions are not measured again.
+    """
+    return [] if MEASURING == 1 else [f"measuring recipe {MEASURING}"]
 
 
 def spec_arguments(plan: Plan) -> dict[str, str]:

@@ -2,8 +2,9 @@
 
 Of a scale there are three files in report/references/measured: every measurement of every run (csv, a line each), where
 each run comes from and the settings of its spec (json), and what figures draw beside records (npz, compressed). A
-record comes back with the digest that it had, or not at all. The Snakefile imports this, so numpy and pandas are
-imported where they are used.
+record comes back with the digest that it had, or not at all: `restore` and `tidy` verify it. All runs of an archive are
+measured by one version of the measuring recipe. The Snakefile imports this, so numpy and pandas are imported where they
+are used.
 """
 
 from __future__ import annotations
@@ -26,8 +27,9 @@ if TYPE_CHECKING:
     from ..plan import Plan
     from .record import Json, Measured, Record
 
-ENVIRONMENT = ("commit", "versions", "device", "threads")  # what many runs have in common, and is kept once
-IN_RECORD = ("spec_id", "seed", "spec")  # what a record says itself, and its provenance again
+ENVIRONMENT = ("commit", "versions", "device", "threads")  # of a provenance, stored once for many runs
+IN_RECORD = ("spec_id", "seed", "spec")  # of a provenance, which the record has, too
+IN_INDEX = ("environment", "without", "arrays", "digest")  # of a run in the json, besides its provenance
 COLUMNS = ("spec_id", "seed", "metric", "layer", "value")
 FEATURES = ("gamma", "beta", "largest_activation", "universality")
 
@@ -43,7 +45,7 @@ class Simulation(TypedDict):
 
 
 class Archive(TypedDict):
-    """What the json of a scale says. A run has its provenance and what is kept apart from it, by name."""
+    """The json of a scale. A run there has its provenance and the keys IN_INDEX."""
 
     note: NotRequired[str]
     specs: dict[str, Json]  # by id, as `Spec.to_dict` gives them
@@ -53,16 +55,15 @@ class Archive(TypedDict):
 
 
 def index(path: Path) -> Archive:
-    """What the json of a scale says; of a scale without stored records, that there are no runs."""
+    """The json of a scale; of a scale without an archive, one without runs. Raises UserError if it is damaged."""
     try:
-        kept = json.loads(path.read_text())
-        runs = {(run["spec_id"], run["seed"]): run for run in kept["runs"]}
+        content = json.loads(path.read_text(encoding="utf-8"))
         return {
-            "note": kept.get("note", ""),
-            "specs": kept["specs"],
-            "environments": kept["environments"],
-            "simulations": kept["simulations"],
-            "runs": runs,
+            "note": content.get("note", ""),
+            "specs": content["specs"],
+            "environments": content["environments"],
+            "simulations": content["simulations"],
+            "runs": {(run["spec_id"], run["seed"]): run for run in content["runs"]},
         }
     except FileNotFoundError:
         return {"specs": {}, "environments": [], "simulations": {}, "runs": {}}
@@ -70,15 +71,22 @@ def index(path: Path) -> Archive:
         raise UserError(f"{path} is damaged: get it again from the repository") from None
 
 
-def seeds(kept: Archive, specs: Iterable[str]) -> dict[str, list[int]]:
+def measuring_version(archive: Archive) -> int:
+    """The version of the measuring recipe by which the archive's runs are measured."""
+    from .record import measuring_version
+
+    return max((measuring_version(run) for run in archive["runs"].values()), default=1)
+
+
+def seeds(archive: Archive, specs: Iterable[str]) -> dict[str, list[int]]:
     """The stored seeds of each of some specs."""
-    return {spec_id: sorted(seed for name, seed in kept["runs"] if name == spec_id) for spec_id in specs}
+    return {spec_id: sorted(seed for name, seed in archive["runs"] if name == spec_id) for spec_id in specs}
 
 
 def absent(plan: Plan) -> list[tuple[str, int]]:
     """Spec id and seed of the plan's runs that are not among the stored ones of its scale."""
-    there = seeds(index(reference(plan.scale, "json")), plan.specs)
-    return [(spec_id, seed) for spec_id in plan.specs for seed in plan.seeds_of(spec_id) if seed not in there[spec_id]]
+    stored = seeds(index(reference(plan.scale, "json")), plan.specs)
+    return [(spec_id, seed) for spec_id in plan.specs for seed in plan.seeds_of(spec_id) if seed not in stored[spec_id]]
 
 
 def simulation_settings(figure: SimulationFigure) -> Simulation:
@@ -92,34 +100,39 @@ def simulation_settings(figure: SimulationFigure) -> Simulation:
     }
 
 
-def missing_inputs(name: str, figure: Figure, kept: Archive) -> list[str]:
-    """What a figure needs and the stored records do not have; nothing if it can be drawn."""
+def missing_inputs(name: str, figure: Figure, archive: Archive) -> list[str]:
+    """What a figure needs and the archive does not have; nothing if it can be drawn."""
     if figure["kind"] == "simulation":
-        same = simulation_settings(figure) == kept["simulations"].get(name)
+        same = simulation_settings(figure) == archive["simulations"].get(name)
         return [] if same else ["a simulation with these settings, which is not stored"]
     if figure["kind"] == "gallery":
         return figure["missing_inputs"]
     runs = {
-        curve["label"]: [run for (spec_id, _), run in kept["runs"].items() if spec_id == curve["spec_id"]]
+        curve["label"]: [run for (spec_id, _), run in archive["runs"].items() if spec_id == curve["spec_id"]]
         for curve in figure["curves"]
     }
-    missing = [label for label, own in runs.items() if not own or any(figure["kind"] not in r["arrays"] for r in own)]
+    missing = [
+        label
+        for label, stored in runs.items()
+        if not stored or any(figure["kind"] not in run["arrays"] for run in stored)
+    ]
     return [f"stored runs of {' and of '.join(missing)}"] if missing else []
 
 
 def store(plan: Plan, runs: Path, simulations: Path, reference: Path, note: str = "") -> tuple[int, int]:
-    """Add the runs that are there to the stored ones: those of the plan's specs, of any seed.
+    """Add the runs on disk to the stored ones: those of the plan's specs, of any seed.
 
     A run that was stored before is replaced, others stay. `reference` is the csv; the other two files lie beside it.
-    Returns how many runs were added or replaced, and how many are stored now. Raises UserError if there are none, or
-    if one was trained on other data than the stored run of the same spec and seed.
+    Returns how many runs were added or replaced, and how many are stored now. Raises UserError if there are none, if
+    one was trained on other data than the stored run of the same spec and seed, or if not all runs would be measured by
+    one version of the measuring recipe.
     """
     import numpy as np
 
     from .record import read
 
-    kept, values, arrays = _read(reference)
-    environments = kept["environments"]
+    archive, values, arrays = _read(reference)
+    environments = archive["environments"]
     added = 0
     for folder in sorted(runs.glob("*/seed*")):
         spec_id, seed = folder.parent.name, int(folder.name.removeprefix("seed"))
@@ -127,28 +140,28 @@ def store(plan: Plan, runs: Path, simulations: Path, reference: Path, note: str 
             continue
         record = read(folder / "record.json", spec_id, seed)
         origin = record["provenance"]
-        before = kept["runs"].get((spec_id, seed))
+        before = archive["runs"].get((spec_id, seed))
         if before and before["data_digest"] != origin["data_digest"]:
             raise UserError(
                 f"{folder} was trained on other data than the stored run of the same spec and seed: "
                 f"nothing is stored; remove that run from {reference.with_suffix('.json')} if it is wrong"
             )
-        if lacks := [key for key in ENVIRONMENT if key not in origin]:
-            raise UserError(f"{folder / 'record.json'} does not say its {' and '.join(lacks)}: extract the run again")
+        if missing := [key for key in ENVIRONMENT if key not in origin]:
+            raise UserError(f"{folder / 'record.json'} has no {' and no '.join(missing)}: extract the run again")
         environment = {key: origin[key] for key in ENVIRONMENT}
         if environment not in environments:
             environments.append(environment)
         arrays = {name: array for name, array in arrays.items() if not name.startswith(f"{spec_id}/{seed}/")}
-        own = _arrays(plan, spec_id, folder)
-        arrays |= {f"{spec_id}/{seed}/{name}": array for name, array in own.items()}
-        kept["specs"][spec_id] = record["spec"]
-        kept["runs"][spec_id, seed] = {
+        drawn = _arrays(plan, spec_id, folder)
+        arrays |= {f"{spec_id}/{seed}/{name}": array for name, array in drawn.items()}
+        archive["specs"][spec_id] = record["spec"]
+        archive["runs"][spec_id, seed] = {
             "spec_id": spec_id,
             "seed": seed,
             **{k: v for k, v in origin.items() if k not in (*ENVIRONMENT, *IN_RECORD)},
             "environment": environments.index(environment),
             "without": [metric for metric, value in record["measured"].items() if value == {}],
-            "arrays": sorted({name.split("/")[0] for name in own}),
+            "arrays": sorted({name.split("/")[0] for name in drawn}),
             "digest": digest_json(record),
         }
         values[spec_id, seed] = [
@@ -156,33 +169,46 @@ def store(plan: Plan, runs: Path, simulations: Path, reference: Path, note: str 
             for metric, value in record["measured"].items()
             for layer, number in (value.items() if isinstance(value, dict) else [("", value)])
         ]
-        rebuilt = _record(kept, values, spec_id, seed)
-        if digest_json(rebuilt) != digest_json(record):
+        if digest_json(_record(archive, values, spec_id, seed)) != digest_json(record):
             raise UserError(f"{folder / 'record.json'} has something that cannot be stored: extract the run again")
         added += 1
     if not added:
         raise UserError(f"{runs} has no records of this scale's specs: nothing to store")
+    _check_one_recipe(archive, reference)
     for name, figure in plan.figures.items():
         if figure["kind"] == "simulation" and (path := simulations / f"{name}.csv").exists():
-            kept["simulations"][name] = simulation_settings(figure)
+            archive["simulations"][name] = simulation_settings(figure)
             arrays[f"simulation/{name}"] = np.loadtxt(path, delimiter=",", skiprows=1, usecols=(3, 4, 5, 6))
-    order = [*dict.fromkeys([*plan.specs, *kept["specs"]])]
-    keys = sorted(kept["runs"], key=lambda key: (order.index(key[0]), key[1]))
+    order = [*dict.fromkeys([*plan.specs, *archive["specs"]])]
+    keys = sorted(archive["runs"], key=lambda key: (order.index(key[0]), key[1]))
     lines = [COLUMNS, *_lines({key: values[key] for key in keys})]
     write_text(reference, "".join(",".join(map(str, line)) + "\n" for line in lines))
     packed = io.BytesIO()
     np.savez_compressed(packed, allow_pickle=False, **{name: arrays[name] for name in sorted(arrays)})
     write_bytes(reference.with_suffix(".npz"), packed.getvalue())
-    said = {
+    content = {
         "scale": plan.scale,
-        "note": note or kept.get("note", ""),
+        "note": note or archive.get("note", ""),
         "environments": environments,
-        "simulations": kept["simulations"],
-        "specs": kept["specs"],
-        "runs": [kept["runs"][key] for key in keys],
+        "simulations": archive["simulations"],
+        "specs": archive["specs"],
+        "runs": [archive["runs"][key] for key in keys],
     }
-    write_text(reference.with_suffix(".json"), _in_lines(said))
+    write_text(reference.with_suffix(".json"), _in_lines(content))
     return added, len(keys)
+
+
+def _check_one_recipe(archive: Archive, reference: Path) -> None:
+    """Raise UserError if the runs are measured by several versions of the measuring recipe: they cannot be averaged."""
+    from .record import measuring_version
+
+    versions: dict[int, tuple[str, int]] = {measuring_version(run): key for key, run in archive["runs"].items()}
+    if len(versions) > 1:
+        examples = [f"{spec_id} seed {seed} by version {v}" for v, (spec_id, seed) in sorted(versions.items())]
+        raise UserError(
+            f"{reference}: its runs would be measured by several versions of the measuring recipe "
+            f"({', '.join(examples)}): nothing is stored; measure all runs again, or remove the scale's old files"
+        )
 
 
 def restore(plan: Plan, reference: Path, runs: Path, simulations: Path) -> int:
@@ -192,31 +218,21 @@ def restore(plan: Plan, reference: Path, runs: Path, simulations: Path) -> int:
     """
     from .record import sealed
 
-    kept, values, arrays = _read(reference)
+    archive, values, arrays = _read(reference)
     count = 0
     for spec_id in plan.specs:
         for seed in plan.seeds_of(spec_id):
-            run = kept["runs"].get((spec_id, seed))
-            if run is None:
+            if (spec_id, seed) not in archive["runs"]:
                 raise UserError(f"{reference} has no run of {spec_id} with seed {seed}: plan again")
-            try:
-                record, said, drawn = _record(kept, values, spec_id, seed), run["digest"], {*run["arrays"]}
-                now = digest_json(record)
-            except (KeyError, IndexError, TypeError, ValueError, AttributeError):
-                raise UserError(
-                    f"{reference.with_suffix('.json')} is damaged: get it again from the repository"
-                ) from None
-            if now != said:
-                raise UserError(
-                    f"{reference}: {spec_id} seed {seed} does not have the digest of the record that was stored: "
-                    "the file was changed; get it again from the repository"
-                )
-            folder = run_folder(runs, spec_id, seed)
-            own = {name.split("/", 2)[2]: a for name, a in arrays.items() if name.startswith(f"{spec_id}/{seed}/")}
+            record = _verified(archive, values, reference, spec_id, seed)
+            drawn = {*archive["runs"][spec_id, seed]["arrays"]}
+            folder, start = run_folder(runs, spec_id, seed), f"{spec_id}/{seed}/"
+            run_arrays = {name.removeprefix(start): a for name, a in arrays.items() if name.startswith(start)}
             if "universality" in drawn:
-                write_text(folder / "features.csv", _features(plan.specs[spec_id].network, own["universality"]))
+                content = _features(plan.specs[spec_id].network, run_arrays["universality"])
+                write_text(folder / "features.csv", content)
             if "affine" in drawn:
-                write_bytes(folder / "affine.safetensors", _affine(own))
+                write_bytes(folder / "affine.safetensors", _affine(run_arrays))
             write_text(folder / "record.json", sealed(record))
             count += 1
     for name, figure in plan.figures.items():
@@ -226,12 +242,24 @@ def restore(plan: Plan, reference: Path, runs: Path, simulations: Path) -> int:
 
 
 def tidy(reference: Path) -> Any:
-    """All stored measurements as `record.tidy` gives them: spec_id, seed, metric, layer, value."""
+    """All stored measurements as `record.tidy` gives them: spec_id, seed, metric, layer, value.
+
+    Raises UserError if the csv is not there, or does not give every record the digest that the json has of it.
+    """
     import pandas as pd
 
     if not reference.exists():
         raise UserError(f"cannot read {reference}: no such file: make it with `snakemake store_reference`")
-    lines = [(*line[:4], float(line[4])) for line in _lines(_read_values(reference))]
+    archive, values = index(reference.with_suffix(".json")), _read_values(reference)
+    if unknown := values.keys() - archive["runs"].keys():
+        spec_id, seed = min(unknown)
+        raise UserError(
+            f"{reference} has {spec_id} seed {seed}, which {reference.with_suffix('.json')} does not list: "
+            "a file was changed; get both again from the repository"
+        )
+    for spec_id, seed in archive["runs"]:
+        _verified(archive, values, reference, spec_id, seed)
+    lines = [(*line[:4], float(line[4])) for line in _lines(values)]
     return pd.DataFrame(lines, columns=list(COLUMNS))
 
 
@@ -239,11 +267,11 @@ Values = dict[tuple[str, int], list[tuple[str, str, str]]]  # by spec id and see
 
 
 def _read(reference: Path) -> tuple[Archive, Values, dict[str, np.ndarray]]:
-    """The three files of a scale: what the json says, the values of the csv, and the arrays of the npz."""
-    kept = index(reference.with_suffix(".json"))
-    if not kept["runs"]:
-        return kept, {}, {}
-    return kept, _read_values(reference), _read_arrays(reference.with_suffix(".npz"))
+    """The three files of a scale: the content of the json, the values of the csv, and the arrays of the npz."""
+    archive = index(reference.with_suffix(".json"))
+    if not archive["runs"]:
+        return archive, {}, {}
+    return archive, _read_values(reference), _read_arrays(reference.with_suffix(".npz"))
 
 
 def _lines(values: Values) -> list[tuple[str, int, str, str, str]]:
@@ -253,7 +281,7 @@ def _lines(values: Values) -> list[tuple[str, int, str, str, str]]:
 def _read_values(path: Path) -> Values:
     found: Values = {}
     try:
-        for line in path.read_text().splitlines()[1:]:
+        for line in path.read_text(encoding="utf-8").splitlines()[1:]:
             spec_id, seed, *rest = line.split(",")
             metric, layer, number = rest
             found.setdefault((spec_id, int(seed)), []).append((metric, layer, number))
@@ -277,12 +305,26 @@ def _read_arrays(path: Path) -> dict[str, np.ndarray]:
         raise UserError(f"{path} cannot be read ({error}): get it again from the repository") from None
 
 
-def _record(kept: Archive, values: Values, spec_id: str, seed: int) -> Record:
+def _verified(archive: Archive, values: Values, reference: Path, spec_id: str, seed: int) -> Record:
+    """A run's record. Raises UserError if it does not have the digest that the record had when it was stored."""
+    try:
+        record, stored = _record(archive, values, spec_id, seed), archive["runs"][spec_id, seed]["digest"]
+        digest = digest_json(record)
+    except (KeyError, IndexError, TypeError, ValueError, AttributeError):
+        raise UserError(f"{reference.with_suffix('.json')} is damaged: get it again from the repository") from None
+    if digest != stored:
+        raise UserError(
+            f"{reference}: {spec_id} seed {seed} does not have the digest of the record that was stored: "
+            "the file was changed; get it again from the repository"
+        )
+    return record
+
+
+def _record(archive: Archive, values: Values, spec_id: str, seed: int) -> Record:
     """A run's record, put together from the stored parts."""
-    run, spec = kept["runs"][spec_id, seed], kept["specs"][spec_id]
-    ours = ("environment", "without", "arrays", "digest")
-    origin = {k: v for k, v in run.items() if k not in ours}
-    environment = kept["environments"][run["environment"]]
+    run, spec = archive["runs"][spec_id, seed], archive["specs"][spec_id]
+    origin = {k: v for k, v in run.items() if k not in IN_INDEX}
+    environment = archive["environments"][run["environment"]]
     layered: dict[str, dict[str, float]] = {metric: {} for metric in run["without"]}
     measured: Measured = {**layered}
     for metric, layer, number in values.get((spec_id, seed), []):
@@ -301,38 +343,38 @@ def _record(kept: Archive, values: Values, spec_id: str, seed: int) -> Record:
 
 
 def _arrays(plan: Plan, spec_id: str, folder: Path) -> dict[str, np.ndarray]:
-    """What the figures that show a spec draw of a run: `affine/...`, histories in half precision, `universality`."""
+    """The arrays of a run that the plan's figures draw: `affine/...`, histories in half precision; `universality`."""
     import numpy as np
 
     from .record import read_affine, read_features
 
-    found = {}
+    arrays = {}
     for name, figure in plan.figures.items():
         if spec_id not in plan.selected(name):
             continue
         if figure["kind"] == "affine":
-            kept = read_affine(folder / "affine.safetensors")
-            found["affine/step"] = kept["step"]
+            histories = read_affine(folder / "affine.safetensors")
+            arrays["affine/step"] = histories["step"]
             for layer in figure["layers"]:
                 for key in (f"gamma_{layer}", f"beta_{layer}"):
-                    found[f"affine/{key}"] = kept[key].astype(np.float16)
+                    arrays[f"affine/{key}"] = histories[key].astype(np.float16)
         if figure["kind"] == "universality":
-            found["universality"] = read_features(folder / "features.csv")[[*FEATURES]].to_numpy()
-    return found
+            arrays["universality"] = read_features(folder / "features.csv")[[*FEATURES]].to_numpy()
+    return arrays
 
 
 def _affine(arrays: Mapping[str, np.ndarray]) -> bytes:
     import numpy as np
     from safetensors.numpy import save
 
-    kept = {name.split("/")[1]: array for name, array in arrays.items() if name.startswith("affine/")}
-    return save({k: v.astype(np.float32) if v.dtype == np.float16 else v for k, v in kept.items()})
+    histories = {name.split("/")[1]: array for name, array in arrays.items() if name.startswith("affine/")}
+    return save({k: v.astype(np.float32) if v.dtype == np.float16 else v for k, v in histories.items()})
 
 
 def _features(network: Any, values: np.ndarray) -> str:
     """features.csv, as `extract` writes it."""
     names = [f"{layer},{j}" for layer, n in zip(network.layers, network.filters, strict=True) for j in range(n)]
-    lines = [",".join([name, *(f"{v:.7g}" for v in own)]) for name, own in zip(names, values.tolist(), strict=True)]
+    lines = [",".join([name, *(f"{v:.7g}" for v in line)]) for name, line in zip(names, values.tolist(), strict=True)]
     return "\n".join([",".join(("layer", "filter", *FEATURES)), *lines]) + "\n"
 
 
@@ -357,10 +399,10 @@ def _in_lines(data: Json) -> str:
     parts = []
     for key, value in data.items():
         if isinstance(value, list):
-            told = "[\n" + ",\n".join(f"  {text(v)}" for v in value) + "\n ]"
+            entries = "[\n" + ",\n".join(f"  {text(v)}" for v in value) + "\n ]"
         elif isinstance(value, dict):
-            told = "{\n" + ",\n".join(f"  {text(k)}: {text(v)}" for k, v in value.items()) + "\n }"
+            entries = "{\n" + ",\n".join(f"  {text(k)}: {text(v)}" for k, v in value.items()) + "\n }"
         else:
-            told = text(value)
-        parts.append(f" {text(key)}: {told}")
+            entries = text(value)
+        parts.append(f" {text(key)}: {entries}")
     return "{\n" + ",\n".join(parts) + "\n}\n"

@@ -1,4 +1,4 @@
-"""Looking through folders of runs that are to be merged, or were: which are there, and what does not fit. Torch-free.
+"""Looking through folders of runs before or after they are merged: the runs, and their conflicts. Torch-free.
 
 A run carries its identity in its record, so merging is copying folders. What can go wrong is found here: runs under
 another's name, damaged records, parts of two trainings in one folder, other data or settings than the rest, and one
@@ -21,6 +21,7 @@ from ..spec import Spec
 from . import record as records
 
 STATES = ("measured", "trained", "unfinished")
+OF_MEASURING = ("measured_by", "measuring")  # keys of a record's provenance that its training did not write
 
 
 @dataclass(frozen=True)
@@ -67,12 +68,12 @@ def table(runs: Iterable[Run], plan: Plan | None = None) -> list[str]:
     for run in runs:
         seeds.setdefault(run.spec_id, {state: set() for state in STATES})[run.state].add(run.seed)
     for spec_id in plan.specs if plan else []:
-        own = seeds.setdefault(spec_id, {state: set() for state in STATES})
-        own["missing"] = {*plan.seeds_of(spec_id)} - set().union(*own.values()) if plan else set()
+        by_state = seeds.setdefault(spec_id, {state: set() for state in STATES})
+        by_state["missing"] = {*plan.seeds_of(spec_id)} - set().union(*by_state.values()) if plan else set()
     lines = []
-    for spec_id, own in seeds.items():
-        told = [f"{state} {' '.join(map(str, sorted(which)))}" for state, which in own.items() if which]
-        lines.append(f"{spec_id}: {', '.join(told) or 'none'}")
+    for spec_id, by_state in seeds.items():
+        states = [f"{state} {' '.join(map(str, sorted(some)))}" for state, some in by_state.items() if some]
+        lines.append(f"{spec_id}: {', '.join(states) or 'none'}")
     return lines
 
 
@@ -87,9 +88,9 @@ def _look(folder: Path) -> Run:
         return Run(folder, spec_id, seed, "trained" if trained else "unfinished")
     record = records.read(folder / "record.json", spec_id, seed)
     try:
-        spec, own = Spec.from_dict(record["spec"]), record["provenance"]
-        own = {key: value for key, value in own.items() if key != "measured_by"}  # one training, measured again
-        facts = spec.dataset, own["data_digest"], own.get("precision", "float32")
+        spec, provenance = Spec.from_dict(record["spec"]), record["provenance"]
+        training = {key: value for key, value in provenance.items() if key not in OF_MEASURING}
+        facts = spec.dataset, training["data_digest"], training.get("precision", "float32")
         named = spec.id
         if not all(isinstance(fact, str) for fact in facts):
             raise TypeError("a name that is no text")
@@ -99,9 +100,9 @@ def _look(folder: Path) -> Run:
         ) from None
     if named != spec_id:
         raise UserError(f"{folder} holds the settings of {named}: it was moved, or made by another version")
-    if trained is not None and trained != own:
+    if trained is not None and trained != training:
         raise UserError(f"{folder}: its record and its weights are of two trainings: copy the folder whole")
-    return Run(folder, spec_id, seed, "measured", digest_json({**record, "provenance": own}), *facts)
+    return Run(folder, spec_id, seed, "measured", digest_json({**record, "provenance": training}), *facts)
 
 
 def _twice(runs: list[Run]) -> list[str]:
@@ -116,13 +117,13 @@ def _twice(runs: list[Run]) -> list[str]:
 
 
 def _differing(runs: list[Run], key: str, word: str) -> list[str]:
-    """Runs of one dataset that were not trained on one thing."""
+    """Runs of one dataset that differ in a key; `word` names it in the lines."""
     values: dict[str, dict[str, list[Run]]] = {}
     for run in (run for run in runs if run.state == "measured"):
         values.setdefault(run.dataset, {}).setdefault(getattr(run, key), []).append(run)
     return [
         f"{dataset}: runs differ in {word}: "
-        + "; ".join(f"{value[:12]} ({len(own)} runs, as {own[0].folder})" for value, own in by_value.items())
+        + "; ".join(f"{value[:12]} ({len(some)} runs, as {some[0].folder})" for value, some in by_value.items())
         for dataset, by_value in values.items()
         if len(by_value) > 1
     ]
@@ -134,7 +135,7 @@ def _unplanned(runs: list[Run], plan: Plan) -> list[str]:
     lines = []
     for run in {run.spec_id: run for run in runs if run.state == "measured" and run.spec_id not in plan.specs}.values():
         if same_name := planned.get(run.spec_id.rpartition("-")[0]):
-            theirs = json.loads((run.folder / "record.json").read_text())["spec"]
+            theirs = json.loads((run.folder / "record.json").read_text(encoding="utf-8"))["spec"]
             other = ", ".join(_changes(theirs, same_name.to_dict()))
             lines.append(f"{run.folder.parent} has other settings than the plan's {same_name.id}: {other}")
     return lines

@@ -15,6 +15,7 @@ from safetensors.numpy import load_file
 
 from .. import seal
 from ..errors import UserError
+from ..metrics import MEASURING
 from ..paths import TRAINED
 
 if TYPE_CHECKING:
@@ -35,6 +36,20 @@ class Record(TypedDict):
     measured: Measured
 
 
+def measuring_version(origin: Mapping[str, Any]) -> int:
+    """The version of the measuring recipe by which a run of this provenance was measured; 1 if it has none."""
+    return origin.get("measuring", 1)
+
+
+def check_measuring(record: Record, path: Path) -> None:
+    """Raise UserError if the record was measured by another version of the measuring recipe than this code has."""
+    if (version := measuring_version(record.get("provenance", {}))) != MEASURING:
+        raise UserError(
+            f"{path} was measured by version {version} of the measuring recipe, and this code has {MEASURING}: "
+            "measure the run again, as docs/measures.md says"
+        )
+
+
 def sealed(record: Record) -> str:
     """The record as text, with its digest. Raises ValueError for a number that is NaN or infinite."""
     return json.dumps(seal.seal_json(record), indent=1) + "\n"
@@ -47,7 +62,7 @@ def _refuse(constant: str) -> None:
 
 def _load(path: Path, again: str) -> Json:
     try:
-        data = json.loads(path.read_text(), parse_constant=_refuse)
+        data = json.loads(path.read_text(encoding="utf-8"), parse_constant=_refuse)
     except FileNotFoundError:
         raise UserError(f"{path} is not there: {again}") from None
     except ValueError:
@@ -109,7 +124,7 @@ def as_csv(lines: Sequence[Mapping[str, Any]]) -> str:
 def read_lines(path: Path) -> list[dict[str, float]]:
     """The lines of history.csv, epoch by epoch, or of silent.csv: early, and at the end."""
     try:
-        with path.open(newline="") as file:
+        with path.open(newline="", encoding="utf-8") as file:
             lines = [{k: float(v) for k, v in line.items()} for line in csv.DictReader(file)]
     except (OSError, TypeError, ValueError) as error:
         raise UserError(f"{path} cannot be read ({error}): delete its folder and train the run again") from None

@@ -24,12 +24,18 @@ COLUMNS = (*KEYS, "spec_id", *FAULTS, "n", "mean", "sd", "paper", *JUDGED)
 
 
 def read_records(plan: Plan, spec_ids: Iterable[str], runs: Path) -> list[record.Record]:
-    """Records of all seeds of some specs. Raises UserError for a record that is missing or not to be trusted."""
-    return [
-        record.read(run_folder(runs, spec_id, seed) / "record.json", spec_id, seed)
-        for spec_id in spec_ids
-        for seed in plan.seeds_of(spec_id)
-    ]
+    """Records of all seeds of some specs. Raises UserError for a record that is missing or not to be trusted.
+
+    Runs that are trained here must be measured by the present version of the measuring recipe; the archive's need not.
+    """
+    records = []
+    for spec_id in spec_ids:
+        for seed in plan.seeds_of(spec_id):
+            path = run_folder(runs, spec_id, seed) / "record.json"
+            records.append(record.read(path, spec_id, seed))
+            if plan.runs is None:
+                record.check_measuring(records[-1], path)
+    return records
 
 
 def columns(table: Table) -> list[tuple[str, str]]:

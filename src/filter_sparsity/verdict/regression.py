@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 
 from ..errors import UserError
-from ..metrics import unbounded_metrics
+from ..metrics import MEASURING, unbounded_metrics
 from ..plan import Plan
 from ..planning.validation import read_yaml
 from ..records import archive, record
@@ -44,6 +44,12 @@ def compare(plan: Plan, runs: Path, reference: Path, tolerances: Path) -> pd.Dat
     if plan.runs is not None:
         raise UserError("these are the stored records themselves: there is nothing fresh to compare with them")
     kept = record.over_seeds(archive.tidy(reference))
+    version = archive.measuring_version(archive.index(reference.with_suffix(".json")))
+    if version != MEASURING:
+        raise UserError(
+            f"{reference} was measured by version {version} of the measuring recipe, and this code has {MEASURING}: "
+            "there is nothing to compare with until runs of this version are stored"
+        )
     kept = kept[kept["n"] > 1]
     rules = read_yaml(tolerances)["stored"]
     fresh = record.over_seeds(record.tidy(read_records(plan, plan.specs, runs)))
@@ -97,7 +103,7 @@ def as_json(frame: pd.DataFrame, scale: str) -> str:
 def check(path: Path) -> tuple[str, bool]:
     """The comparison as text for a person, and whether it is good: something was compared, and nothing differs."""
     try:
-        data = json.loads(path.read_text())
+        data = json.loads(path.read_text(encoding="utf-8"))
         lines = list(_lines(data))
         return "\n".join(lines), data["agrees"] > 0 and data["differs"] == 0
     except OSError as error:

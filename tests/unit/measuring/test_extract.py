@@ -10,6 +10,7 @@ from filter_sparsity import provenance
 from filter_sparsity.errors import UserError
 from filter_sparsity.measuring import sparsity
 from filter_sparsity.measuring.extract import activations, extract_run, load, measure, responses, summary
+from filter_sparsity.metrics import MEASURING
 from filter_sparsity.records.record import read, read_features, read_lines
 from filter_sparsity.training.loaders import ArrayLoader
 from filter_sparsity.training.optim import decay_floor
@@ -217,7 +218,7 @@ def test_a_record_holds_what_was_measured(trained, data):
     assert measured["test_loss"] == pytest.approx(history[-1]["test_loss"], rel=1e-6)
     assert record["spec"] == spec.to_dict()
     origin = json.loads((folder / "provenance.json").read_text())
-    assert record["provenance"] == {**origin, "measured_by": provenance.commit()}
+    assert record["provenance"] == {**origin, "measured_by": provenance.commit(), "measuring": MEASURING}
     frame = read_features(folder / "features.csv")
     assert list(frame) == ["layer", "filter", "gamma", "beta", "largest_activation", "universality"]
     for column in frame.columns[2:]:
@@ -326,3 +327,48 @@ def test_a_changed_byte_that_every_reader_takes_is_refused(run, data, name):
     content[-2] = ord("7") if content[-2] != ord("7") else ord("8")
     (folder / name).write_bytes(content)
     assert refused(spec, 1, data, folder).startswith(f"{folder} does not hold what was trained")
+
+
+def test_a_changed_formula_needs_a_new_version_of_the_recipe(make_spec, make_model, data):
+    """Numbers of one fixed network. If they change, raise `metrics.MEASURING`, and this test's version with it."""
+    spec = make_spec()
+    model = make_model(spec, data.channels, data.side)
+    with torch.no_grad():
+        for norm in model.norms:
+            norm.bias.sub_(torch.linspace(0, 1.5, norm.num_features))
+            norm.weight[0], norm.bias[0] = 1e-4, 0.5  # negligible, but not silent
+            norm.weight[1], norm.bias[1] = 1.0, -100  # silent, but not negligible
+    measured, _ = measure(spec, model, data)
+    numbers = {
+        f"{metric} {layer}".strip(): round(number, 4)
+        for metric, value in measured.items()
+        for layer, number in (value.items() if isinstance(value, dict) else [("", value)])
+    }
+    assert MEASURING == 1
+    assert numbers == {
+        "test_loss": 1.1773,
+        "test_error": 0.6,
+        "sparsity_by_gamma C1": 0.25,
+        "sparsity_by_gamma C2": 0.1667,
+        "sparsity_by_gamma C3": 0.2,
+        "sparsity_by_gamma total": 0.2,
+        "sparsity_by_activation C1": 0.25,
+        "sparsity_by_activation C2": 0.1667,
+        "sparsity_by_activation C3": 0.6,
+        "sparsity_by_activation total": 0.3333,
+        "params_pruned": 0.313,
+        "pruned_test_error": 0.65,
+        "pruned_test_error_folded": 0.6,
+        "universality C1": 0.735,
+        "universality C2": 0.4967,
+        "universality C3": 0.4,
+        "universality_living C1": 0.6467,
+        "universality_living C2": 0.396,
+        "universality_living C3": 0.25,
+        "gamma_positive C1": 1.0,
+        "gamma_positive C2": 1.0,
+        "gamma_positive C3": 1.0,
+        "beta_positive C1": 0.0,
+        "beta_positive C2": 0.0,
+        "beta_positive C3": 0.0,
+    }

@@ -135,3 +135,10 @@ def test_files_of_tables_and_figures(plan):
     assert len(jobs.table_files(plan, ["csv"])) == len(plan.tables)
     assert jobs.figure_files(plan, ["pdf"]) == [OUT.figure(name, "pdf") for name in plan.available_figures]
     assert jobs.figure_files(plan, ["pdf"], []) == []
+
+
+def test_a_new_measuring_recipe_is_a_param_that_snakemake_sees(monkeypatch):
+    """The first has none: results from before there were versions are kept."""
+    assert jobs.measuring_version() == []
+    monkeypatch.setattr(jobs, "MEASURING", 2)
+    assert jobs.measuring_version() == ["measuring recipe 2"]

@@ -15,6 +15,7 @@ from filter_sparsity.errors import UserError
 from filter_sparsity.paths import run_folder
 from filter_sparsity.planning.build import build_plan
 from filter_sparsity.records import archive
+from filter_sparsity.records.record import sealed
 from helpers.measured_run import make_run
 
 
@@ -107,6 +108,26 @@ def test_a_run_on_other_data_is_refused_and_nothing_changes(plan, kept, tmp_path
     with pytest.raises(UserError, match="other data than the stored run") as error:
         archive.store(plan, tmp_path / "more", tmp_path / "none", kept)
     assert "\n" not in str(error.value)
+    assert kept.read_bytes() == before
+
+
+def test_one_archive_has_runs_of_one_measuring_recipe(plan, kept, tmp_path):
+    """Records of before there were versions are of version 1."""
+    before = kept.read_bytes()
+    path = make_run(plan, tmp_path / "more", plan.selected("figure2")[0], 2) / "record.json"
+    record = json.loads(path.read_text())
+    del record["digest"]
+    for version in (1, 2):
+        record["provenance"]["measuring"] = version
+        path.write_text(sealed(record))
+        if version == 1:
+            archive.store(plan, tmp_path / "more", tmp_path / "none", kept)
+            before = kept.read_bytes()
+            assert archive.measuring_version(archive.index(kept.with_suffix(".json"))) == 1
+            continue
+        with pytest.raises(UserError, match="several versions of the measuring recipe") as error:
+            archive.store(plan, tmp_path / "more", tmp_path / "none", kept)
+        assert "\n" not in str(error.value)
     assert kept.read_bytes() == before
 
 

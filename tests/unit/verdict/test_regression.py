@@ -18,10 +18,11 @@ from filter_sparsity.metrics import unbounded_metrics
 from filter_sparsity.paths import run_folder
 from filter_sparsity.planning.build import build_plan
 from filter_sparsity.planning.validation import read_yaml
-from filter_sparsity.records import archive
+from filter_sparsity.records import archive, record
 from filter_sparsity.records.record import read, sealed, tidy
 from filter_sparsity.verdict import regression
 from filter_sparsity.verdict.statistics import expected_deviations
+from helpers.archives import write_archive
 
 LEAST = {"test_error": 0.01, "sparsity_by_gamma": 0.0, "train_loss": 0.0}
 TOLERANCES = {"stored": {"deviations": 3, "edge": 0.1, "at_least": LEAST}}
@@ -65,7 +66,7 @@ def stored_of(runs) -> pd.DataFrame:
 
 
 def compared(runs, reference: pd.DataFrame) -> pd.DataFrame:
-    reference.to_csv(runs.parent / "stored.csv", index=False)
+    write_archive(runs.parent / "stored.csv", reference)
     return regression.compare(Plan(), runs, runs.parent / "stored.csv", runs.parent / "tolerances.yaml")
 
 
@@ -82,6 +83,38 @@ def test_tolerance_by_hand(runs):
     assert found.loc[("b", "sparsity_by_gamma"), "tolerance"] == pytest.approx(3 * 0.1)
     assert found.loc[("all specs", "sparsity_by_gamma"), "tolerance"] == pytest.approx(math.sqrt(0.18 + 0.09) / 2)
     assert (found["verdict"] == "agrees").all()
+
+
+def test_a_changed_number_of_the_archive_is_not_compared(runs):
+    """The csv is believed only with the digests of its records."""
+    compared(runs, stored_of(runs))
+    path = runs.parent / "stored.csv"
+    path.write_text(path.read_text().replace("a,0,test_error,,0.1\n", "a,0,test_error,,0.11\n"))
+    with pytest.raises(UserError, match=r"\A[^\n]+a seed 0 does not have the digest [^\n]+\Z"):
+        regression.compare(Plan(), runs, path, runs.parent / "tolerances.yaml")
+
+
+@pytest.mark.parametrize("lost", ["a", "b"])
+def test_a_run_that_only_one_file_of_the_archive_has_is_not_compared(runs, lost):
+    compared(runs, stored_of(runs))
+    path, index = runs.parent / "stored.csv", runs.parent / "stored.json"
+    if lost == "a":
+        path.write_text("".join(line for line in path.read_text().splitlines(True) if not line.startswith("a,1,")))
+    else:
+        content = json.loads(index.read_text())
+        content["runs"] = [run for run in content["runs"] if run["spec_id"] == "a"]
+        index.write_text(json.dumps(content))
+    with pytest.raises(UserError, match=r"a seed 1 does not have the digest|b seed 0, which [^ ]+ does not list"):
+        regression.compare(Plan(), runs, path, runs.parent / "tolerances.yaml")
+
+
+def test_runs_of_another_measuring_recipe_are_not_compared(runs, monkeypatch):
+    write_archive(runs.parent / "stored.csv", stored_of(runs), measuring=2)
+    with pytest.raises(UserError, match="measured by version 2 of the measuring recipe, and this code has 1"):
+        regression.compare(Plan(), runs, runs.parent / "stored.csv", runs.parent / "tolerances.yaml")
+    monkeypatch.setattr(record, "MEASURING", 2)
+    with pytest.raises(UserError, match=r"record.json was measured by version 1 of the measuring recipe[^\n]+\Z"):
+        compared(runs, stored_of(runs))
 
 
 def test_how_much_seeds_vary_goes_with_the_mean(runs):
@@ -136,7 +169,7 @@ def test_what_each_cell_hides_all_of_them_show(tmp_path):
     stored.loc[stored["metric"] == "sparsity_by_gamma", "value"] += 0.2
     plan = Plan()
     plan.specs = names
-    stored.to_csv(tmp_path / "stored.csv", index=False)
+    write_archive(tmp_path / "stored.csv", stored)
     found = regression.compare(plan, tmp_path / "runs", tmp_path / "stored.csv", tmp_path / "tolerances.yaml")
     found = found[found["metric"] == "sparsity_by_gamma"].set_index("spec_id")
     assert (found.loc[names, "verdict"] == "agrees").all()
