@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import warnings
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -20,7 +20,8 @@ from .layers import Layer, call, tensors
 
 NEGLIGIBLE = 1e-6  # a constant of at most this size is folded across zero padding, too
 
-# Why a dead feature stays.
+# What becomes of a dead feature: why it stays.
+REMOVED = "removed"
 OUTPUT = "part of the output"
 UNKNOWN = "in a layer or parameter that filters cannot be taken from"
 VARIES = "varies: another branch lives"
@@ -29,24 +30,20 @@ TRANSPOSED = "constant, before a transposed convolution"
 GROUPED = "in a grouped convolution that would lose unequally"
 LAST = "last filter of its layer"
 GRAPH = "the dependency graph does not remove it rightly"
-UNSEEN = "the dependency graph does not see its convolution, which is not called as a module"
+UNSEEN = "the dependency graph does not have its convolution"
 
 _PRUNABLE = (_ConvNd, nn.Linear, _BatchNorm, nn.PReLU)
 
 
 @dataclass(frozen=True)
 class Cut:
-    """What a module loses with the channels of a group: `indices[i]` of its inputs or outputs with channel `roots[i]`."""
+    """What a module loses with the channels of a group."""
 
     name: str
     module: nn.Module
     prune: Callable[[nn.Module, list[int]], Any]  # Torch-Pruning's: takes entries from a module
     of_inputs: bool  # of a layer that mixes channels; all else counts as outputs
-    indices: list[int]
-    roots: list[int]
-
-    def places(self) -> Iterator[tuple[int, int]]:
-        return zip(self.indices, self.roots, strict=True)
+    places: list[tuple[int, int]]  # one of its inputs or outputs, and the channel that it goes with
 
 
 @dataclass
@@ -66,7 +63,10 @@ class Group:
 
 
 def find_groups(model: nn.Module, inputs: Any) -> list[Group]:
-    """The groups of channels that the dependency graph has for the model's convolutions."""
+    """The groups of channels that the dependency graph has for the model's convolutions.
+
+    Raises UserError if Torch-Pruning fails.
+    """
     from torch_pruning import DependencyGraph, ops
 
     names = {module: name for name, module in model.named_modules()}
@@ -82,11 +82,17 @@ def find_groups(model: nn.Module, inputs: Any) -> list[Group]:
                 output_transform=lambda out: [t * 1 for t in tensors(out) if t.requires_grad],  # seen as outputs
                 verbose=False,
             )
+            everything = list(graph.get_all_groups(root_module_types=(ops.TORCH_CONV,)))
+    except Exception as error:
+        raise UserError(
+            f"Torch-Pruning cannot follow {type(model).__name__} ({type(error).__name__}: {error}): "
+            "shrink a part of the network instead"
+        ) from error
     finally:
         for name, p in model.named_parameters():
             p.requires_grad_(wanted[name])
     groups = []
-    for found in graph.get_all_groups(root_module_types=(ops.TORCH_CONV,)):
+    for found in everything:
         group = Group(len(found[0].idxs), [])
         for item in found:
             module, prune = item.dep.target.module, item.dep.handler
@@ -97,7 +103,11 @@ def find_groups(model: nn.Module, inputs: Any) -> list[Group]:
             elif module in names and not (isinstance(module, nn.PReLU) and module.num_parameters == 1):
                 channelwise = isinstance(module, _BatchNorm | nn.PReLU) or _is_depthwise(module)
                 of_inputs = not channelwise and graph.is_in_channel_pruning_fn(prune)
-                group.cuts.append(Cut(names[module], module, prune, of_inputs, item.idxs, item.root_idxs))
+                channels = graph.get_in_channels(module) if of_inputs else graph.get_out_channels(module)
+                places = [(i, root) for i, root in zip(item.idxs, item.root_idxs, strict=True) if i < channels]
+                if len(places) < len(item.idxs):  # seen with channels that are split and joined again
+                    group.blocked = group.blocked or GRAPH
+                group.cuts.append(Cut(names[module], module, prune, of_inputs, places))
         groups.append(group)
     return groups
 
@@ -150,7 +160,7 @@ def choose(
     inside = constant_inputs(masked, inputs, replicate=True)
     exact = constant_inputs(masked, inputs, replicate=False)
     for group in groups:
-        candidates = {root for cut in group.cuts if cut.name in dead for i, root in cut.places() if dead[cut.name][i]}
+        candidates = {root for cut in group.cuts if cut.name in dead for i, root in cut.places if dead[cut.name][i]}
         if group.blocked:
             group.kept = dict.fromkeys(candidates, group.blocked)
             continue
@@ -160,7 +170,7 @@ def choose(
                 continue
             values, everywhere = inside[cut.name].tolist(), (~exact[cut.name].isnan()).tolist()
             padded = _pads_with_zeros(cut.module)
-            for i, root in cut.places():
+            for i, root in cut.places:
                 if values[i] != values[i]:
                     reasons[root] = VARIES
                 elif abs(values[i]) > NEGLIGIBLE and isinstance(cut.module, _ConvTransposeNd):
@@ -191,7 +201,7 @@ def _lost_equally(group: Group, roots: set[int]) -> set[int]:
         if isinstance(module, _ConvNd) and module.groups > 1 and not _is_depthwise(module):
             width = (module.in_channels if cut.of_inputs else module.out_channels) // module.groups
             places = defaultdict(set)
-            for i, root in cut.places():
+            for i, root in cut.places:
                 places[i % width].add(root)
             together += places.values()
     chosen = set(roots)
@@ -203,28 +213,17 @@ def _lost_equally(group: Group, roots: set[int]) -> set[int]:
 def table(groups: Sequence[Group], dead: Mapping[str, Tensor], layers: Sequence[Layer]) -> pd.DataFrame:
     """A row for every BatchNorm: its dead features, and what became of them."""
     layer_of = {layer.norm: layer.name for layer in layers}
-    removed: Counter[str] = Counter()
-    kept: dict[str, Counter[str]] = defaultdict(Counter)
+    became = {norm: dict.fromkeys(gone.nonzero().flatten().tolist(), UNSEEN) for norm, gone in dead.items()}
     for group in groups:
         for cut in group.cuts:
-            if cut.name in dead:
-                for i, root in cut.places():
-                    if root in group.removed:
-                        removed[cut.name] += int(dead[cut.name][i])
-                    elif dead[cut.name][i]:
-                        kept[cut.name][group.kept[root]] += 1
-    for norm, gone in dead.items():
-        if unseen := int(gone.sum()) - removed[norm] - kept[norm].total():
-            kept[norm][UNSEEN] = unseen
-    rows = [
-        {
-            "layer": layer_of.get(norm, ""),
-            "norm": norm,
-            "filters": len(gone),
-            "dead": int(gone.sum()),
-            "removed": removed[norm],
-            "kept_because": dict(kept[norm]),
-        }
-        for norm, gone in dead.items()
-    ]
+            for i, root in cut.places:
+                if i in became.get(cut.name, ()):
+                    became[cut.name][i] = REMOVED if root in group.removed else group.kept[root]
+    rows = []
+    for norm, each in became.items():
+        counts = Counter(each.values())
+        removed = counts.pop(REMOVED, 0)
+        filters = len(dead[norm])
+        row = {"layer": layer_of.get(norm, ""), "norm": norm, "filters": filters, "dead": len(each)}
+        rows.append({**row, "removed": removed, "kept_because": dict(counts)})
     return pd.DataFrame(rows)

@@ -131,7 +131,7 @@ def _without(
     cuts: dict[tuple[str, Any, bool], set[int]] = defaultdict(set)
     for group in groups:
         for cut in group.cuts:
-            gone = {i for i, root in cut.places() if root in group.removed}
+            gone = {i for i, root in cut.places if root in group.removed}
             if gone:
                 cuts[cut.name, cut.prune, cut.of_inputs] |= gone
     norms = _own_norms(layers)
