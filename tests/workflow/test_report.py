@@ -214,7 +214,7 @@ def test_the_supplement_is_typeset_from_stored_records_alone(again):
     out = ResultsFolder(again.folder / "results" / "test-stored")
     assert pd.read_csv(out.table("table1", "csv")).equals(trained)
     text = "".join(page.extract_text() for page in PdfReader(out.report("pdf")).pages)
-    assert "The verdict: scale test, stored records" in text
+    assert "Scale test, stored records" in text
     for name in ("figure1", "figure2", "figure3"):
         assert out.figure(name, "png").exists()
 

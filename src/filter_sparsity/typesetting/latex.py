@@ -18,8 +18,8 @@ from ..errors import UserError
 from ..files import atomic_write
 from ..metrics import METRICS
 from ..spec import short
-from ..verdict.summary import count_in_words
 from ..verdict.verdicts import ClaimVerdict
+from .words import counted, counted_numbers, of_the_width, worded
 
 INSTALL = (
     "sudo apt-get install --no-install-recommends texlive-latex-base texlive-latex-recommended texlive-pictures "
@@ -104,7 +104,8 @@ def fill(template: Path, context: Context) -> str:
         undefined=jinja2.StrictUndefined,
         loader=jinja2.FileSystemLoader(template.parent),
     )
-    filters = (latex, value, paper_number, typeset_verdict, typeset_precondition, unbroken, count_in_words)
+    filters = (latex, value, paper_number, typeset_verdict, typeset_precondition, unbroken)
+    filters += (worded, counted, counted_numbers, of_the_width)
     environment.filters.update({function.__name__: function for function in filters})
     try:
         return environment.get_template(template.name).render(context)
@@ -126,16 +127,16 @@ def spread(sd: float, metric: str) -> str:
     return "" if pd.isna(sd) else rf"\spread{{{number(sd, metric)}}}"
 
 
-def typeset_verdict(verdict: str) -> str:
+def typeset_verdict(verdict: str, at_paper_scale: bool) -> str:
     """A claim's verdict as LaTeX."""
     look = "unmeasured" if verdict == ClaimVerdict.NOT_MEASURED else verdict
-    return rf"\{look}{{{verdict}}}"
+    return rf"\{look}{{{worded(verdict, at_paper_scale)}}}"
 
 
 def typeset_precondition(verdict: str) -> str:
     """A precondition's verdict as LaTeX: whether it holds."""
     words: dict[str, str] = {ClaimVerdict.CONFIRMED: "holds", ClaimVerdict.REFUTED: "does not hold"}
-    return words.get(verdict, typeset_verdict(verdict))
+    return words.get(verdict, typeset_verdict(verdict, at_paper_scale=True))
 
 
 def value(fact: Any) -> str:
