@@ -22,7 +22,7 @@ from filter_sparsity.records import archive
 from filter_sparsity.typesetting.readme import render_verdict
 from filter_sparsity.verdict.cells import judge_numbers
 from filter_sparsity.verdict.claims import judge_claims
-from filter_sparsity.verdict.summary import summarize
+from filter_sparsity.verdict.summary import as_json, summarize
 from helpers.projects import ROOT
 from helpers.snakemake_output import jobs
 
@@ -125,7 +125,8 @@ def test_python_commands_run(command, capsys):
 
 
 def test_the_table_of_targets_names_targets():
-    targets = re.findall(r"`(\w+)`", "".join(re.findall(r"^\| (`\w+`(?:, `\w+`)*) \|", README, re.MULTILINE)))
+    page = PAGES["docs/targets.md"]
+    targets = re.findall(r"`(\w+)`", "".join(re.findall(r"^\| (`\w+`(?:, `\w+`)*) \|", page, re.MULTILINE)))
     plan = build_plan(anchor_paths(read_yaml(ROOT / "config" / "config.yaml"), ROOT))
     assert {*targets} <= {*plan.tables, *plan.figures, "report", "page", "check"}
     assert len(targets) > 10
@@ -228,12 +229,26 @@ def test_a_link_that_leads_nowhere_fails_the_site(pages, link):
     assert "nowhere" in done.stderr
 
 
-def test_the_verdict_is_that_of_the_stored_records(tmp_path, monkeypatch):
+@pytest.mark.parametrize(("page", "template"), [("README.md", "readme"), ("docs/reproduction_summary.md", "summary")])
+def test_the_verdict_is_that_of_the_stored_records(page, template, tmp_path, monkeypatch):
     """To mend it: `snakemake readme`."""
     monkeypatch.chdir(ROOT)
     _, plan, _ = build_plans(read_yaml(ROOT / "config" / "config.yaml"))
     runs, simulations = tmp_path / "runs", tmp_path / "simulations"
     archive.restore(plan, paths.reference(plan.scale), runs, simulations)
     cells = judge_numbers(plan, runs, paths.PUBLISHED, paths.TOLERANCES)
-    summary = summarize(plan, cells, judge_claims(plan, runs, simulations, paths.TOLERANCES))
-    assert render_verdict(summary, "docs/layers.png", "docs/overview.png", ROOT / "report/readme.md.j2") in README
+    claims = judge_claims(plan, runs, simulations, paths.TOLERANCES)
+    for name, frame in (("cells", cells), ("claims", claims)):
+        frame.to_csv(tmp_path / f"{name}.csv", index=False, float_format="%.10g")
+    (tmp_path / "verdict.json").write_text(as_json(summarize(plan, cells, claims)))
+    file = ROOT / "report" / f"{template}.md.j2"
+    reference = paths.reference(plan.scale)
+    made = render_verdict(plan, tmp_path, reference, Path("docs/layers.png"), file, Path(page))
+    assert made in (ROOT / page).read_text()
+
+
+def test_the_readme_is_short():
+    """The first screen: answer, picture, headlines, two commands; the rest are links."""
+    assert len(README.splitlines()) < 120
+    places = [README.index(words) for words in ("](docs/layers.png)", "| claim of", "    make report", "    make test")]
+    assert places == sorted(places)

@@ -1,6 +1,6 @@
-# The supplement as one PDF: first the verdict of the archive, then that of runs trained here.
+# The supplement as one PDF. Page 1 is this scale's verdict; the archive's claims stand behind its own.
 
-JUDGED = {plan.results_folder.name: plan.results_folder for plan in (ARCHIVED, PLAN) if plan}.values()
+JUDGED = {plan.results_folder.name: plan.results_folder for plan in (PLAN, ARCHIVED) if plan}.values()
 
 
 rule typeset_report:
@@ -8,9 +8,8 @@ rule typeset_report:
         jobs.run_files(PLAN, jobs.RECORD),
         plan=OUT.plan,
         template="report/report.tex.j2",
-        sentences="report/sentences.j2",
-        verdicts=[out.verdict("verdict.json") for out in JUDGED],
-        page="report/sensitivity.tex.j2",
+        parts=["report/sentences.j2", "report/claims.tex.j2", "report/related.tex.j2", "report/sensitivity.tex.j2"],
+        verdicts=[out.verdict(name) for out in JUDGED for name in ("cells.csv", "claims.csv", "verdict.json")],
         varied=[SENSITIVITY.results_folder.sensitivity] if SENSITIVITY else [],
     output:
         OUT.report("tex"),
@@ -53,24 +52,32 @@ rule report:
         rules.figures.input,
         OUT.report("pdf"),
         jobs.final_files(PLAN),
+    message:
+        "finish the report"
 
 
 # Only by name.
 if ARCHIVED:
 
     rule readme:
-        "Write the verdict of the archive into the README."
+        "Write the verdict of the archive into the README and the reproduction summary."
         input:
+            [ARCHIVED.results_folder.verdict(name) for name in ("cells.csv", "claims.csv")],
             verdict=ARCHIVED.results_folder.verdict("verdict.json"),
+            plan=ARCHIVED.results_folder.plan,
+            reference=paths.reference(ARCHIVED.scale),
             layers=ARCHIVED.results_folder.figure("layers", "png"),
-            overview=ARCHIVED.results_folder.figure("overview", "png"),
-            template="report/readme.md.j2",
+            readme="report/readme.md.j2",
+            summary="report/summary.md.j2",
             sentences="report/sentences.j2",
         log:
             ARCHIVED.results_folder.log("readme"),
         localrule: True
+        params:
+            verdict=ARCHIVED.results_folder.verdict("verdict.json").parent,
         message:
-            "write the verdict into README.md"
+            "write the verdict into README.md and docs/reproduction_summary.md"
         shell:
-            "filter-sparsity readme --verdict {input.verdict:q} --layers {input.layers:q} --overview {input.overview:q}"
-            " --template {input.template:q} > {log:q} 2>&1"
+            "(for page in README.md:{input.readme} docs/reproduction_summary.md:{input.summary}; do"
+            " filter-sparsity readme --plan {input.plan:q} --verdict {params.verdict:q} --reference {input.reference:q}"
+            " --layers {input.layers:q} --page ${{page%%:*}} --template ${{page#*:}}; done) > {log:q} 2>&1"

@@ -398,12 +398,14 @@ def plot_layers(args: Namespace) -> None:
 )
 def typeset_report(args: Namespace) -> None:
     """Typeset the report around its tables and figures as LaTeX."""
-    from ..typesetting.report import sensitivity, typeset_report, verdict
+    from ..typesetting.claims import describe_verdict
+    from ..typesetting.report import sensitivity, typeset_report
 
     verdicts = []
     for out in map(ResultsFolder, args.verdict):
         pictures = {name: os.path.relpath(out.figure(name, "pdf"), args.out.parent) for name in ("layers", "overview")}
-        verdicts.append(verdict(Plan.from_json(out.plan), out.path / "verdict", pictures))
+        described = describe_verdict(Plan.from_json(out.plan), out.verdict("verdict.json").parent)
+        verdicts.append({**described, "pictures": pictures})
     assumed = None
     if args.sensitivity:
         out = ResultsFolder(args.sensitivity)
@@ -425,15 +427,16 @@ def compile(args: Namespace) -> None:
 
 
 @verb(
-    path("--verdict", help="verdict.json"),
+    PLAN,
+    path("--verdict", help="folder that `judge` wrote"),
+    REFERENCE,
     path("--layers", help="the picture of Table 1's layers"),
-    path("--overview", help="the picture of all cells"),
     path("--template"),
-    path("--readme", default=Path("README.md"), help="file to write into"),
-    path("--pictures", default=Path("docs"), help="folder that the pictures are copied to"),
+    path("--page", help="file to write into"),
+    path("--pictures", default=Path("docs"), help="folder that the picture is copied to"),
 )
 def readme(args: Namespace) -> None:
-    """Write the verdict of stored records into the README."""
-    from ..typesetting.readme import write_readme
+    """Write the verdict of stored records into the README, or another page."""
+    from ..typesetting.readme import write_verdict
 
-    write_readme(args.verdict, args.layers, args.overview, args.template, args.readme, args.pictures)
+    write_verdict(args.plan, args.verdict, args.reference, args.layers, args.template, args.page, args.pictures)

@@ -23,7 +23,7 @@ from matplotlib.ticker import EngFormatter, MaxNLocator
 from ..data.prepared import PreparedArrays, PreparedFiles, read
 from ..errors import UserError
 from ..files import atomic_write
-from ..parts import CurveFigure, GalleryFigure, SimulationFigure
+from ..parts import CurveFigure, GalleryFigure, SimulationFigure, SimulationPanel
 from ..paths import dataset_file, run_folder
 from ..plan import Plan
 from ..records import record
@@ -66,9 +66,12 @@ NOTE = "0.38"  # gray that a small letter can have
 LIGHT = "0.75"  # lines at 0
 PHASE: dict[str, Any] = {"color": "0.6", "linewidth": 0.6, "linestyle": (0, (4, 2))}  # where a phase ends
 LINE: dict[str, Any] = {"columnspacing": 1.4, "handlelength": 1.6, "handletextpad": 0.5}  # a legend in one line
+PAPER: dict[str, Any] = {"facecolor": "white", "edgecolor": "none", "pad": 0.6, "alpha": 0.85}  # behind a label
+THEIRS: dict[str, Any] = {"fillstyle": "none", "linestyle": ":"}  # the paper's line beside ours
 REGULARIZERS = {"l2": "L2", "wd": "weight decay", "none": "no regularization"}
 QUANTILES = (0, 0.05, 0.25, 0.5, 0.75, 0.95, 1)  # of a fan
 BINS = 20  # of a histogram of universality
+DEAD = (-0.3, -0.16)  # where its bar of dead features stands
 
 
 def power(value: float) -> str:
@@ -214,17 +217,18 @@ def _universality(plan: Plan, figure: CurveFigure, runs: Path) -> Figure:
         else:
             style = {"color": color, "linewidth": 1.1, "linestyle": (":", "-", "--")[number % 3]}
         label = f"{curve['label']}: {REGULARIZERS[spec.regularizer]}, {_strength(spec.strength)}"
-        shares = _histograms(spec, plan.seeds_of(spec.id), runs, edges)
+        living, dead = _histograms(spec, plan.seeds_of(spec.id), runs, edges)
         for ax, layer in zip(axes.flat, layers, strict=False):
-            ax.stairs(10 * shares[layer], edges, label=label, **style)
+            ax.stairs(10 * living[layer], edges, label=label, **style)
+            ax.stairs([10 * dead[layer]], DEAD, **style)
     for ax, layer in zip(axes.flat, layers, strict=False):
         ax.set_title(layer)
-        ax.set_xlim(0, 1)
+        ax.axvline(DEAD[1] / 2, **PHASE, zorder=0)
+        ax.set_xlim(DEAD[0] - 0.02, 1)
         ax.set_ylim(0, None)
-        ax.set_xticks([0, 0.5, 1])
+        ax.set_xticks([sum(DEAD) / 2, 0, 0.5, 1], ["dead", "0", "0.5", "1"])
         ax.yaxis.set_major_locator(MaxNLocator(4, min_n_ticks=3, steps=[1, 2, 5, 10]))
-        for axis in (ax.xaxis, ax.yaxis):
-            axis.set_major_formatter("{x:g}")
+        ax.yaxis.set_major_formatter("{x:g}")
     for ax in axes.flat[len(layers) :]:
         ax.set_axis_off()
     axes.flat[len(layers)].legend(*axes.flat[0].get_legend_handles_labels(), loc="center")
@@ -233,12 +237,18 @@ def _universality(plan: Plan, figure: CurveFigure, runs: Path) -> Figure:
     return drawing
 
 
-def _histograms(spec: Spec, seeds: Sequence[int], runs: Path, edges: np.ndarray) -> dict[str, np.ndarray]:
-    """Of each layer, the share of features in each bin of universality (bins,): the mean over the seeds."""
+def _histograms(
+    spec: Spec, seeds: Sequence[int], runs: Path, edges: np.ndarray
+) -> tuple[dict[str, np.ndarray], dict[str, float]]:
+    """Of each layer's features, the share of living ones in each bin of universality (bins,), and of dead ones.
+
+    A feature is dead if no training image activates it. Shares are of all features, the mean over the seeds.
+    """
     paths = [run_folder(runs, spec.id, seed) / "features.csv" for seed in seeds]
     features = pd.concat(record.read_features(path) for path in paths)  # each seed has as many features as another
-    universality = features.groupby("layer")["universality"]
-    return {str(layer): np.histogram(values, edges)[0] / len(values) for layer, values in universality}
+    layers = {str(layer): own.to_numpy() for layer, own in features.groupby("layer")["universality"]}
+    living = {layer: np.histogram(values[values > 0], edges)[0] / len(values) for layer, values in layers.items()}
+    return living, {layer: float((values == 0).mean()) for layer, values in layers.items()}
 
 
 # Figure 3
@@ -251,26 +261,29 @@ def _simulation(figure: SimulationFigure, path: Path) -> Figure:
     except (OSError, ValueError, KeyError) as error:
         raise UserError(f"{path} cannot be read ({error}): delete it and simulate again") from None
     rows = math.ceil(len(figure["panels"]) / 3)
-    drawing, axes = _canvas(0.6 + 1.4 * rows, rows, 3, sharex=True, sharey=True)
+    drawing, axes = _canvas(0.6 + 1.2 * rows, rows, 3, sharex=True, sharey=True)
     colors = _graded(sorted(figure["strengths"]))
     *changes, end = itertools.accumulate(phase["iterations"] for phase in figure["phases"])
     for ax, panel in zip(axes.flat, figure["panels"], strict=False):
         for strength, color in colors.items():
-            key = (panel["label"], panel["regularizer"], strength)
+            key = (*panel_key(panel), strength)
             if key not in frame.index:
                 raise UserError(f"{path} has no curve of {', '.join(map(str, key))}: delete it and simulate again")
             curve = frame.loc[[key]]
             ax.fill_between(curve["iteration"], curve["low"], curve["high"], color=color, alpha=0.25, linewidth=0)
             ax.plot(curve["iteration"], curve["median"], color=color, linewidth=1.1)
+        _label_curves(ax, {strength: frame.loc[[(*panel_key(panel), strength)]] for strength in colors}, colors)
         ax.set_title(f"{NAMES.get(panel['optimizer'], panel['label'])}, {REGULARIZERS[panel['regularizer']]}")
         for change in changes:
             ax.axvline(change, **PHASE, zorder=0)
         ax.axhline(0, color=LIGHT, linewidth=0.6, zorder=0)
         ax.set_xlim(0, end)
+        ax.set_ylim(-0.04, 1.14)
+        ax.set_yticks([0, 0.5, 1])
     for ax in axes.flat[len(figure["panels"]) :]:
         ax.set_axis_off()
     handles = [
-        *(Line2D([], [], color=colors[v], linewidth=1.4, label=_strength(v)) for v in colors),
+        Line2D([], [], color=OTHER, linewidth=1.1, label=r"median, labelled with $\lambda$"),
         Patch(facecolor=OTHER, alpha=0.25, linewidth=0, label="5 to 95 %"),
         Line2D([], [], **PHASE, label="gradients fall"),
     ]
@@ -278,6 +291,28 @@ def _simulation(figure: SimulationFigure, path: Path) -> Figure:
     drawing.supxlabel("iteration", fontsize=8)
     drawing.supylabel("value of the scalar", fontsize=8)
     return drawing
+
+
+def panel_key(panel: SimulationPanel) -> tuple[str, str]:
+    """By what the simulation's CSV knows a panel."""
+    return panel["label"], panel["regularizer"]
+
+
+def _label_curves(ax: Axes, curves: dict[float, pd.DataFrame], colors: dict[float, Any]) -> None:
+    """Each curve's strength, upon it: where it falls below a height of its own, or at its end if it stays above."""
+    flat = []
+    for number, (strength, curve) in enumerate(curves.items()):
+        iteration, median = curve["iteration"].to_numpy(), curve["median"].to_numpy()
+        height = 0.86 - 0.68 * number / max(len(curves) - 1, 1)
+        text = {"s": f"${power(strength)}$", "color": colors[strength], "fontsize": 7}
+        if median.min() < height:
+            after = int(np.argmax(median < height))
+            x = np.interp(height, median[[after, after - 1]], iteration[[after, after - 1]])
+            ax.text(x, height, ha="left" if x < iteration[-1] / 9 else "center", va="center", bbox=PAPER, **text)
+        else:
+            flat.append((iteration[-1], median[-1], text))
+    for number, (x, y, text) in enumerate(flat):  # the weakest above its curve, others below theirs
+        ax.text(0.98 * x, y + (0.02 if number == 0 else -0.03), ha="right", va="top" if number else "bottom", **text)
 
 
 # Of the verdict: no figure of the supplement's
@@ -289,39 +324,61 @@ def plot_layers(cells: Path, out: Sequence[Path]) -> None:
 
 
 def draw_layers(cells: pd.DataFrame) -> Figure:
-    """Filters lost in each layer and in all, Adam's beside SGD's: a colour for each L2, ours and the paper's."""
+    """Filters lost in each layer and in all, Adam's beside SGD's: a colour for each L2, ours and the paper's.
+
+    Letters are large: the README and page 1 of the report show it, and people read both on a phone.
+    """
     shares = cells[(cells["table"] == "table1") & (cells["metric"] == "sparsity_by_gamma")]
     shares = shares[shares["row"].str.startswith("L2")]
     groups = {str(label): own for label, own in shares.groupby("group", sort=False)}
     keys = [*dict.fromkeys(shares["layer"])]
-    places = [*range(len(keys) - 1), len(keys) - 0.5]  # the total stands offsets
-    drawing, axes = _canvas(2.2, 1, max(len(groups), 1), sharey=True)
+    places = [*range(len(keys) - 1), len(keys) - 0.5]  # the total stands aside
+    drawing, axes = _canvas(3.1, 1, max(len(groups), 1), sharey=True)
     for ax, (label, own) in zip(axes.flat, groups.items(), strict=False):
         rows = {str(row): lines for row, lines in own.groupby("row", sort=False)}
-        offsets = 0.13 * (np.arange(2 * len(rows)) - len(rows) + 0.5)  # so that equal totals do not hide one another
         colors = (COLORS[label.lower()], "0.45")
+        totals, handles = [], []
         for number, (row, lines) in enumerate(rows.items()):
             n = int(lines["n"].max())
             paper, ours = ([100 * value for value in lines[key]] for key in ("paper", "mean"))
-            style = {"color": colors[number % 2], "marker": "o", "markersize": 3.5, "linewidth": 1.2}
-            theirs = {"fillstyle": "none", "linestyle": ":", "label": f"{row}, the paper"}
-            _profile(ax, places, offsets[2 * number], paper, **style, **theirs)
+            color = colors[number % 2]
+            style = {"color": color, "marker": "o", "markersize": 5, "linewidth": 1.6}
+            _profile(ax, places, 2 * number, paper, **style, **THEIRS, label=f"{row}, the paper")
+            totals.append((paper[-1], color, "({:.0f})"))
             if n:
-                _profile(ax, places, offsets[2 * number + 1], ours, **style, label=f"{row}, ours (n = {n})")
-        ax.set_title(label)
+                _profile(ax, places, 2 * number + 1, ours, **style, label=f"{row}, ours (n = {n})")
+                totals.append((ours[-1], color, "{:.0f}"))
+            handles.append(Patch(color=color, label=row.replace(":", "")))
+        _label_totals(ax, places[-1] + 0.55, totals)
+        ax.set_title(label, fontsize=11, pad=22)
+        ax.legend(handles=handles, loc="lower center", bbox_to_anchor=(0.5, 0.99), ncols=2, fontsize=10, **LINE)
         ax.set_xticks(places, [key.capitalize() for key in keys])
-        ax.set_ylim(-3, 134)  # with room for the legend above 100 %
+        ax.set_xlim(-0.4, places[-1] + 1.3)
+        ax.set_ylim(-3, 103)
         ax.set_yticks(range(0, 101, 20))
-        ax.legend(loc="upper center", ncols=2, fontsize=7, handlelength=2.2, columnspacing=1.2)
-    axes[0, 0].set_ylabel("filters lost (%)")
+        ax.tick_params(labelsize=9)
+    axes[0, 0].set_ylabel("filters lost (%)", fontsize=10)
+    line = {"color": OTHER, "marker": "o", "markersize": 5, "linewidth": 1.6}
+    counts = sorted({int(n) for n in shares["n"] if n})
+    seeds = " to ".join(str(n) for n in dict.fromkeys([*counts[:1], *counts[-1:]]))
+    handles = [Line2D([], [], **line, label=f"ours (n = {seeds})" if seeds else "ours: no runs")]
+    handles.append(Line2D([], [], **line, **THEIRS, label="the paper's (in brackets)"))
+    drawing.legend(handles=handles, loc="outside lower center", ncols=2, fontsize=10, **LINE)
     return drawing
 
 
-def _profile(ax: Axes, places: Sequence[float], aside: float, percent: Sequence[float], **style: Any) -> Line2D:
-    """A line over the layers, and the total as a point of its own, `aside` from its place."""
-    (line,) = ax.plot(places[:-1], percent[:-1], **style)
-    ax.plot([places[-1] + aside], percent[-1:], **{**style, "label": "_total"})
-    return line
+def _label_totals(ax: Axes, x: float, totals: Sequence[tuple[float, Any, str]]) -> None:
+    """The totals (percent, colour, format) as numbers at `x`, from the least on, none upon another."""
+    height = -math.inf
+    for value, color, form in sorted((total for total in totals if not math.isnan(total[0])), key=lambda t: t[0]):
+        height = max(value, height + 7)
+        ax.text(x, height, form.format(value), color=color, fontsize=9, va="center")
+
+
+def _profile(ax: Axes, places: Sequence[float], number: int, percent: Sequence[float], **style: Any) -> None:
+    """A line over the layers, and the total as a point of its own, aside so that equal totals do not hide another."""
+    ax.plot(places[:-1], percent[:-1], **style)
+    ax.plot([places[-1] + 0.13 * (number - 1.5)], percent[-1:], **{**style, "label": "_total"})
 
 
 # Figure 4

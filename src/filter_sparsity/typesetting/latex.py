@@ -7,7 +7,6 @@ import re
 import shutil
 import signal
 import subprocess
-import tempfile
 from pathlib import Path
 from typing import Any
 
@@ -18,8 +17,8 @@ from ..errors import UserError
 from ..files import atomic_write
 from ..metrics import METRICS
 from ..spec import short
-from ..verdict.summary import count_in_words
 from ..verdict.verdicts import ClaimVerdict
+from .words import counted, counted_numbers, of_the_width, worded
 
 INSTALL = (
     "sudo apt-get install --no-install-recommends texlive-latex-base texlive-latex-recommended texlive-pictures "
@@ -104,7 +103,8 @@ def fill(template: Path, context: Context) -> str:
         undefined=jinja2.StrictUndefined,
         loader=jinja2.FileSystemLoader(template.parent),
     )
-    filters = (latex, value, paper_number, typeset_verdict, typeset_precondition, unbroken, count_in_words)
+    filters = (latex, value, paper_number, typeset_verdict, typeset_precondition, unbroken)
+    filters += (worded, counted, counted_numbers, of_the_width)
     environment.filters.update({function.__name__: function for function in filters})
     try:
         return environment.get_template(template.name).render(context)
@@ -126,16 +126,16 @@ def spread(sd: float, metric: str) -> str:
     return "" if pd.isna(sd) else rf"\spread{{{number(sd, metric)}}}"
 
 
-def typeset_verdict(verdict: str) -> str:
+def typeset_verdict(verdict: str, at_paper_scale: bool) -> str:
     """A claim's verdict as LaTeX."""
     look = "unmeasured" if verdict == ClaimVerdict.NOT_MEASURED else verdict
-    return rf"\{look}{{{verdict}}}"
+    return rf"\{look}{{{worded(verdict, at_paper_scale)}}}"
 
 
 def typeset_precondition(verdict: str) -> str:
     """A precondition's verdict as LaTeX: whether it holds."""
     words: dict[str, str] = {ClaimVerdict.CONFIRMED: "holds", ClaimVerdict.REFUTED: "does not hold"}
-    return words.get(verdict, typeset_verdict(verdict))
+    return words.get(verdict, typeset_verdict(verdict, at_paper_scale=True))
 
 
 def value(fact: Any) -> str:
@@ -156,7 +156,8 @@ def paper_number(name: str) -> int | None:
 def compile_pdf(tex: Path, style: Path, out: Path, inside: Path | None = None) -> None:
     r"""Run latexmk on `tex` in its own folder; a part of a document is compiled as `\content` of `inside`.
 
-    The user's latexmkrc and texmf folder have no part in it. Raises UserError if LaTeX is not installed, stops at an
+    The user's latexmkrc and texmf folders have no part in it. LaTeX gets relative names only: characters of the
+    project's path that mean something to it do not reach it. Raises UserError if LaTeX is not installed, stops at an
     error or does not end.
     """
     if not shutil.which("latexmk") or not shutil.which("pdflatex"):
@@ -164,28 +165,37 @@ def compile_pdf(tex: Path, style: Path, out: Path, inside: Path | None = None) -
             f"LaTeX is not installed, so there is no {out.name}: `{INSTALL}`; "
             "without it `snakemake tables figures` makes everything else"
         )
+    scratch = tex.with_suffix(".latex")
+    no_texmf = f"{scratch.name}/texmf"
     environment = {
         **{key: value for key, value in os.environ.items() if not key.startswith("TEX")},
-        "TEXINPUTS": f"{style.resolve().parent}:",
+        "TEXINPUTS": f"{scratch.name}:",
+        **dict.fromkeys(("TEXMFHOME", "TEXMFCONFIG", "TEXMFVAR"), no_texmf),  # else those in the user's home
         "LC_ALL": "C",
         "SOURCE_DATE_EPOCH": "0",  # equal sources give equal files
         "FORCE_SOURCE_DATE": "1",
     }
     before, what = r"\pdftrailerid{}", tex.name  # else the PDF has a digest of the scratch folder's name
     if inside is not None:
-        before, what = rf"{before}\def\content{{{tex.name}}}", str(inside.resolve())
-    with tempfile.TemporaryDirectory() as scratch:
-        environment["TEXMFHOME"] = f"{scratch}/texmf"  # there is none
-        command = ["latexmk", "-norc", "-pdf", "-interaction=nonstopmode", "-halt-on-error", f"-jobname={tex.stem}"]
-        code, said = _run([*command, f"-outdir={scratch}", f"-usepretex={before}", what], tex.parent, environment)
-        made = Path(scratch) / f"{tex.stem}.pdf"
+        before, what = rf"{before}\def\content{{{tex.name}}}", f"{scratch.name}/{inside.name}"
+    command = ["latexmk", "-norc", "-pdf", "-interaction=nonstopmode", "-halt-on-error", f"-jobname={tex.stem}"]
+    command += [f"-outdir={scratch.name}", f"-usepretex={before}", what]
+    try:
+        shutil.rmtree(scratch, ignore_errors=True)  # of a call that was killed
+        scratch.mkdir()
+        for file in filter(None, (style, inside)):
+            shutil.copyfile(file, scratch / file.name)
+        code, said = _run(command, tex.parent, environment)
+        made = scratch / f"{tex.stem}.pdf"
         if code or not made.exists():
             log = tex.with_suffix(".log")
-            log.write_text(said)
+            log.write_text(said, encoding="utf-8")
             first = next((line for line in said.splitlines() if line.startswith("!")), "it gave no reason")
             raise UserError(f"LaTeX stopped at {tex}: {first}; all it said is in {log}")
         with atomic_write(out) as temporary:
             shutil.copyfile(made, temporary)
+    finally:
+        shutil.rmtree(scratch, ignore_errors=True)
 
 
 def _run(command: list[str], folder: Path, environment: dict[str, str]) -> tuple[int, str]:
@@ -197,7 +207,7 @@ def _run(command: list[str], folder: Path, environment: dict[str, str]) -> tuple
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
-        text=True,
+        encoding="utf-8",
         errors="replace",
         start_new_session=True,  # so that what it started ends with it
     )

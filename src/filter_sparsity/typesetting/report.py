@@ -14,7 +14,6 @@ from typing import Any
 import pandas as pd
 
 from .. import paths, provenance
-from ..errors import UserError
 from ..parts import Fact
 from ..plan import Plan
 from ..records import archive
@@ -22,10 +21,9 @@ from ..verdict.aggregate import read_records
 from ..verdict.claims import NAMES
 from ..verdict.sensitivity import read_compared
 from ..verdict.statistics import CONFIDENCE
-from ..verdict.summary import read_summary
 from ..verdict.verdicts import ShiftVerdict
 from .latex import Context, fill, latex, number, spread
-from .tables import changes, scale_in_short
+from .tables import changes, describe_scale, scale_sentence
 
 KNOWN = {
     **NAMES,
@@ -53,7 +51,7 @@ def typeset_report(
 ) -> str:
     """The report's LaTeX. Tables and figures are read from `tables/` and `figures/` beside it when it is compiled.
 
-    `verdicts` are those of other scales' stored records, which come first, and of this one. `assumed` is what the
+    `verdicts` are this scale's, which comes first, and those of other scales' stored records. `assumed` is what the
     stored runs of varied facts say, where the scale shows it.
     """
     records = read_records(plan, plan.specs, runs)
@@ -65,18 +63,24 @@ def typeset_report(
         "verdicts": list(verdicts),
         "sensitivity": assumed,
         "changes": changes(plan),
-        "seeds": number_of_seeds(plan),
         "networks": sum(len(plan.seeds_of(spec)) for spec in plan.specs),
         "specs": len(plan.specs),
-        "tables": list(plan.tables),
+        "scale_sentence": scale_sentence(plan, plan.datasets, plan.specs),
+        "measured_specs": sum(len(plan.seeds_of(spec)) > 0 for spec in plan.specs),
+        "tables": [name for name, table in plan.tables.items() if not table["missing_inputs"]],
+        "not_run": {name: table["missing_inputs"] for name, table in plan.tables.items() if table["missing_inputs"]},
         "figures": {
             name: {
                 "missing_inputs": [],
                 **figure,
-                "caption": f"{figure['caption']} {scale_in_short(plan, name)}".rstrip(),
+                "caption": f"{figure['caption']} {describe_scale(plan, name)}".rstrip(),
             }
             for name, figure in plan.figures.items()
         },
+        "not_drawn": {
+            name: figure["missing_inputs"] for name, figure in plan.figures.items() if figure.get("missing_inputs")
+        },
+        "together": together,
         "facts": [
             {"part": as_known(part), "lines": [_told(line) for line in lines]}
             for part, lines in itertools.groupby(plan.facts, key=lambda f: f["part"])
@@ -117,11 +121,9 @@ def _told(fact: Fact) -> Fact:
     return {**fact, "name": as_known(fact["name"]), "value": value}
 
 
-def number_of_seeds(plan: Plan) -> str:
-    """3 seeds, or 1 to 3 seeds where datasets have their own number."""
-    counts = [len(plan.seeds_of(spec)) for spec in plan.specs]
-    least, most = min(counts), max(counts)
-    return f"{least}{f' to {most}' if most > least else ''} seed{'s' if most > 1 else ''}"
+def together(loop: Any) -> bool:
+    """Whether a row of a long table stays on one page with the next: the first two and last three of a list do."""
+    return not loop.last and (loop.index < 3 or loop.revindex < 4)
 
 
 def folded(measured: Sequence[Mapping[str, Any]]) -> str:
@@ -145,21 +147,6 @@ def tally(values: Any) -> list[str]:
     """Distinct values with how often each occurs, most frequent first."""
     counts = Counter(values)
     return [f"{value} ({count} runs)" if len(counts) > 1 else value for value, count in counts.most_common()]
-
-
-def verdict(plan: Plan, folder: Path, pictures: dict[str, str]) -> Context:
-    """What the report says of a verdict: counts, each claim with its tests, and its `pictures`, layers and overview."""
-    summary = read_summary(folder / "verdict.json")
-    try:
-        empty = dict.fromkeys(("effect", "low", "high"), "")
-        tests = pd.read_csv(folder / "claims.csv", keep_default_na=False, na_values=empty)
-    except (OSError, ValueError) as error:
-        raise UserError(f"{folder} holds no verdict ({error}): judge again") from None
-    claims = [
-        {**own.iloc[0].to_dict(), "tests": own.to_dict("records"), "reasons": [*filter(None, own["reason"].unique())]}
-        for _, own in tests.groupby("id", sort=False)
-    ]
-    return {**summary, "judged_claims": claims, "pictures": pictures, "changes": changes(plan)}
 
 
 def sensitivity(plan: Plan, compared: Path) -> Context:

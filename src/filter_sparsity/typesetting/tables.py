@@ -22,6 +22,7 @@ from ..verdict.claims import NAMES
 from ..verdict.soundness import FAULTS
 from ..verdict.verdicts import NumberVerdict
 from .latex import fill, latex, number, spread
+from .words import of_the_width
 
 MARKS = {  # of rows whose spec has a fault, and the sentence that a table has of them
     "silent": ("†", "Share of features silent at 1 % of the steps, before regularization can explain it"),
@@ -69,7 +70,8 @@ def typeset_table(plan: Plan, name: str, values: pd.DataFrame, template: Path) -
         own = [cells[key] for key in keys]
         printed = any(pd.notna(cell["paper"]) for cell in own)
         marks = "".join(mark for fault, (mark, _) in MARKS.items() if any(cell[fault] for cell in own))
-        return {"label": labels[-1] + marks, "printed": printed, "cells": [_cell(cell) for cell in own]}
+        measured = any(cell["n"] for cell in own) or not printed  # else the row is one line, the paper's
+        return {"label": labels[-1] + marks, "printed": printed, "measured": measured, "cells": [*map(_cell, own)]}
 
     panels: list[Any] = copy.deepcopy(layout["panels"])
     for panel in panels:
@@ -86,8 +88,8 @@ def typeset_table(plan: Plan, name: str, values: pd.DataFrame, template: Path) -
     context = {
         "name": name,
         "missing_inputs": [],
-        "caption": f"{layout['caption']} {scale_in_short(plan, name)}",
-        "note": f"{over_seeds(values['n'])} {printed_by_paper(layout, values)} {trained_with(plan, name)}".rstrip(),
+        "caption": layout["caption"],
+        "note": f"{over_seeds(values['n'])} {printed_by_paper(layout, values)} {describe_scale(plan, name)}",
         "faults": describe_faulty_rows(values),
         "grouped": grouped,
         "row_head": layout["row_head"],
@@ -102,10 +104,15 @@ def typeset_table(plan: Plan, name: str, values: pd.DataFrame, template: Path) -
 
 def _cell(cell: dict[Any, Any]) -> dict[str, str]:
     metric, verdict = cell["metric"], cell["verdict"]
-    ours = number(cell["mean"], metric)
+    ours, zero = number(cell["mean"], metric), number(0.0, metric)
+    alike = ours == number(cell["sd"], metric) == zero  # 0 ± 0 is 0
     if verdict in (NumberVerdict.AGREES, NumberVerdict.DIFFERS):
         ours = rf"\{verdict}{{{ours}}}"  # in the look of its verdict
-    return {"ours": ours, "spread": spread(cell["sd"], metric), "paper": number(cell["paper"], metric)}
+    return {
+        "ours": ours,
+        "spread": "" if alike else spread(cell["sd"], metric),
+        "paper": number(cell["paper"], metric),
+    }
 
 
 def describe_faulty_rows(values: pd.DataFrame) -> list[str]:
@@ -172,21 +179,36 @@ def over_seeds(counts: pd.Series) -> str:
     if most == 0:
         return "Not measured: no run of this is there."
     there = int(counts[counts > 0].min())
-    dash = " A dash: no run." if least == 0 else ""
+    dash = " Rows in gray alone, and dashes: no run." if least == 0 else ""
     if there == most == 1:
         return f"One seed (n = 1).{dash}"
     return f"Mean ± standard deviation over n = {there if there == most else f'{there} to {most}'} seeds.{dash}"
 
 
-def scale_in_short(plan: Plan, name: str) -> str:
-    """The sentence under a table or figure that shows networks or data at other than the published settings."""
-    shown = (plan.tables | plan.figures)[name]
-    names = plan.datasets_shown_by(name)
-    if not names or shown.get("missing_inputs") or not changes(plan):
-        return ""
-    data = [plan.datasets[name] for name in dict.fromkeys(names)]
-    used = (f"{d.name} for {d.stands_for}" if d.stands_for else d.name for d in data)
-    return f"Scale {plan.scale} ({', '.join(used)}): not comparable with the paper's numbers."
+def describe_scale(plan: Plan, name: str) -> str:
+    """The sentence under a table or figure of networks: at which scale they are.
+
+    Empty for what shows no networks, such as a simulation, or is not made.
+    """
+    selected, missing = plan.selected(name), (plan.tables | plan.figures)[name].get("missing_inputs")
+    return scale_sentence(plan, plan.datasets_shown_by(name), selected) if selected and not missing else ""
+
+
+def scale_sentence(plan: Plan, datasets: Iterable[str], specs: Iterable[str]) -> str:
+    """A plan's scale, data, width, steps and multipliers, of some of its datasets and specs."""
+    if not changes(plan):
+        return f"Scale {plan.scale}: the published settings."
+    settings, specs = plan.settings, [*specs]
+    data = [plan.datasets[name] for name in dict.fromkeys(datasets)]
+    strength, rate = (_times(plan, key, specs) for key in ("strength_multiplier", "lr_multiplier"))
+    parts = [
+        *(f"{d.name} for {d.stands_for}" if d.stands_for else d.name for d in data),
+        of_the_width(settings["width"]) if settings["width"] != 1 else "the published width",
+        f"{settings['steps']:,} steps" if settings["steps"] is not None else "the published steps",
+        f"printed L2 and WD times {strength}" if strength else "L2 and WD as printed",
+        f"learning rates times {rate}" if rate else "learning rates as published",
+    ]
+    return f"Scale {plan.scale}, not comparable with the paper: {', '.join(parts)}."
 
 
 def changes(plan: Plan) -> list[str]:
@@ -214,19 +236,13 @@ def changes(plan: Plan) -> list[str]:
     return said
 
 
-def trained_with(plan: Plan, name: str) -> str:
-    """The sentence under a table whose runs had other strengths than its rows say."""
-    times = _times(plan, "strength_multiplier", plan.selected(name))
-    return f"Rows name the printed strengths of L2 and WD; trained with these times {times}." if times else ""
-
-
 def _times(plan: Plan, key: MultiplierKey, specs: Iterable[str]) -> str:
     """By which factor a setting of specs is multiplied, or by which for each optimizer; empty if by none."""
     used = sorted({plan.specs[spec].optimizer for spec in specs})
     factors = {optimizer: multiplier(plan.settings[key], optimizer) for optimizer in used}
     others = sorted({*factors.values()} - {1})
     each = [f"{short(f)} for {listed([NAMES.get(o, o) for o in used if factors[o] == f])}" for f in others]
-    return short(others[0]) if others and {*factors.values()} == {*others[:1]} else "; ".join(each)
+    return short(others[0]) if others and {*factors.values()} == {*others[:1]} else " and ".join(each)
 
 
 def listed(names: list[str]) -> str:

@@ -106,18 +106,20 @@ def test_figure1_draws_the_distribution_over_all_seeds_features(plan: Plan, runs
 def test_figure2_counts_features_over_the_seeds(plan: Plan, runs: Path) -> None:
     drawn = figures.draw(plan, "figure2", runs, None)
     assert list(panels(drawn)) == ["C1", "C2", "C3", "C4", "C5", "C6", "C7"]
-    for steps in drawn.axes[0].patches:  # two features and two seeds: one of four features never answers
-        assert isinstance(steps, StepPatch)
-        values, edges, _ = steps.get_data()
+    steps = [patch for patch in drawn.axes[0].patches if isinstance(patch, StepPatch)]
+    living, dead = ([patch.get_data() for patch in steps[first::2]] for first in (0, 1))
+    for (values, edges, _), (share, place, _) in zip(living, dead, strict=True):
         assert len(values) == 20
         assert (edges[0], edges[-1]) == (0, 1)
-        assert values[0] == pytest.approx(2.5)
+        assert values[0] == 0  # no living feature is selective
+        assert share == pytest.approx([2.5])  # two features and two seeds: one of four features never answers
+        assert place[1] < 0
         assert values[-1] == pytest.approx(7.5)
-        assert values.sum() == pytest.approx(10)  # y is ten times the fraction
+        assert values.sum() + share.sum() == pytest.approx(10)  # y is ten times the fraction
     drawn.draw_without_rendering()
-    assert [tick.get_text() for tick in drawn.axes[0].get_xticklabels()] == ["0", "0.5", "1"]
+    assert [tick.get_text() for tick in drawn.axes[0].get_xticklabels()] == ["dead", "0", "0.5", "1"]
     assert not any(tick.get_text().endswith(".0") for ax in drawn.axes[:7] for tick in ax.get_yticklabels())
-    filled, line = drawn.axes[0].patches
+    filled, line = steps[::2]
     assert filled.get_fill()
     assert not line.get_fill()
     legend = drawn.axes[7].get_legend()
@@ -137,17 +139,23 @@ def test_figure3_draws_every_curve(plan: Plan, simulation: Path) -> None:
     assert len(panels(drawn)) == 9
     assert panels(drawn)["Adam, weight decay"] == 8
     assert panels(drawn)["Adamax, L2"] == 6  # spelt as in the tables
+    figure3 = plan.figures["figure3"]
     for number, ax in enumerate(drawn.axes, start=1):
         lines = [xy(line) for line in ax.lines]
         curves = [(x, y) for x, y in lines if len(x) > 2]
-        for strength, (x, y) in zip(plan.figures["figure3"]["strengths"], curves, strict=True):
+        for strength, (x, y) in zip(figure3["strengths"], curves, strict=True):
             np.testing.assert_allclose(y, np.exp(-strength * number * x), rtol=1e-9)
         assert any(list(x) == [100, 100] for x, _ in lines)
+        named = {f"${figures.power(s)}$": curve for s, curve in zip(figure3["strengths"], curves, strict=True)}
+        assert {text.get_text() for text in ax.texts} == named.keys()
+        for text in ax.texts:  # each upon its own curve, or beside its end
+            x, y = text.get_position()
+            assert y == pytest.approx(np.interp(x, *named[text.get_text()]), abs=0.05)
 
 
 WORDS = {
     "figure1": ["Adam, low L2", "SGD, high L2", "C6: scale", "C5: bias", "training step", "median feature", NOTE],
-    "figure2": ["C1", "C7", "universality", "fraction of features", "Adam: L2", "SGD: L2", NOTE],
+    "figure2": ["C1", "C7", "dead", "universality", "fraction of features", "Adam: L2", "SGD: L2", NOTE],
     "figure3": ["SGD, L2", "AMSGrad, L2", "RMSProp, L2", "SGD, weight decay", "iteration", "5 to 95 %"],
 }
 

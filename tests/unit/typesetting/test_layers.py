@@ -1,5 +1,7 @@
 """The picture of Table 1's layers: every printed share, and every measured one beside it."""
 
+import itertools
+
 import pandas as pd
 import pytest
 
@@ -42,3 +44,17 @@ def test_each_row_has_a_line_of_ours_and_one_of_the_papers():
     assert len({line.get_xdata()[0] for line in totals}) == 3  # none hides another
     assert [ax.get_title() for ax in (adam, sgd)] == ["Adam", "SGD"]
     assert [tick.get_text() for tick in sgd.get_xticklabels()] == ["C1", "C2", "Total"]
+    texts = [(text.get_text(), text.get_position()[1]) for text in adam.texts]
+    assert [text for text, _ in texts] == ["2", "(4)", "(4)"]  # the totals, the paper's in brackets
+    heights = [height for _, height in texts]
+    assert all(high - low >= 7 for low, high in itertools.pairwise(heights))
+    assert [text.get_text() for text in adam.get_legend().get_texts()] == ["L2 1e-3", "L2 1e-4"]
+
+
+def test_the_picture_says_how_many_seeds_are_ours():
+    few = figures.draw_layers(cells([("Adam", "L2: 1e-3", 2), ("SGD", "L2: 1e-3", 1)]))
+    none = figures.draw_layers(cells([("Adam", "L2: 1e-3", 0)]))
+    assert [drawn.legends[0].get_texts()[0].get_text() for drawn in (few, none)] == [
+        "ours (n = 1 to 2)",
+        "ours: no runs",
+    ]

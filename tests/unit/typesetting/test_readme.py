@@ -1,82 +1,109 @@
-"""The verdict in the README."""
+"""The verdict in the README, from runs that hold the paper's own numbers."""
 
 from __future__ import annotations
 
+import json
+import re
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from filter_sparsity.errors import UserError
-from filter_sparsity.typesetting.readme import END, START, render_verdict, write_readme
-from filter_sparsity.verdict.summary import as_json
+from filter_sparsity.typesetting.readme import END, START, link_to_records, write_verdict
 
-TEMPLATE = Path(__file__).parents[3] / "report/readme.md.j2"
-FOUND = {
-    "scale": "reduced",
-    "width": 0.125,
-    "steps": 40000,
-    "runs": 6,
-    "specs": 37,
-    "specs_with_runs": 2,
-    "seeds": [3, 3],
-    "cells": {"printed": 314, "agrees": 0, "differs": 0, "undecided": 0, "not comparable": 26, "not measured": 288},
-    "claims": {"made": 19, "confirmed": 2, "refuted": 0, "undecided": 4, "not measured": 13, "lacking": 3, "unfit": 1},
-    "statements": {"confirmed": ["Adam loses more.", "SGD loses less."], "refuted": []},
-    "simulated_claims": {"made": 3, "confirmed": 2, "refuted": 1, "undecided": 0, "not measured": 0},
-}
+ROOT = Path(__file__).parents[3]
+TEMPLATE = ROOT / "report/readme.md.j2"
 
 
-def test_the_readme_says_what_was_found(tmp_path: Path):
-    readme = tmp_path / "README.md"
-    readme.write_text(f"before\n{START}\nwhat was found before\n{END}\nafter\n")
-    (tmp_path / "verdict.json").write_text(as_json(FOUND))
-    pictures = [tmp_path / "layers.png", tmp_path / "overview.png"]
-    for picture in pictures:
-        picture.write_text(picture.name)
-    write_readme(tmp_path / "verdict.json", *pictures, TEMPLATE, readme, tmp_path / "docs")
-    text = readme.read_text()
-    assert "real CIFAR images, 0.125 of the width, 40,000 steps; 6 runs of 2 specs, n = 3" in text
-    assert "on 19 claims of the supplement about networks" in text
-    assert "- **Holds here** (2): Adam loses more. SGD loses less.\n" in text
-    assert "- **Does not hold here** (0): none so far." in text
-    assert "- **Open** (17): 4 undecided, 13 not measured." in text
-    assert "Of 3 claims about a simulated scalar (Figure 3, which needs no network): 2 confirmed, 1 refuted." in text
-    assert "3 of the undecided presuppose sparsity where there is none" in text
-    assert "1 of the undecided rest on runs that cannot decide them: silent from the start, not learned" in text
-    assert "Of 314 printed numbers 26 are measured, and not comparable with the paper's." in text
-    assert "says little of the paper's networks" in text
+@pytest.fixture
+def page(tmp_path):
+    """A function that writes a verdict into a page, with records of some specs, and returns its text."""
+    (tmp_path / "layers.png").write_text("a picture")
+    (tmp_path / "docs").mkdir()
+    readme, reference = tmp_path / "README.md", tmp_path / "records" / "paper.csv"
+    reference.parent.mkdir()
+
+    def written(plan, folder, stored=(), template=TEMPLATE):
+        readme.write_text(f"before\n{START}\nwhat was found before\n{END}\nafter\n")
+        reference.write_text("spec_id,seed,metric,layer,value\n" + "".join(f"{spec},0,x,,1\n" for spec in stored))
+        layers = tmp_path / "layers.png"
+        write_verdict(plan, folder, reference, layers, template, readme, tmp_path / "docs")
+        assert (tmp_path / "docs" / "layers.png").read_text() == "a picture"
+        return readme.read_text()
+
+    return written
+
+
+def test_the_first_screen_gives_the_answer_the_picture_and_the_headlines(judged, page):
+    plan, folder = judged
+    text = page(plan, folder, stored=plan.specs)
+    assert text.startswith(f"before\n{START}\n**Adam with L2 loses far more filters than SGD**")
+    assert text.endswith(f"{END}\nafter\n")
     assert "was found before" not in text
-    assert text.startswith("before\n")
-    assert text.endswith("after\n")
-    for picture in pictures:
-        assert (tmp_path / "docs" / picture.name).read_text() == picture.name
-        assert f"](docs/{picture.name})" in text
+    assert "(Adam L2 1e-3 against SGD L2 1e-3 on CIFAR-10): 83 against 27 % in the paper, 83 against 27 % here" in text
+    order = ["83 against 27", "](docs/layers.png)", "The pipeline runs", "The effect appears", "The number matches"]
+    places = [text.index(words) for words in [*order, "| claim of the supplement |"]]
+    assert places == sorted(places)
+    assert "| The number matches | 314 of 314 printed numbers are measured: 31" in text
+    headlines = [claim for claim in plan.claims if claim.get("headline")]
+    assert [claim["statement"] in text for claim in headlines] == [True] * len(headlines)
+    links = re.findall(r"\]\((records/paper\.csv#L(\d+)-L\2)\)", text)
+    assert len(links) >= 3
+    for _, line in links:  # each leads to a spec that stands in a test
+        assert [*plan.specs][int(line) - 2] in json.dumps(headlines)
 
 
-def test_a_file_that_is_no_verdict_is_one_line(tmp_path):
-    (tmp_path / "verdict.json").write_text("scale: quick")
-    picture = tmp_path / "x.png"
-    with pytest.raises(UserError, match=r"holds no verdict .*: judge again"):
-        write_readme(tmp_path / "verdict.json", picture, picture, TEMPLATE, tmp_path / "README.md", tmp_path / "y")
+def test_another_scale_refutes_nothing_and_says_where_it_differs(judged, page):
+    plan, folder = judged
+    small = replace(plan, settings=plan.settings | {"width": 0.5, "steps": 20000})
+    summary = json.loads((folder / "verdict.json").read_text()) | {"width": 0.5, "steps": 20000}
+    summary["claims"] |= {"refuted": 2, "undecided": 0, "confirmed": 0, "not measured": 17}
+    other = folder.parent / "small"
+    other.mkdir(exist_ok=True)
+    for name in ("cells.csv", "claims.csv"):
+        (other / name).write_text((folder / name).read_text())
+    (other / "verdict.json").write_text(json.dumps(summary))
+    text = page(small, other)
+    assert "here, at half the width, after 20,000 steps, on CIFAR-10 (n = 3)" in text
+    assert "2 do not hold here, 17 not measured" in text
+    assert "refuted" not in text
+    assert "None can: the scale is not the paper's." in text
+    assert "says little of the paper's networks" in text
 
 
-def test_a_readme_without_a_place_for_it_is_refused(tmp_path):
+def test_without_runs_the_readme_says_so(judged, page):
+    plan, folder = judged
+    other = folder.parent / "empty"
+    other.mkdir()
+    for name in ("cells.csv", "claims.csv"):
+        (other / name).write_text((folder / name).read_text())
+    (other / "verdict.json").write_text(json.dumps(json.loads((folder / "verdict.json").read_text()) | {"runs": 0}))
+    text = page(plan, other)
+    assert text == f"before\n{START}\nNo runs of real images (scale `paper`) are stored yet.\n{END}\nafter\n"
+
+
+def test_a_link_spans_the_lines_of_the_first_stored_spec(tmp_path):
+    reference = tmp_path / "reduced.csv"
+    reference.write_text("spec_id,seed\na,0\na,1\nb,0\n")
+    assert link_to_records(reference, "x/reduced.csv", ["c", "a", "b"]) == "x/reduced.csv#L2-L3"
+    assert link_to_records(reference, "x/reduced.csv", ["b"]) == "x/reduced.csv#L4-L4"
+    assert link_to_records(reference, "x/reduced.csv", ["c"]) == ""
+    assert link_to_records(reference, "x/reduced.csv", []) == "x/reduced.npz"  # a simulation
+
+
+def test_a_page_without_a_place_for_it_is_refused(judged, tmp_path):
+    plan, folder = judged
     (tmp_path / "README.md").write_text("nothing\n")
-    (tmp_path / "verdict.json").write_text(as_json(FOUND))
-    picture = tmp_path / "x.png"
     with pytest.raises(UserError, match="no place for the verdict"):
-        write_readme(tmp_path / "verdict.json", picture, picture, TEMPLATE, tmp_path / "README.md", tmp_path / "y")
+        write_verdict(plan, folder, tmp_path, tmp_path / "x.png", TEMPLATE, tmp_path / "README.md", tmp_path)
 
 
-def test_without_runs_the_readme_says_so():
-    text = render_verdict({**FOUND, "runs": 0}, "layers.png", "overview.png", TEMPLATE)
-    assert text == f"{START}\n**The verdict**: no runs of real images (scale `reduced`) are stored yet.\n{END}"
-
-
-def test_at_the_papers_scale_numbers_agree_and_none_is_smaller():
-    cells = {**FOUND["cells"], "not comparable": 0, "agrees": 20, "differs": 6}
-    summary = {**FOUND, "cells": cells, "width": 1, "steps": None, "seeds": [1, 3]}
-    text = render_verdict(summary, "layers.png", "overview.png", TEMPLATE)
-    assert "(real CIFAR images; 6 runs of 2 specs, n = 1 to 3)" in text
-    assert "Of 314 printed numbers 26 are measured: 20 agree." in text
-    assert "smaller" not in text
+def test_a_file_that_is_no_verdict_is_one_line(judged, tmp_path):
+    plan, folder = judged
+    for name in ("cells.csv", "claims.csv"):
+        (tmp_path / name).write_text((folder / name).read_text())
+    (tmp_path / "verdict.json").write_text("scale: quick")
+    (tmp_path / "README.md").write_text(f"{START}{END}")
+    with pytest.raises(UserError, match=r"holds no verdict .*: judge again"):
+        write_verdict(plan, tmp_path, tmp_path, tmp_path / "x.png", TEMPLATE, tmp_path / "README.md", tmp_path)

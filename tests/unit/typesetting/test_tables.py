@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from dataclasses import replace
 from pathlib import Path
 
@@ -14,10 +15,9 @@ from filter_sparsity.typesetting.latex import latex, number, spread, typeset_pre
 from filter_sparsity.typesetting.report import as_known
 from filter_sparsity.typesetting.tables import (
     changes,
+    describe_scale,
     over_seeds,
     read_values,
-    scale_in_short,
-    trained_with,
     typeset_table,
 )
 from filter_sparsity.verdict.aggregate import aggregate
@@ -120,8 +120,8 @@ def test_columns_align_where_cells_lack_a_deviation(campaign, tmp_path):
     ("counts", "said"),
     [
         ([3, 3], "Mean ± standard deviation over n = 3 seeds."),
-        ([3, 0, 2], "Mean ± standard deviation over n = 2 to 3 seeds. A dash: no run."),
-        ([1, 0], "One seed (n = 1). A dash: no run."),
+        ([3, 0, 2], "Mean ± standard deviation over n = 2 to 3 seeds. Rows in gray alone, and dashes: no run."),
+        ([1, 0], "One seed (n = 1). Rows in gray alone, and dashes: no run."),
         ([0, 0], "Not measured: no run of this is there."),
     ],
 )
@@ -133,21 +133,51 @@ def test_what_a_scale_changes_is_named_by_optimizer(paper_plan):
     """adam, sgd, rmsprop and their kin: one factor for all, or each its own."""
     one = replace(paper_plan, settings=paper_plan.settings | {"strength_multiplier": 11})
     assert changes(one) == ["Strengths of L2 and WD are those that label the rows, times 11."]
-    assert trained_with(one, "table1") == "Rows name the printed strengths of L2 and WD; trained with these times 11."
     some = replace(paper_plan, settings=paper_plan.settings | {"strength_multiplier": {"adam": 20, "sgd": 5}})
-    assert trained_with(some, "table1").endswith("these times 5 for SGD; 20 for Adam.")
-    assert trained_with(paper_plan, "table1") == ""
+    assert "printed L2 and WD times 5 for SGD and 20 for Adam, learning" in describe_scale(some, "table1")
     two = replace(paper_plan, settings=paper_plan.settings | {"lr_multiplier": {"adam": 4, "amsgrad": 4, "rmsprop": 3}})
-    assert changes(two) == ["Base learning rates are the published ones, times 3 for RMSProp; 4 for Adam and AMSGrad."]
+    assert changes(two) == [
+        "Base learning rates are the published ones, times 3 for RMSProp and 4 for Adam and AMSGrad."
+    ]
 
 
-def test_tables_and_figures_say_alike_what_they_show(paper_plan):
-    """The published data at another width; a simulation is the same at every scale."""
-    small = replace(paper_plan, settings=paper_plan.settings | {"width": 0.5})
-    said = "Scale paper (cifar100): not comparable with the paper's numbers."
-    assert scale_in_short(small, "table2") == scale_in_short(small, "figure1") == said
-    empty = [scale_in_short(small, "figure3"), scale_in_short(small, "figure4"), scale_in_short(paper_plan, "figure1")]
-    assert empty == [""] * 3  # figure4 is not drawn here
+def test_tables_and_figures_say_alike_at_which_scale_they_are(paper_plan):
+    """Scale, data, width, steps and multipliers; a simulation is the same at every scale."""
+    small = replace(paper_plan, settings=paper_plan.settings | {"width": 0.5, "steps": 20000, "lr_multiplier": 2})
+    said = (
+        "Scale paper, not comparable with the paper: cifar100, half the width, 20,000 steps, L2 and WD as printed, "
+        "learning rates times 2."
+    )
+    assert describe_scale(small, "table2") == describe_scale(small, "figure1") == said
+    assert describe_scale(paper_plan, "table2") == "Scale paper: the published settings."
+    assert describe_scale(small, "figure3") == describe_scale(small, "figure4") == ""  # figure4 is not drawn here
+
+
+def test_a_row_without_runs_is_one_line(campaign, tmp_path):
+    plan, runs = campaign
+    frame = aggregate(plan, "table1", runs, PUBLISHED, TOLERANCES)
+    label = frame["row"].iloc[0]
+    without = (frame["row"] == label) & (frame["group"] == frame["group"].iloc[0])
+    frame.loc[without, ["n", "mean", "sd"]] = [0, math.nan, math.nan]
+    frame.to_csv(tmp_path / "values.csv", index=False)
+    made = typeset_table(plan, "table1", read_values(tmp_path / "values.csv"), TEMPLATE)
+    first, second = made.split(latex(label))[1].split(r"\\")[:2]
+    assert first.startswith("\n" + r"\published{\hfill paper}")
+    assert r"\published{13.1}" in first
+    assert "--" not in first
+    assert r"\published" not in second  # ours of the next row
+
+
+def test_zero_give_or_take_zero_is_zero(campaign, tmp_path):
+    plan, runs = campaign
+    frame = aggregate(plan, "table1", runs, PUBLISHED, TOLERANCES)
+    shares = frame["metric"] == "sparsity_by_gamma"
+    frame.loc[shares, ["mean", "sd"]] = [0.001, 0.004]
+    frame.loc[shares & (frame["layer"] == "C1"), "sd"] = 0.006
+    frame.to_csv(tmp_path / "values.csv", index=False)
+    made = typeset_table(plan, "table1", read_values(tmp_path / "values.csv"), TEMPLATE)
+    assert made.count(r"}{\spread{1}}") == shares.sum() / 8
+    assert not re.search(r"\b0\}?\\beside\{\\spread\{\d\}\}\{\\spread\{0\}\}", made)
 
 
 def test_the_method_page_names_networks_and_settings():

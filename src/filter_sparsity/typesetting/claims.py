@@ -1,0 +1,188 @@
+"""Claims beside the paper's numbers, and the few among them that are headlines. Torch-free."""
+
+from __future__ import annotations
+
+import itertools
+import math
+from pathlib import Path
+from typing import Any, TypedDict
+
+import pandas as pd
+
+from .. import paths
+from ..errors import UserError
+from ..metrics import METRICS, Kind
+from ..parts import Claim, ClaimSide, ClaimTest
+from ..plan import Plan
+from ..verdict.cells import read_cells
+from ..verdict.summary import read_summary
+from .latex import Context, number
+from .tables import changes, scale_sentence
+from .words import data
+
+NONE = "–"  # in place of a number that nobody printed, or measured
+
+
+class Headline(TypedDict):
+    """A claim in a line. `paper` and `here` are the numbers of its tests, in their order, without preconditions."""
+
+    statement: str
+    paper: str
+    here: str
+    n: str
+    verdict: str
+    specs: list[str]  # ids of the specs that decide it
+
+
+class Answer(TypedDict):
+    """The first test of the first headline that compares two specs: both values of either side, in percent or plain."""
+
+    statement: str
+    settings: str  # what is compared
+    dataset: str  # on which it was measured
+    paper: tuple[str, str]
+    here: tuple[str, str]
+    unit: str  # of the values
+    n: int
+    verdict: str  # of this test
+    claim_verdict: str  # of all of them
+
+
+def read_claims(path: Path) -> pd.DataFrame:
+    """The CSV of `judge_claims`. Raises UserError."""
+    try:
+        empty = dict.fromkeys(("effect", "low", "high"), "")
+        return pd.read_csv(path, keep_default_na=False, na_values=empty)
+    except (OSError, ValueError) as error:
+        raise UserError(f"{path} holds no verdict ({error}): judge again") from None
+
+
+def describe_verdict(plan: Plan, folder: Path) -> Context:
+    """What report and README say of a verdict: its counts, each claim with its tests, and the headlines.
+
+    `folder` has what `judge` wrote: cells.csv, claims.csv and verdict.json.
+    """
+    claims = judged_claims(plan, folder)
+    return {
+        **read_summary(folder / "verdict.json"),
+        "at_paper_scale": plan.is_paper_scale,
+        "paper_scale_stored": paths.reference("paper").exists(),
+        "answer": answer(plan, folder, claims),
+        "headlines": headlines(plan, claims),
+        "judged_claims": claims,
+        "changes": changes(plan),
+        "scale_sentence": scale_sentence(plan, plan.datasets, plan.specs),
+    }
+
+
+def judged_claims(plan: Plan, folder: Path) -> list[dict[str, Any]]:
+    """Each claim with its verdict, its reasons and its tests; `paper` of a test is what the paper's numbers make of it.
+
+    `folder` is that of the verdict: cells.csv and claims.csv.
+    """
+    printed = _by_spec(read_cells(folder / "cells.csv"), "paper")
+    frame = read_claims(folder / "claims.csv")
+    claims = []
+    for claim in plan.claims:
+        own = frame[frame["id"] == claim["id"]]
+        if len(own) != len(claim["tests"]):
+            raise UserError(f"{folder / 'claims.csv'} has other tests of {claim['id']} than the plan: judge again")
+        tests = [
+            {**line, "layer": test["layer"], "paper": _printed(test, printed)}
+            for test, line in zip(claim["tests"], own.to_dict("records"), strict=True)
+        ]
+        reasons = [*dict.fromkeys(test["reason"] for test in tests if test["reason"])]
+        claims.append({**own.iloc[0].to_dict(), "tests": tests, "reasons": reasons})
+    return claims
+
+
+def headlines(plan: Plan, claims: list[dict[str, Any]]) -> list[Headline]:
+    """A line for each of the plan's headline claims, from what `judged_claims` gave."""
+    marked = {claim["id"] for claim in plan.claims if claim.get("headline")}
+    lines: list[Headline] = []
+    for claim in claims:
+        if claim["id"] in marked:
+            tests = [test for test in claim["tests"] if not test["precondition"]]
+            counts = sorted({test["n"] for test in tests})
+            sides = (test[side] for test in claim["tests"] for side in ("spec", "baseline"))
+            lines.append(
+                {
+                    "statement": claim["statement"],
+                    "paper": _together(tests, [test["paper"] for test in tests]),
+                    "here": _together(tests, [str(test["found"]).partition(" (")[0] for test in tests]),
+                    "n": str(counts[0]) if len(counts) == 1 else f"{counts[0]} to {counts[-1]}",
+                    "verdict": claim["claim_verdict"],
+                    "specs": [*dict.fromkeys(filter(None, sides))],
+                }
+            )
+    return lines
+
+
+def answer(plan: Plan, folder: Path, claims: list[dict[str, Any]]) -> Answer | None:
+    """What the first headline says, with its numbers; None if it compares no two printed values."""
+    cells = read_cells(folder / "cells.csv")
+    printed, measured = (_by_spec(cells, column) for column in ("paper", "mean"))
+    claim = next((claim for claim in plan.claims if claim.get("headline")), None)
+    test = claim and next((test for test in claim["tests"] if "baseline" in test), None)
+    if not claim or not test:
+        return None
+    keys = [(side.get("spec_id", ""), test["metric"], test["layer"]) for side in _sides(test)]
+    if not all(key in printed for key in keys):
+        return None
+    judged, published = _line(claims, claim, test), test["spec"]["settings"]["dataset"]
+    paper, here = ([number(values[key], test["metric"]) for key in keys] for values in (printed, measured))
+    return {
+        "statement": claim["statement"].rstrip("."),
+        "settings": f"{judged['quantity'].partition(': ')[2].replace(' − ', ' against ')} on {data(published)}",
+        "dataset": data(plan.specs[judged["spec"]].dataset),
+        "paper": (paper[0], paper[1]),
+        "here": (here[0], here[1]),
+        "unit": "" if METRICS[test["metric"]].kind == Kind.NUMBER else " %",
+        "n": judged["n"],
+        "verdict": judged["verdict"],
+        "claim_verdict": judged["claim_verdict"],
+    }
+
+
+def _line(claims: list[dict[str, Any]], claim: Claim, test: ClaimTest) -> dict[str, Any]:
+    """What was decided of a test of a claim."""
+    judged = next(judged for judged in claims if judged["id"] == claim["id"])
+    return judged["tests"][claim["tests"].index(test)]
+
+
+def _sides(test: ClaimTest) -> list[ClaimSide]:
+    return [test["spec"], *([test["baseline"]] if "baseline" in test else [])]
+
+
+def _by_spec(cells: pd.DataFrame, column: str) -> dict[tuple[str, str, str], float]:
+    """A column of the cells by spec, metric and layer; of a number that two tables print, the first."""
+    keys = cells[["spec_id", "metric", "layer"]].itertuples(index=False, name=None)
+    found: dict[tuple[str, str, str], float] = {}
+    for key, value in zip(keys, cells[column], strict=True):
+        found.setdefault(key, value)
+    return found
+
+
+def _printed(test: ClaimTest, printed: dict[tuple[str, str, str], float]) -> str:
+    """A test's quantity in the paper's numbers; a dash if it does not print them all."""
+    values = [printed.get((side.get("spec_id", ""), test["metric"], test["layer"]), math.nan) for side in _sides(test)]
+    value = values[0] - values[1] if len(values) == 2 else values[0]
+    if math.isnan(value):
+        return NONE
+    plain, differs = METRICS[test["metric"]].kind == Kind.NUMBER, len(values) == 2
+    text = number(round(value, 6) or 0.0, test["metric"]).replace("-", "−")
+    sign = "+" if differs and round(value, 6) > 0 else ""
+    return f"{sign}{text}" + ("" if plain else " points" if differs else " %")
+
+
+def _together(tests: list[dict[str, Any]], texts: list[str]) -> str:
+    """`C1 44, C2 22; C1 59 %`: numbers of several tests, by spec, with layers, and the unit once if all share it."""
+    if all(text == NONE for text in texts):
+        return NONE
+    units = {text.partition(" ")[2] for text in texts if text != NONE}
+    shared = len(units) == 1
+    parts = []
+    for _, own in itertools.groupby(zip(tests, texts, strict=True), key=lambda pair: pair[0]["spec"]):
+        numbers = [(test["layer"], text.partition(" ")[0] if shared else text) for test, text in own]
+        parts.append(", ".join(text if layer in ("", "total") else f"{layer} {text}" for layer, text in numbers))
+    return f"{'; '.join(parts)} {units.pop() if shared else ''}".rstrip()
