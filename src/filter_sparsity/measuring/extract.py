@@ -69,8 +69,8 @@ def measure(
     the next layer (see `prune.remove`). `universality` is the mean over a layer's features, dead ones too;
     `universality_living`, and the shares `gamma_positive` and `beta_positive`, are of its features that live by gamma,
     and leave out a layer in which none does. `dominated` is each feature's share of steps in which L2 outweighed
-    gamma's gradient, (filters,) by layer, if the training counted it; `l2_dominates` is its mean over all features. The metrics
-    of `records.associations` follow. All in float32, whatever the training's precision.
+    gamma's gradient, (filters,) by layer, if the training counted it; `l2_dominates` is its mean over all features.
+    The metrics of `records.associations` follow. All in float32, whatever the training's precision.
     """
     set_precision("float32")
     device = next(model.parameters()).device

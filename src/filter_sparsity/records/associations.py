@@ -53,7 +53,7 @@ def associations(columns: Columns) -> dict[str, float | None]:
 
 
 def of_layers(features: Iterable[tuple[str, Columns]]) -> dict[str, dict[str, float]]:
-    """The metrics of `associations` by metric and layer, from each layer's features. A layer without a value is absent."""
+    """The metrics of `associations` by metric and layer, from each layer's features; no layer without a value."""
     measured: dict[str, dict[str, float]] = {}
     for layer, columns in features:
         for metric, value in associations(columns).items():

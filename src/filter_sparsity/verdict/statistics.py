@@ -100,9 +100,9 @@ def expected_deviations(stored: pd.DataFrame, edge: float) -> pd.Series:
     """Of each stored cell the standard deviation over seeds: its own, or the one expected at its mean if that is more.
 
     With few seeds a cell's own may be small by chance. How much seeds vary depends on the mean m: as m (1 - m) for
-    shares, which have no room at 0 and 1, as 1 - m squared for numbers in [-1, 1], and as m squared for
-    others. The factor is that of all specs together, for each metric and layer. A share nearer to 0 or 1 than `edge` is taken to lie there: a few features
-    may all be alike.
+    shares, which have no room at 0 and 1, as 1 - m squared for numbers in [-1, 1], and as m squared for others. The
+    factor is that of all specs together, for each metric and layer. A share nearer to 0 or 1 than `edge` is taken to
+    lie there: a few features may all be alike.
     """
     near = stored["mean"].clip(edge, 1 - edge)
     room = (near * (1 - near)).mask(stored["metric"].isin(unbounded_metrics()), stored["mean"] ** 2)
