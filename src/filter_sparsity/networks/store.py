@@ -14,6 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from ..errors import UserError
+from .agreement import difference
 
 SUFFIXES = {".bmp", ".jpeg", ".jpg", ".png", ".webp"}
 
@@ -147,8 +148,7 @@ def _save(
     with tempfile.TemporaryDirectory(dir=path.parent) as folder, torch.no_grad():
         temporary = Path(folder) / path.name
         write(temporary)
-        truth = model(inputs)
-        difference = ((run(temporary) - truth).abs().max() / truth.abs().max().clamp(min=1e-12)).item()
-        if not difference <= tolerance:
-            raise UserError(f"{path}: what was written differs from the network by {difference:.1e}: nothing was kept")
+        apart = difference(run(temporary), model(inputs))
+        if not apart <= tolerance:
+            raise UserError(f"{path}: what was written differs from the network by {apart:.1e}: nothing was kept")
         temporary.replace(path)

@@ -87,7 +87,7 @@ class LayerTable(pd.DataFrame):
         if criterion not in rules:
             raise UserError(f"there is no criterion {criterion!r}: there are {', '.join(rules)}")
         grouped = rules[criterion].groupby(self.features["norm"], sort=False)
-        return {str(norm): values.to_numpy() for norm, values in grouped}
+        return {str(norm): values.to_numpy(copy=True) for norm, values in grouped}
 
     def to_markdown(self, *args: Any, **kwargs: Any) -> str:  # type: ignore[override]
         """The table as Markdown, shares in percent. With arguments as pandas has it, which needs tabulate."""

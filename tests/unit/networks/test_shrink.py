@@ -254,6 +254,23 @@ def test_forwards_that_depend_on_data_and_shared_modules() -> None:
     assert small.modules_["conv"].in_channels == small.modules_["conv"].out_channels
 
 
+def test_a_convolution_that_is_not_called_as_a_module_is_said() -> None:
+    def forward(m: nn.ModuleDict, x: Tensor) -> Tensor:
+        x = m["conv"](x) if not torch.is_grad_enabled() else nn.functional.conv2d(x, m["conv"].weight, m["conv"].bias)
+        return head(m, m["last"](torch.relu(m["norm"](x))))
+
+    model = settle(
+        Net(
+            forward, conv=nn.Conv2d(3, 8, 3, bias=False), norm=nn.BatchNorm2d(8), last=block(8, 4), head=nn.Linear(4, 3)
+        )
+    )
+    kill(model, "modules_.norm", [1, 2])
+    kill(model, "modules_.last.1", [3])
+    _, report = run(model)
+    assert report.layers.set_index("norm")["removed"].to_dict() == {"modules_.norm": 0, "modules_.last.1": 1}
+    assert "2 kept: the dependency graph does not have" in str(report)
+
+
 def test_the_sign_of_gamma_does_not_matter() -> None:
     model = stack()
     kill(model, "1", [0], gamma=-1e-5)
