@@ -4,6 +4,9 @@
 PYTHON ?= python3
 CORES ?= all
 BIN := .venv/bin
+# A user's settings that would install elsewhere than into .venv, or hide what is in it.
+PIP = env -u PIP_TARGET -u PIP_PREFIX -u PIP_ROOT PIP_USER=0 $(BIN)/python -m pip
+unexport PYTHONPATH PYTHONHOME
 
 help:
 	@echo "make report   set up, then every table and figure and results/quick/report.pdf"
@@ -22,9 +25,10 @@ setup: .venv/installed
 .venv/installed: requirements.lock pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(0 if sys.version_info >= (3, 11) else "error: Python 3.11 or newer is needed: make PYTHON=python3.11 ...")'
 	@$(PYTHON) -c 'import ensurepip, venv' 2>/dev/null || { echo "error: Python's venv module is missing: sudo apt-get install python3-venv"; exit 1; }
+	@$(PYTHON) -c 'import os, sys; bad = sorted({*"\"$$`\\:{}\t\n"} & {*os.getcwd()}); sys.exit(f"error: the path of this folder has {bad[0]!r}, which its scripts cannot have: move the project, then call make again" if bad else 0)'
 	$(PYTHON) -m venv .venv
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --requirement requirements.lock
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --editable .
+	$(PIP) install --quiet --disable-pip-version-check --requirement requirements.lock
+	$(PIP) install --quiet --disable-pip-version-check --no-deps --editable .
 	@touch $@
 
 # As root, install LaTeX; otherwise print the install command.

@@ -3,7 +3,6 @@
 import json
 import sys
 import time
-from pathlib import Path
 
 from snakemake.utils import min_version
 
@@ -12,7 +11,8 @@ from filter_sparsity.planning import jobs, startup
 from filter_sparsity.typesetting import captions
 
 min_version("9.1")
-shell.prefix(f"export PATH={Path(sys.executable).parent}:$PATH; ")  # verbs are found without activating the environment
+startup.check_folder(workflow.basedir)
+shell.prefix(startup.shell_prefix())
 
 
 configfile: "config/config.yaml"
@@ -51,3 +51,9 @@ rule all:
     default_target: True  # Snakemake ignores it in an included file
     input:
         rules.report.input,
+    message:
+        "finish the report"
+
+
+onerror:
+    startup.repeat_errors(log)

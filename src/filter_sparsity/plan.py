@@ -123,7 +123,7 @@ class Plan:
     @classmethod
     def from_json(cls, path: Path) -> Plan:
         try:
-            data = seal.open_json(json.loads(path.read_text()), seal.SPACED)
+            data = seal.open_json(json.loads(path.read_text(encoding="utf-8")), seal.SPACED)
             specs = {k: Spec.from_dict(v) for k, v in data.pop("specs").items()}
             datasets = {name: Dataset(**entry) for name, entry in data.pop("datasets").items()}
             plan = cls(specs=specs, datasets=datasets, **data)

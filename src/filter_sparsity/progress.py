@@ -18,10 +18,12 @@ def cores() -> int:
 def stop_reason(end: float) -> Callable[[], str]:
     """A function that says why to stop: a signal's name, or that it is `end` (seconds since 1970); else an empty text.
 
-    SIGTERM and Ctrl-C do nothing else from now on.
+    SIGTERM, Ctrl-C and SIGHUP, which a terminal sends as it closes, do nothing else from now on. Under `nohup` SIGHUP
+    stays without effect.
     """
     received: list[str] = []
-    for number in (signal.SIGTERM, signal.SIGINT):
+    ignored = {signal.SIGHUP} if signal.getsignal(signal.SIGHUP) == signal.SIG_IGN else set()
+    for number in {signal.SIGTERM, signal.SIGINT, signal.SIGHUP} - ignored:
         signal.signal(number, lambda number, frame: received.append(signal.Signals(number).name))
     return lambda: received[0] if received else "its time is over" if time.time() >= end else ""
 

@@ -28,8 +28,18 @@ def commit() -> str:
     # A hook or an editor's terminal may set GIT_DIR, which would name another repository.
     environment = {key: value for key, value in os.environ.items() if not key.startswith("GIT_")}
     try:
-        done = subprocess.run(command, capture_output=True, text=True, env=environment, timeout=SECONDS, check=False)
-    except (OSError, subprocess.TimeoutExpired) as error:
+        done = subprocess.run(
+            command,
+            capture_output=True,
+            encoding="utf-8",
+            errors="replace",
+            env=environment,
+            timeout=SECONDS,
+            check=False,
+        )
+    except subprocess.TimeoutExpired:
+        return given or f"unknown (`git {' '.join(command[3:])}` did not end within {SECONDS} seconds)"
+    except OSError as error:
         return given or f"unknown ({type(error).__name__} of git)"
     if done.returncode == 0:
         return done.stdout.strip()
@@ -53,7 +63,7 @@ def now() -> str:
 def processor() -> str:
     """The processor's model name as Linux tells it, or the machine's kind."""
     try:
-        lines = Path("/proc/cpuinfo").read_text().splitlines()
+        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
     except OSError:
         return platform.machine()
     return next((line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")), platform.machine())

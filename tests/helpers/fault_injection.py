@@ -22,7 +22,7 @@ import psutil
 from helpers.projects import Project, copy
 
 COMMAND = [sys.executable, "-m", "snakemake", "--cores", "2", "report", "--configfile", "config/tiny_scale.yaml"]
-SAME = ("test/tables/*.csv", "test/tables/*.tex", "test/verdict/*", "test/simulations/*.csv",
+SAME = ("test/tables/*.csv", "test/tables/*.tex", "test/verdict/*", "test/figures/*", "test/simulations/*.csv",
         "test/runs/*/*/*.safetensors", "test/runs/*/*/*.csv", "data/*.safetensors", "data/renders/*")  # fmt: skip
 WHY = ("No space left", "Read-only file system", "Write-protected output files")
 REFUSAL = "error: another Snakemake is at work in this folder (process "

@@ -90,3 +90,14 @@ def test_without_git_the_commit_is_unknown(copy, tmp_path):
     folder, named = copy
     repository(folder, "file")
     assert named(PATH=str(tmp_path)) == "unknown (FileNotFoundError of git)"
+
+
+def test_a_git_that_does_not_end_is_named(copy, tmp_path):
+    folder, named = copy
+    repository(folder, "file")
+    path = folder / "src/filter_sparsity/provenance.py"
+    path.write_text(path.read_text().replace("SECONDS = 60", "SECONDS = 0.2"))
+    (tmp_path / "git").write_text("#!/bin/sh\nexec sleep 60\n")
+    (tmp_path / "git").chmod(0o755)
+    said = named(PATH=f"{tmp_path}:{os.environ['PATH']}")
+    assert said == "unknown (`git describe --always --dirty --abbrev=12 --exclude=*` did not end within 0.2 seconds)"

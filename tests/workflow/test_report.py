@@ -10,6 +10,7 @@ import signal
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import pandas as pd
 import pytest
@@ -18,6 +19,8 @@ from pypdf import PdfReader
 
 from filter_sparsity.paths import ResultsFolder
 from filter_sparsity.records.record import sealed
+from helpers.fault_injection import same
+from helpers.projects import copy
 from helpers.snakemake_output import jobs, refused
 
 pytestmark = pytest.mark.latex
@@ -68,6 +71,45 @@ def test_provenance_and_logs_stand_beside_each_run(finished):
         assert origin["versions"]["torch"]
         assert origin["spec_id"] == run.parent.name
         assert "test error" in (run / "train.log").read_text()
+
+
+def hostile_home(folder: Path) -> dict[str, str]:
+    """The environment of a person whose home has settings for everything, and another locale, time zone and TMPDIR."""
+    home, temporary = folder / "ho me", folder / ("temporary files of a person " + 80 * "x")
+    temporary.mkdir(parents=True)
+    for name, content in {
+        ".latexmkrc": "$preview_continuous_mode = 1; $pdf_mode = 0; sleep 1000;\n",
+        "texmf/tex/latex/booktabs.sty": "\\errmessage{another booktabs}\n",
+        ".config/matplotlib/matplotlibrc": "text.usetex: True\nsavefig.bbox: tight\nfigure.dpi: 30\nfont.size: 30\n",
+    }.items():
+        (home / name).parent.mkdir(parents=True, exist_ok=True)
+        (home / name).write_text(content)
+    locale = {"LC_ALL": "POSIX", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0", "TZ": "Pacific/Kiritimati"}
+    tools = {"MPLBACKEND": "module://no_such_backend", "TEXINPUTS": str(home / "texmf/tex/latex"), "PIP_USER": "1"}
+    return {**os.environ, "HOME": str(home), "TMPDIR": str(temporary), **locale, **tools}
+
+
+def test_a_hostile_home_gives_the_same_bytes(finished, tmp_path):
+    """Spaces, quotes and braces in the paths, rc files, another locale, and litter in read-only data."""
+    folder = tmp_path / 'my "p" & co\'s (new) $HOME; a,b 100% ~x #1 {c}'
+    folder.mkdir()
+    project = copy(folder)
+    project.environment = {**hostile_home(tmp_path / "of a person"), "PYTHONDONTWRITEBYTECODE": "1"}
+    (folder / ".venv").symlink_to(Path(sys.prefix))
+    data = folder / "shared data"
+    for litter in ("._01.off", "Thumbs.db", "__MACOSX/x", "@eaDir/y", ".DS_Store"):
+        (data / litter).parent.mkdir(parents=True, exist_ok=True)
+        (data / litter).write_text("litter")
+    for path in (*data.rglob("*"), data):
+        path.chmod(0o555 if path.is_dir() else 0o444)
+    command = [str(folder / ".venv/bin/python"), "-m", "snakemake", "--cores", "2", "report", "table1"]
+    done = project.call(*command, "--configfile", "config/tiny_scale.yaml", "--config", f"data_root={data}")
+    assert done.returncode == 0, done.stderr[-3000:]
+    made, expected = same(project), same(finished)
+    assert {*made} == {*expected}
+    assert [name for name, content in expected.items() if made[name] != content] == []
+    assert sum(name.endswith((".pdf", ".png")) for name in expected) > 8
+    assert sorted(path.name for path in (tmp_path / "of a person/ho me").iterdir() if path.name[0] != ".") == ["texmf"]
 
 
 def test_nothing_is_left_to_do(finished):

@@ -6,3 +6,5 @@ rule campaign:
     "Every record of the scale that is not in the archive yet."
     input:
         jobs.campaign_files(PLAN),
+    message:
+        "finish the campaign"

@@ -47,6 +47,8 @@ for name in PLAN.available_figures:
         input:
             jobs.figure_files(PLAN, ["pdf", "png"], [name]),
             jobs.final_files(PLAN, [name]),
+        message:
+            "finish {rule}"
 
 
 rule figures:
@@ -54,3 +56,5 @@ rule figures:
     input:
         jobs.figure_files(PLAN, ["pdf", "png"]),
         jobs.final_files(PLAN, PLAN.available_figures),
+    message:
+        "finish all figures"

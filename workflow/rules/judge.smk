@@ -63,3 +63,5 @@ rule verdict:
         rules.judge.output[0].format(results=OUT.name),
         [OUT.figure(name, ending) for name in ("layers", "overview") for ending in ("pdf", "png")],
         jobs.final_files(PLAN),
+    message:
+        "finish the verdict"

@@ -12,3 +12,5 @@ rule page:
     input:
         rules.report.input,
         jobs.table_files(PLAN, ["pdf"]),
+    message:
+        "finish the files of the page"

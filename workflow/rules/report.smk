@@ -52,6 +52,8 @@ rule report:
         rules.figures.input,
         OUT.report("pdf"),
         jobs.final_files(PLAN),
+    message:
+        "finish the report"
 
 
 # Only by name.

@@ -63,6 +63,8 @@ for name in PLAN.tables:
         input:
             jobs.table_files(PLAN, ["csv", "tex", "pdf"], [name]),
             jobs.final_files(PLAN, [name]),
+        message:
+            "finish {rule}"
 
 
 rule tables:
@@ -70,3 +72,5 @@ rule tables:
     input:
         jobs.final_files(PLAN, PLAN.tables),
         shown=jobs.table_files(PLAN, ["csv", "tex"]),
+    message:
+        "finish all tables"

@@ -12,6 +12,7 @@
 
 from __future__ import annotations
 
+import io
 import os
 import signal
 import sys
@@ -42,6 +43,9 @@ def parser() -> ArgumentParser:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run a verb; returns the exit code."""
+    os.environ["MPLBACKEND"] = "Agg"  # a notebook's backend, which its terminal inherits, may not even be installed
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="backslashreplace")  # where the locale has no Greek letters
     try:
         args = parser().parse_args(arguments)
         args.run(args)

@@ -15,7 +15,10 @@ from ..paths import dataset_file
 def read_datasets(path: Path) -> dict[str, Dataset]:
     """The datasets by name. Their values are as `planning.validation` says that they may be. Raises UserError."""
     try:
-        return {name: Dataset(name=name, **entry) for name, entry in yaml.safe_load(path.read_text()).items()}
+        return {
+            name: Dataset(name=name, **entry)
+            for name, entry in yaml.safe_load(path.read_text(encoding="utf-8")).items()
+        }
     except OSError as error:
         raise UserError(f"cannot read {path}: {error.strerror}") from None
     except (yaml.YAMLError, ValueError, RecursionError) as error:

@@ -39,7 +39,7 @@ class Monitor:
         self._writer: Any = None
         columns = ["step", "total", *self.norms]
         if self.path is not None and self.path.exists():
-            with self.path.open(newline="") as file:
+            with self.path.open(newline="", encoding="utf-8") as file:
                 lines = list(csv.reader(file))
             if lines[:1] != [columns]:
                 raise UserError(f"{self.path} is not of this network: delete it, or name another file")
@@ -77,5 +77,5 @@ class Monitor:
 
     def _append(self, line: list[Any]) -> None:
         assert self.path is not None
-        with self.path.open("a", newline="") as file:
+        with self.path.open("a", newline="", encoding="utf-8") as file:
             csv.writer(file, lineterminator="\n").writerow(line)

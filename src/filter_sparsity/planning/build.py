@@ -70,8 +70,11 @@ def overlay(settings: Mapping[str, Any], path: Path) -> Config:
 def build_plan(config: Mapping[str, Any]) -> Plan:
     """The plan of a merged configuration. Raises UserError for anything impossible."""
     validate(config, "config", "configuration")
-    # How long a call may take does not change its results.
-    settings = cast(ScaleSettings, {k: v for k, v in config.items() if k != "time_limit_minutes"})
+    # How long a call may take does not change its results, nor what is noted of stored ones.
+    settings = cast(ScaleSettings, {k: v for k, v in config.items() if k not in ("time_limit_minutes", "note")})
+    if settings.get("records") == "stored":  # how another scale trains is no part of the plan of stored records
+        of_trainings = {"device": "cpu", "precision": "float32"}
+        settings = cast(ScaleSettings, {k: v for k, v in settings.items() if k != "train_first"} | of_trainings)
     experiments = read_experiments(settings["experiments"])
     scale = settings["scale"]
     if scale not in experiments["seeds"]:

@@ -74,7 +74,7 @@ _Loader.add_constructor("tag:yaml.org,2002:map", _mapping)
 
 def read_yaml(path: Path) -> Any:
     try:
-        return yaml.load(path.read_text(), Loader=_Loader)
+        return yaml.load(path.read_text(encoding="utf-8"), Loader=_Loader)
     except OSError as error:
         raise UserError(f"cannot read {path}: {error.strerror}") from None
     except (yaml.YAMLError, ValueError, RecursionError) as error:  # bytes that are no text, a date with a month 13
@@ -85,7 +85,9 @@ def read_schema(name: str) -> Any:
     """A schema with what its `$ref`s take from other files, which editors follow by themselves, and metrics' names."""
 
     def read(name: str) -> Any:
-        return yaml.safe_load((SCHEMAS / f"{name}.schema.yaml").read_text().replace("spec.schema.yaml#", "#"))
+        return yaml.safe_load(
+            (SCHEMAS / f"{name}.schema.yaml").read_text(encoding="utf-8").replace("spec.schema.yaml#", "#")
+        )
 
     own = read(name)
     if "$ref" in own:

@@ -53,7 +53,7 @@ def take(arguments: Sequence[str], folder: Path = FOLDER) -> bool:
         return False
     try:
         folder.mkdir(exist_ok=True)
-        file = (folder / "at-work").open("a+")
+        file = (folder / "at-work").open("a+", encoding="utf-8")
     except OSError:  # Snakemake has its own words for a folder that may not be written
         return False
     file.seek(0)

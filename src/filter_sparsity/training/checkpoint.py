@@ -63,7 +63,7 @@ class Checkpoints:
 
     def clear(self) -> None:
         """Delete all, as the run is finished. Does nothing while another process trains it again."""
-        with suppress(BlockingIOError, FileNotFoundError), (self.folder / "lock").open("w") as file:
+        with suppress(BlockingIOError, FileNotFoundError), (self.folder / "lock").open("wb") as file:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
             shutil.rmtree(self.folder, ignore_errors=True)
         _delete_empty(self.folder.parents[:2])
@@ -77,7 +77,7 @@ class Checkpoints:
         path, waited = self.folder / "lock", False
         while True:
             path.parent.mkdir(parents=True, exist_ok=True)
-            with path.open("w") as file:
+            with path.open("wb") as file:
                 try:
                     fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
                 except BlockingIOError:

@@ -6,7 +6,7 @@ import io
 import json
 import sys
 import time
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -126,7 +126,7 @@ def training_turns(
     name = f"{spec.id} seed {seed}"
     identity = {"spec": spec.to_dict(), "seed": seed, "data_digest": data.digest}
     identity |= {"history_points": settings.history_points, "precision": settings.precision}
-    with (folder / "train.log").open("w", buffering=1) as log:
+    with (folder / "train.log").open("w", buffering=1, encoding="utf-8") as log:
 
         def say(line: str) -> None:
             print(line, file=log)
@@ -146,7 +146,7 @@ def training_turns(
                 progress.recall(epoch, training.epochs)
             if training.step:
                 say(f"goes on from step {training.step:,} of {spec.steps:,}")
-            for turn in training.turns():
+            for turn in _logged(training.turns(), log):
                 if isinstance(turn, Epoch):
                     progress(turn, training.epochs)
                 if turn is not Turn.WAITING:
@@ -156,6 +156,15 @@ def training_turns(
             if checkpointer.seconds >= settings.checkpoint_seconds:  # else training it again costs no more
                 checkpointer.write()
     return kept
+
+
+def _logged(turns: Iterator[Epoch | Turn], log: io.TextIOBase | io.TextIOWrapper) -> Iterator[Epoch | Turn]:
+    """The turns of a training; an error that ends them is in its log, too, which Snakemake shows."""
+    try:
+        yield from turns
+    except UserError as error:
+        print(f"error: {error}", file=log)
+        raise
 
 
 def is_trained(folder: Path, spec: Spec, seed: int, data: Prepared) -> bool:
@@ -194,7 +203,7 @@ def _write(
         origin["tf32"] = tf32_switches()
     weights, kept, losses, silent, source = (folder / name for name in TRAINED)
     write_bytes(weights, save(state, identity))
-    write_bytes(kept, save(training.scales.tensors(spec.network.layers), identity))
+    write_bytes(kept, save(training.histories(), identity))
     write_text(losses, record.as_csv([vars(epoch) for epoch in training.history]))
     write_text(silent, record.as_csv(training.silent))
     origin["files_digest"] = record.files_digest(folder)

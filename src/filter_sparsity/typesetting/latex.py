@@ -7,7 +7,6 @@ import re
 import shutil
 import signal
 import subprocess
-import tempfile
 from pathlib import Path
 from typing import Any
 
@@ -157,7 +156,8 @@ def paper_number(name: str) -> int | None:
 def compile_pdf(tex: Path, style: Path, out: Path, inside: Path | None = None) -> None:
     r"""Run latexmk on `tex` in its own folder; a part of a document is compiled as `\content` of `inside`.
 
-    The user's latexmkrc and texmf folder have no part in it. Raises UserError if LaTeX is not installed, stops at an
+    The user's latexmkrc and texmf folders have no part in it. LaTeX gets relative names only: characters of the
+    project's path that mean something to it do not reach it. Raises UserError if LaTeX is not installed, stops at an
     error or does not end.
     """
     if not shutil.which("latexmk") or not shutil.which("pdflatex"):
@@ -165,28 +165,37 @@ def compile_pdf(tex: Path, style: Path, out: Path, inside: Path | None = None) -
             f"LaTeX is not installed, so there is no {out.name}: `{INSTALL}`; "
             "without it `snakemake tables figures` makes everything else"
         )
+    scratch = tex.with_suffix(".latex")
+    no_texmf = f"{scratch.name}/texmf"
     environment = {
         **{key: value for key, value in os.environ.items() if not key.startswith("TEX")},
-        "TEXINPUTS": f"{style.resolve().parent}:",
+        "TEXINPUTS": f"{scratch.name}:",
+        **dict.fromkeys(("TEXMFHOME", "TEXMFCONFIG", "TEXMFVAR"), no_texmf),  # else those in the user's home
         "LC_ALL": "C",
         "SOURCE_DATE_EPOCH": "0",  # equal sources give equal files
         "FORCE_SOURCE_DATE": "1",
     }
     before, what = r"\pdftrailerid{}", tex.name  # else the PDF has a digest of the scratch folder's name
     if inside is not None:
-        before, what = rf"{before}\def\content{{{tex.name}}}", str(inside.resolve())
-    with tempfile.TemporaryDirectory() as scratch:
-        environment["TEXMFHOME"] = f"{scratch}/texmf"  # there is none
-        command = ["latexmk", "-norc", "-pdf", "-interaction=nonstopmode", "-halt-on-error", f"-jobname={tex.stem}"]
-        code, said = _run([*command, f"-outdir={scratch}", f"-usepretex={before}", what], tex.parent, environment)
-        made = Path(scratch) / f"{tex.stem}.pdf"
+        before, what = rf"{before}\def\content{{{tex.name}}}", f"{scratch.name}/{inside.name}"
+    command = ["latexmk", "-norc", "-pdf", "-interaction=nonstopmode", "-halt-on-error", f"-jobname={tex.stem}"]
+    command += [f"-outdir={scratch.name}", f"-usepretex={before}", what]
+    try:
+        shutil.rmtree(scratch, ignore_errors=True)  # of a call that was killed
+        scratch.mkdir()
+        for file in filter(None, (style, inside)):
+            shutil.copyfile(file, scratch / file.name)
+        code, said = _run(command, tex.parent, environment)
+        made = scratch / f"{tex.stem}.pdf"
         if code or not made.exists():
             log = tex.with_suffix(".log")
-            log.write_text(said)
+            log.write_text(said, encoding="utf-8")
             first = next((line for line in said.splitlines() if line.startswith("!")), "it gave no reason")
             raise UserError(f"LaTeX stopped at {tex}: {first}; all it said is in {log}")
         with atomic_write(out) as temporary:
             shutil.copyfile(made, temporary)
+    finally:
+        shutil.rmtree(scratch, ignore_errors=True)
 
 
 def _run(command: list[str], folder: Path, environment: dict[str, str]) -> tuple[int, str]:
@@ -198,7 +207,7 @@ def _run(command: list[str], folder: Path, environment: dict[str, str]) -> tuple
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
-        text=True,
+        encoding="utf-8",
         errors="replace",
         start_new_session=True,  # so that what it started ends with it
     )

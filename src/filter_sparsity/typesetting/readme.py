@@ -42,7 +42,7 @@ def link_to_records(reference: Path, where: str, specs: Sequence[str]) -> str:
     """
     if not specs:
         return f"{where.removesuffix('.csv')}.npz"
-    stored = [line.partition(",")[0] for line in reference.read_text().splitlines()]
+    stored = [line.partition(",")[0] for line in reference.read_text(encoding="utf-8").splitlines()]
     for spec in specs:
         if spec in stored:
             first = stored.index(spec) + 1
@@ -57,7 +57,7 @@ def write_verdict(
 
     Raises UserError without markers.
     """
-    text = page.read_text()
+    text = page.read_text(encoding="utf-8")
     between = re.compile(f"{re.escape(START)}.*?{re.escape(END)}", re.DOTALL)
     if not between.search(text):
         raise UserError(f"{page} has no place for the verdict: put the lines {START} and {END} into it")

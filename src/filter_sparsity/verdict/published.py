@@ -15,7 +15,7 @@ from ..metrics import METRICS
 def read_published(path: Path) -> list[dict[str, str]]:
     """The lines of one of the paper's tables."""
     try:
-        with path.open(newline="") as file:
+        with path.open(newline="", encoding="utf-8") as file:
             return list(csv.DictReader(file))
     except OSError as error:
         raise UserError(f"cannot read {path}: {error.strerror}") from None

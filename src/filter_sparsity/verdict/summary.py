@@ -79,7 +79,7 @@ def as_json(summary: Summary) -> str:
 def read_summary(path: Path) -> Summary:
     """The summary of verdict.json. Raises UserError."""
     try:
-        return json.loads(path.read_text())
+        return json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
         raise UserError(f"{path} holds no verdict ({error}): judge again") from None
 

@@ -218,7 +218,7 @@ def wait_for(condition, process):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP])
 def test_a_signal_leaves_a_checkpoint_and_the_next_call_goes_on(call, unbroken, number):
     process = call("--checkpoint-seconds", "0")
     wait_for(lambda: call.checkpoints(), process)

@@ -47,6 +47,7 @@ def document(tmp_path):
         "\\documentclass{article}\\usepackage{booktabs}\\begin{document}Text.\\end{document}\n"
     )
     (tmp_path / "style").mkdir()
+    (tmp_path / "style" / "none.sty").touch()
 
     def compiled(name):
         latex.compile_pdf(tmp_path / "a.tex", tmp_path / "style" / "none.sty", tmp_path / name)
@@ -68,6 +69,26 @@ def test_pdfs_do_not_depend_on_the_users_home(document, monkeypatch):
     monkeypatch.setenv("TEXINPUTS", str(home / "texmf/tex/latex"))
     monkeypatch.setenv("LC_ALL", "tr_TR.UTF-8")
     assert compiled("after.pdf") == before
+
+
+@pytest.mark.latex
+@pytest.mark.slow
+def test_characters_of_the_projects_path_do_not_reach_latex(tmp_path):
+    """Comma, braces, % and ~ mean something to TeX and to its search paths; the PDF is the same in any folder."""
+    made = []
+    for name in ("plain", 'a,b {c} 100% ~x $HOME #1 "q" it\'s & (d);'):
+        folder = tmp_path / name
+        for part in ("results/tables", "report"):
+            (folder / part).mkdir(parents=True)
+        (folder / "report/own.sty").write_text("\\newcommand{\\own}{own}\n")
+        inside = "\\documentclass{article}\\usepackage{own}\\begin{document}\\input{\\content}\\end{document}\n"
+        (folder / "report/single.tex").write_text(inside)
+        (folder / "results/tables/table1.tex").write_text("A table of our \\own.\n")
+        out = folder / "results/tables/table1.pdf"
+        latex.compile_pdf(out.with_suffix(".tex"), folder / "report/own.sty", out, folder / "report/single.tex")
+        assert sorted(path.name for path in out.parent.iterdir()) == ["table1.pdf", "table1.tex"]
+        made.append(out.read_bytes())
+    assert made[0] == made[1]
 
 
 @pytest.mark.latex

@@ -1,0 +1,76 @@
+"""The project in other people's folders, and the messages that they see."""
+
+from __future__ import annotations
+
+import re
+import shlex
+import subprocess
+import sys
+
+import pytest
+
+from helpers.projects import ROOT
+from helpers.snakemake_output import refused
+
+REDUCED = ("--configfile", "config/scales/reduced.yaml", "--config", "records=stored")
+
+
+def make(folder, *arguments):
+    for name in ("Makefile", "pyproject.toml", "requirements.lock"):
+        (folder / name).write_bytes((ROOT / name).read_bytes())
+    return subprocess.run(["make", f"PYTHON={sys.executable}", *arguments], cwd=folder, capture_output=True, text=True)
+
+
+@pytest.mark.parametrize("name", ["a:b", 'a "b"', "a $HOME", "a `b`", "a\\b", "{a}"])
+def test_a_path_that_scripts_cannot_have_is_refused_before_setup(tmp_path, name):
+    folder = tmp_path / name
+    folder.mkdir()
+    done = make(folder, "setup")
+    assert done.returncode
+    errors = [line for line in done.stderr.splitlines() if line.startswith("error: ")]
+    assert len(errors) == 1
+    assert "move the project, then call make again" in errors[0]
+    assert not (folder / ".venv").exists()
+
+
+def test_setup_installs_into_the_environment_whatever_pip_is_told(tmp_path):
+    """PIP_USER makes pip refuse an environment; PIP_TARGET and PYTHONPATH would have it install and find elsewhere."""
+    said = make(tmp_path, "--dry-run", "setup").stdout
+    [first, second] = [line for line in said.splitlines() if " -m pip install " in line]
+    for line in (first, second):
+        assert line.startswith("env -u PIP_TARGET -u PIP_PREFIX -u PIP_ROOT PIP_USER=0 .venv/bin/python -m pip install")
+
+
+@pytest.mark.parametrize("how", ["--directory", "another folder"])
+def test_a_call_from_elsewhere_is_one_line(project, tmp_path, how):
+    elsewhere = tmp_path / "else where"
+    elsewhere.mkdir()
+    if how == "--directory":
+        done = project.snakemake("-n", "report", "--directory", str(elsewhere))
+    else:
+        command = [sys.executable, "-m", "snakemake", "-n", "report", "--snakefile", str(project.folder / "Snakefile")]
+        done = subprocess.run(command, cwd=elsewhere, env=project.environment, capture_output=True, text=True)
+    refused(done, "Snakemake is to run in the project's folder", f"cd {project.folder}")
+    assert not list(elsewhere.glob("results"))
+
+
+def test_no_line_of_a_dry_run_is_longer_than_a_screen(project):
+    done = project.snakemake("-n", "report")
+    assert done.returncode == 0
+    assert max(map(len, (done.stdout + done.stderr).splitlines())) < 500
+    assert "finish the report" in done.stdout + done.stderr
+
+
+def test_the_error_of_a_job_is_the_last_line(project):
+    path = project.folder / "report/references/measured/reduced.csv"
+    path.write_text(re.sub(r"(test_error,,0\.)\d", r"\g<1>9", path.read_text(), count=1))
+    done = project.snakemake("verdict", *REDUCED)
+    refused(done, "does not have the digest of the record that was stored")
+    assert done.stderr.splitlines()[-1].startswith("error: ")
+
+
+@pytest.mark.parametrize("note", ["run #3, two A100 cards", "cards: two", "42"])
+def test_a_note_is_stored_as_it_is_written(project, note):
+    done = project.snakemake("-n", "-p", "store_reference", *REDUCED[:2], "--config", f"note={note}")
+    assert done.returncode == 0, done.stderr
+    assert f" {shlex.quote(f'--note={note}')} " in done.stdout + done.stderr
