@@ -67,7 +67,7 @@ def index(path: Path) -> Archive:
         }
     except FileNotFoundError:
         return {"specs": {}, "environments": [], "simulations": {}, "runs": {}}
-    except (ValueError, KeyError, TypeError):
+    except (ValueError, KeyError, TypeError, AttributeError):
         raise UserError(f"{path} is damaged: get it again from the repository") from None
 
 
