@@ -10,7 +10,7 @@ import pandas as pd
 import torch
 from torch import Tensor, nn
 
-from .. import metrics
+from .. import metrics, sparsity
 from ..errors import UserError
 from ..progress import Bar
 from .cost import flops, parameters
@@ -81,13 +81,14 @@ class LayerTable(pd.DataFrame):
     def dead(self, criterion: str = "gamma") -> dict[str, np.ndarray]:
         """Of each BatchNorm, by name, which features (F,) are dead by "gamma" or "activation": what `shrink` takes."""
         rules = {
-            "gamma": self.features["gamma"].abs() < metrics.GAMMA_THRESHOLD,
-            "activation": self.features["largest_activation"] < metrics.ACTIVATION_THRESHOLD,
+            "gamma": ("gamma", sparsity.dead_by_gamma),
+            "activation": ("largest_activation", sparsity.dead_by_activation),
         }
         if criterion not in rules:
             raise UserError(f"there is no criterion {criterion!r}: there are {', '.join(rules)}")
-        grouped = rules[criterion].groupby(self.features["norm"], sort=False)
-        return {str(norm): values.to_numpy(copy=True) for norm, values in grouped}
+        column, is_dead = rules[criterion]
+        by_norm = self.features.groupby("norm", sort=False)[column]
+        return {str(norm): is_dead(values.to_numpy()) for norm, values in by_norm}
 
     def to_markdown(self, *args: Any, **kwargs: Any) -> str:  # type: ignore[override]
         """The table as Markdown, shares in percent. With arguments as pandas has it, which needs tabulate."""
@@ -208,13 +209,15 @@ def measure(model: nn.Module, loader: Iterable[Any], progress: bool = True) -> L
 
 
 def _shares(features: pd.DataFrame) -> Mapping[str, Any]:
-    dead = features["gamma"].abs() < metrics.GAMMA_THRESHOLD
+    gamma, largest, universality = (features[c].to_numpy() for c in ("gamma", "largest_activation", "universality"))
+    dead = sparsity.dead_by_gamma(gamma)
+    living = sparsity.mean_of_living(universality, dead)
     return {
         "filters": len(features),
         "sparsity_by_gamma": dead.mean(),
-        "sparsity_by_activation": (features["largest_activation"] < metrics.ACTIVATION_THRESHOLD).mean(),
-        "universality": features["universality"].mean(),
-        "universality_living": features["universality"][~dead].mean(),
+        "sparsity_by_activation": sparsity.dead_by_activation(largest).mean(),
+        "universality": universality.mean(),
+        "universality_living": np.nan if living is None else living,
     }
 
 
