@@ -67,7 +67,7 @@ def index(path: Path) -> Archive:
         }
     except FileNotFoundError:
         return {"specs": {}, "environments": [], "simulations": {}, "runs": {}}
-    except (ValueError, KeyError, TypeError):
+    except (ValueError, KeyError, TypeError, AttributeError):
         raise UserError(f"{path} is damaged: get it again from the repository") from None
 
 
@@ -204,7 +204,7 @@ def _check_one_recipe(archive: Archive, reference: Path) -> None:
 
     versions: dict[int, tuple[str, int]] = {measuring_version(run): key for key, run in archive["runs"].items()}
     if len(versions) > 1:
-        examples = [f"{spec_id} seed {seed} by version {v}" for v, (spec_id, seed) in sorted(versions.items())]
+        examples = [f"{spec_id} seed {seed} by version {v}" for v, (spec_id, seed) in versions.items()]
         raise UserError(
             f"{reference}: its runs would be measured by several versions of the measuring recipe "
             f"({', '.join(examples)}): nothing is stored; measure all runs again, or remove the scale's old files"

@@ -44,7 +44,10 @@ def measuring_version(origin: Mapping[str, Any]) -> int:
 
 def check_measuring(record: Record, path: Path) -> None:
     """Raise UserError if the record was measured by another version of the measuring recipe than this code has."""
-    if (version := measuring_version(record.get("provenance", {}))) != MEASURING:
+    origin = record.get("provenance", {})
+    if not isinstance(origin, Mapping):
+        raise UserError(f"{path} is not a whole record: delete it and extract the run again")
+    if (version := measuring_version(origin)) != MEASURING:
         raise UserError(
             f"{path} was measured by version {version} of the measuring recipe, and this code has {MEASURING}: "
             "measure the run again, as docs/measures.md says"

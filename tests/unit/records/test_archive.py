@@ -188,8 +188,9 @@ def test_nothing_to_store_is_said(plan, tmp_path):
         archive.store(plan, tmp_path / "nowhere", tmp_path / "none", tmp_path / "x.csv")
 
 
-def test_a_damaged_index_is_one_line(tmp_path):
-    (tmp_path / "x.json").write_text('{"runs": 3}')
+@pytest.mark.parametrize("content", ['{"runs": 3}', "[]", "{"])
+def test_a_damaged_index_is_one_line(tmp_path, content):
+    (tmp_path / "x.json").write_text(content)
     with pytest.raises(UserError, match="damaged"):
         archive.index(tmp_path / "x.json")
 
