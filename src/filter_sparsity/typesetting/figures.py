@@ -359,12 +359,14 @@ def draw_layers(cells: pd.DataFrame) -> Figure:
         ax.set_yticks(range(0, 101, 20))
         ax.tick_params(labelsize=9)
     axes[0, 0].set_ylabel("filters lost (%)", fontsize=10)
-    line = {"color": OTHER, "marker": "o", "markersize": 5, "linewidth": 1.6}
+    line: dict[str, Any] = {"color": OTHER, "marker": "o", "markersize": 5, "linewidth": 1.6}
     counts = sorted({int(n) for n in shares["n"] if n})
     seeds = " to ".join(str(n) for n in dict.fromkeys([*counts[:1], *counts[-1:]]))
-    handles = [Line2D([], [], **line, label=f"ours (n = {seeds})" if seeds else "ours: no runs")]
-    handles.append(Line2D([], [], **line, **THEIRS, label="the paper's (in brackets)"))
-    drawing.legend(handles=handles, loc="outside lower center", ncols=2, fontsize=10, **LINE)
+    kinds = [
+        Line2D([], [], **line, label=f"ours (n = {seeds})" if seeds else "ours: no runs"),
+        Line2D([], [], **line, **THEIRS, label="the paper's (in brackets)"),
+    ]
+    drawing.legend(handles=kinds, loc="outside lower center", ncols=2, fontsize=10, **LINE)
     return drawing
 
 
