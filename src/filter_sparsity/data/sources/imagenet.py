@@ -20,6 +20,7 @@ from ...files import naming_file
 from .archives import BAD_TAR, safe_member
 from .base import FileSource
 from .listing import files_in, folders_in
+from .originals import imagenet_folder
 
 SIDE = 224  # pixels
 MEAN, DEVIATION = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)  # of the training images: torchvision's
@@ -30,7 +31,7 @@ def imagenet(root: Path) -> FileSource:
     from ..torchvision_cpu import torchvision
 
     parser = torchvision().datasets.imagenet
-    place = root / "imagenet" if (root / "imagenet").is_dir() else root
+    place = imagenet_folder(root)
     try:
         if not (meta := place / parser.META_FILE).exists():
             try:
@@ -40,7 +41,7 @@ def imagenet(root: Path) -> FileSource:
                 meta.unlink(missing_ok=True)
                 raise
         for split, parse in (("train", parser.parse_train_archive), ("val", parser.parse_val_archive)):
-            if not (place / split).is_dir():
+            if not (place / split).is_dir() or not folders_in(place / split):
                 part = place / f".{split}.part"
                 shutil.rmtree(part, ignore_errors=True)  # of a call that was killed
                 try:
