@@ -49,6 +49,7 @@ class Metric:
     label: str = ""  # in the text of a claim; without it no claim may test the metric
     published: tuple[str, ...] = ()  # columns of the paper's tables with {dataset} and {layer}; the first found counts
     simulated: bool = False  # of a simulation instead of a run
+    signed: bool = False  # in [-1, 1], such as a correlation: seeds vary most where it is 0
 
     @property
     def factor(self) -> int:
@@ -132,6 +133,28 @@ METRICS = {
         Metric("universality_living", Kind.SHARE, Layers.EACH, label="universality of living features"),
         Metric("gamma_positive", Kind.FEATURES, Layers.EACH, label="γ > 0"),
         Metric("beta_positive", Kind.FEATURES, Layers.EACH, label="β > 0"),
+        Metric("l2_dominates", Kind.SHARE, Layers.EACH, label="share of steps in which L2 outweighs γ's gradient"),
+        Metric(
+            "universality_beta_difference",
+            Kind.NUMBER,
+            Layers.EACH,
+            label="universality, β > 0 minus β < 0",
+            signed=True,
+        ),
+        Metric(
+            "universality_beta_correlation",
+            Kind.NUMBER,
+            Layers.EACH,
+            label="rank correlation of universality and β/γ",
+            signed=True,
+        ),
+        Metric(
+            "selectivity_l2_correlation",
+            Kind.NUMBER,
+            Layers.EACH,
+            label="rank correlation of selectivity and the steps in which L2 outweighs γ's gradient",
+            signed=True,
+        ),
         Metric("silent_early", Kind.FEATURES, Layers.HIDDEN),
         Metric("silent_late", Kind.FEATURES, Layers.HIDDEN),
         Metric("decay_floor", Kind.NUMBER),
@@ -148,6 +171,11 @@ def table_metrics() -> list[str]:
 def claim_metrics() -> list[str]:
     """Names of the metrics that a claim may test."""
     return [metric.name for metric in METRICS.values() if metric.label]
+
+
+def signed_metrics() -> list[str]:
+    """Names of the metrics that lie in [-1, 1]."""
+    return [metric.name for metric in METRICS.values() if metric.signed]
 
 
 def unbounded_metrics() -> list[str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import shlex
 import subprocess
@@ -74,3 +75,45 @@ def test_a_note_is_stored_as_it_is_written(project, note):
     done = project.snakemake("-n", "-p", "store_reference", *REDUCED[:2], "--config", f"note={note}")
     assert done.returncode == 0, done.stderr
     assert f" {shlex.quote(f'--note={note}')} " in done.stdout + done.stderr
+
+
+def test_a_home_that_cannot_be_written_is_one_line(tmp_path):
+    """As of a container's user who is in no list of users."""
+    for name in ("Makefile", "pyproject.toml", "requirements.lock"):
+        (tmp_path / name).write_bytes((ROOT / name).read_bytes())
+    environment = {key: value for key, value in os.environ.items() if key not in ("HOME", "XDG_CACHE_HOME")}
+    done = subprocess.run(["make", "setup"], cwd=tmp_path, env=environment, capture_output=True, text=True)
+    assert done.returncode
+    assert (
+        done.stdout + done.stderr.partition("make")[0]
+        == 'error: HOME is "", which cannot be written: export HOME=/tmp\n'
+    )
+    assert not (tmp_path / ".venv").exists()
+
+
+FRAGMENTS = (
+    "which cannot be written",
+    "processes that decode images need",
+    "processes that decode images can meet in one of",
+    "a process that decoded images was ended",
+    "device is cuda, but torch finds no CUDA device here",
+    "not a git checkout",
+    "Snakemake is to run in the project's folder: cd ",
+    "is missing, or no class of the devkit",
+    " has images but is not in wnids.txt",
+    " is empty: get it again",
+    "which its scripts cannot have",
+    "did not end within",
+    "LaTeX is not installed, so there is no ",
+    " of the measuring recipe",
+    "another Snakemake is at work in this folder",
+    "; the same call goes on from there",
+    "the result can differ in rounding",
+)
+
+
+@pytest.mark.parametrize("fragment", FRAGMENTS)
+def test_the_page_of_troubleshooting_has_the_messages_of_the_code(fragment):
+    assert fragment in (ROOT / "docs/troubleshooting.md").read_text()
+    code = "\n".join(path.read_text() for path in [*(ROOT / "src").rglob("*.py"), ROOT / "Makefile"])
+    assert fragment in re.sub(r"\"\s*\n\s*f?\"", "", code)  # a message may stand in two lines

@@ -69,7 +69,7 @@ def tensors(values: Any) -> Iterator[Tensor]:
 
 
 def require_ready(model: nn.Module) -> None:
-    """Raise UserError if the model is compiled, wrapped, in training mode, or has values that are not numbers."""
+    """Raise UserError if the model is compiled, wrapped or in training mode, or if a BatchNorm cannot be used."""
     if isinstance(model, torch._dynamo.eval_frame.OptimizedModule):
         raise UserError("the model is compiled: give the one that was compiled, model._orig_mod")
     if isinstance(model, torch.jit.ScriptModule):
@@ -80,6 +80,11 @@ def require_ready(model: nn.Module) -> None:
         if module.training:
             raise UserError(f"the model is in training mode ({name or 'the model itself'}): call model.eval() first")
     for name, module in model.named_modules():
+        if {"weight", "bias", "running_mean", "running_var"} <= module._buffers.keys():
+            raise UserError(
+                f"{name} is a {type(module).__name__}, whose gamma is no parameter: replace it by torch.nn.BatchNorm2d,"
+                ' as docs/own_networks.md shows under "Frozen BatchNorm"'
+            )
         if isinstance(module, _BatchNorm):
             for part in ("weight", "bias", "running_mean", "running_var"):
                 value = getattr(module, part)

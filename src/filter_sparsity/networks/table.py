@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from .. import metrics
 from ..errors import UserError
-from ..progress import bar
+from ..progress import Bar
 from .cost import flops, parameters
 from .layers import Layer, call, find_layers, require_ready, watched
 
@@ -156,7 +156,7 @@ def measure(model: nn.Module, loader: Iterable[Any], progress: bool = True) -> L
                 high, low = torch.maximum(high, seen[norm][0]), torch.minimum(low, seen[norm][1])
             seen[norm] = high, low
 
-    with bar("measure", _length(loader), "batch", disable=not progress) as shown:
+    with Bar("measure", _length(loader), "batches", shown=progress) as shown:
         for batch in loader:
             x = _images(batch).to(device)
             if not layers:

@@ -193,7 +193,8 @@ def _pooled(spec: Spec, seeds: Sequence[int], runs: Path) -> dict[str, np.ndarra
     for path, arrays in zip(paths, of_seeds, strict=True):
         if not np.array_equal(arrays["step"], of_seeds[0]["step"]):
             raise UserError(f"{path} has other steps than {paths[0]}: delete its folder and train the run again")
-    pooled = {key: np.concatenate([arrays[key] for arrays in of_seeds], axis=1) for key in of_seeds[0] if key != "step"}
+    drawn = [key for key in of_seeds[0] if key.startswith(("gamma_", "beta_"))]
+    pooled = {key: np.concatenate([arrays[key] for arrays in of_seeds], axis=1) for key in drawn}
     return {**pooled, "step": of_seeds[0]["step"]}
 
 

@@ -11,7 +11,7 @@ from typing import NamedTuple, TypedDict
 import numpy as np
 import pandas as pd
 
-from ..metrics import unbounded_metrics
+from ..metrics import signed_metrics, unbounded_metrics
 from ..parts import Region
 from .verdicts import ClaimVerdict, NumberVerdict
 
@@ -100,12 +100,13 @@ def expected_deviations(stored: pd.DataFrame, edge: float) -> pd.Series:
     """Of each stored cell the standard deviation over seeds: its own, or the one expected at its mean if that is more.
 
     With few seeds a cell's own may be small by chance. How much seeds vary depends on the mean m: as m (1 - m) for
-    shares, which have no room at 0 and 1, and as m squared for other numbers. The factor is that of all specs
-    together, for each metric and layer. A share nearer to 0 or 1 than `edge` is taken to lie there: a few features
-    may all be alike.
+    shares, which have no room at 0 and 1, as 1 - m squared for numbers in [-1, 1], and as m squared for others. The
+    factor is that of all specs together, for each metric and layer. A share nearer to 0 or 1 than `edge` is taken to
+    lie there: a few features may all be alike.
     """
     near = stored["mean"].clip(edge, 1 - edge)
     room = (near * (1 - near)).mask(stored["metric"].isin(unbounded_metrics()), stored["mean"] ** 2)
+    room = room.mask(stored["metric"].isin(signed_metrics()), 1 - stored["mean"] ** 2)
     sums = pd.DataFrame({"variance": stored["sd"] ** 2, "room": room}).groupby([stored["metric"], stored["layer"]])
     factor = sums["variance"].transform("sum") / sums["room"].transform("sum")
     return np.fmax(stored["sd"], np.sqrt(factor * room))

@@ -11,7 +11,7 @@ from filter_sparsity.errors import UserError
 from filter_sparsity.measuring import sparsity
 from filter_sparsity.measuring.extract import activations, extract_run, load, measure, responses, summary
 from filter_sparsity.metrics import MEASURING
-from filter_sparsity.records.record import read, read_features, read_lines
+from filter_sparsity.records.record import read, read_affine, read_features, read_lines
 from filter_sparsity.training.loaders import ArrayLoader
 from filter_sparsity.training.optim import decay_floor
 from filter_sparsity.training.run import Settings, train_run
@@ -204,7 +204,9 @@ def test_a_record_holds_what_was_measured(trained, data):
     spec, folder = trained
     record = read(folder / "record.json", spec.id, 1)
     model = load(spec, 1, folder / "weights.safetensors", data, CPU)
-    measured, features = measure(spec, model, data)
+    histories = read_affine(folder / "affine.safetensors")
+    dominated = {layer: histories[f"l2_dominates_{layer}"] for layer in spec.network.layers}
+    measured, features = measure(spec, model, data, dominated)
     history = read_lines(folder / "history.csv")
     early, late = read_lines(folder / "silent.csv")
     assert record["measured"] == {
@@ -220,7 +222,8 @@ def test_a_record_holds_what_was_measured(trained, data):
     origin = json.loads((folder / "provenance.json").read_text())
     assert record["provenance"] == {**origin, "measured_by": provenance.commit(), "measuring": MEASURING}
     frame = read_features(folder / "features.csv")
-    assert list(frame) == ["layer", "filter", "gamma", "beta", "largest_activation", "universality"]
+    columns = ["gamma", "beta", "largest_activation", "universality", "l2_dominates"]
+    assert list(frame) == ["layer", "filter", *columns]
     for column in frame.columns[2:]:
         np.testing.assert_allclose(frame[column], [f[column] for f in features], rtol=1e-6)
 
@@ -371,4 +374,5 @@ def test_a_changed_formula_needs_a_new_version_of_the_recipe(make_spec, make_mod
         "beta_positive C1": 0.0,
         "beta_positive C2": 0.0,
         "beta_positive C3": 0.0,
+        "universality_beta_correlation C2": 0.2052,  # the other layers have fewer than five living features
     }

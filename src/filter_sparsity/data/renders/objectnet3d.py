@@ -53,7 +53,10 @@ def _load(name: str, model: str) -> Trimesh:
 
 
 def read_off(path: Path) -> Trimesh:
-    """The mesh of an OFF file. Raises UserError if it is not one, or its counts are not those of its lines."""
+    """The mesh of an OFF file, with colours (COFF), normals (NOFF) or without; several vertices may share a line.
+
+    Raises UserError if it is not one, or its counts are not those of its lines.
+    """
     import trimesh
 
     try:
@@ -61,24 +64,41 @@ def read_off(path: Path) -> Trimesh:
     except OSError as error:
         raise UserError(f"cannot read {path}: {error.strerror}") from None
     lines = [stripped for line in text.splitlines() if (stripped := line.partition("#")[0].strip())]
-    header = re.match(r"C?OFF\s*?(\n?)\s*(\d{1,9})\s+(\d{1,9})\b", "\n".join(lines[:2]))
+    header = re.match(r"([CN]{0,2})OFF\s*?(\n?)\s*(\d{1,9})\s+(\d{1,9})\b", "\n".join(lines[:2]))
     if not header:
         raise UserError(f"{path} is not an OFF file: it does not start with OFF and its counts")
-    vertices, faces = int(header[2]), int(header[3])
-    body = lines[2 if header[1] else 1 :]
+    kind, (vertices, faces) = header[1], (int(header[3]), int(header[4]))
+    following = lines[2 if header[2] else 1 :]
+    body = following if len(following) == vertices + faces else _one_vertex_a_line(following, kind, vertices)
     if len(body) != vertices + faces:
         raise UserError(
-            f"{path}: its header counts {vertices} vertices and {faces} faces, but {len(body)} lines follow"
+            f"{path}: its header counts {vertices} vertices and {faces} faces, but {len(following)} lines follow"
         )
     try:
         for line in body[vertices:]:
             corners = line.split()
             if not 3 <= int(corners[0]) < len(corners):
                 raise ValueError(f"a face is {line[:40]!r}")
-        kwargs = trimesh.exchange.off.load_off(io.StringIO("\n".join(lines)))
+        kwargs = trimesh.exchange.off.load_off(io.StringIO("\n".join(["OFF", f"{vertices} {faces} 0", *body])))
         return trimesh.Trimesh(**kwargs, process=False)
     except Exception as error:  # whatever a file from outside makes of the parser
         raise UserError(f"{path} is not a whole OFF file: {' '.join(str(error).split())[:200]}") from None
+
+
+def _one_vertex_a_line(lines: Sequence[str], kind: str, vertices: int) -> list[str]:
+    """The lines of an OFF file with one vertex each before those of the faces, where several vertices share a line.
+
+    A vertex has 3 numbers, with its normal 6; how many its colour has, only the end of a line says.
+    """
+    width = {"": 3, "N": 6}.get(kind)
+    numbers: list[str] = []
+    used = 0
+    while width and used < len(lines) and len(numbers) < vertices * width:
+        numbers += lines[used].split()
+        used += 1
+    if width is None or len(numbers) != vertices * width:
+        return [*lines]
+    return [" ".join(numbers[i : i + 3]) for i in range(0, len(numbers), width)] + [*lines[used:]]
 
 
 def pictures(root: Path, side: int) -> dict[str, list[np.ndarray]]:

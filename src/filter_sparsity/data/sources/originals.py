@@ -15,12 +15,9 @@ CAD = "CAD/off"
 CUBISM = "JPEGImages/Cubism"
 JPEG = (".jpg", ".jpeg")
 
-# The parts of ImageNet, each in any of these forms: torchvision's, and the official archive's.
-IMAGENET = (
-    ("meta.bin", "ILSVRC2012_devkit_t12.tar.gz"),
-    ("train/n[0-9]*", "ILSVRC2012_img_train.tar"),
-    ("val/n[0-9]*", "ILSVRC2012_img_val.tar"),
-)
+# The parts of ImageNet, each in either form: unpacked, or the official archive.
+IMAGES = (("train/n[0-9]*", "ILSVRC2012_img_train.tar"), ("val/n[0-9]*", "ILSVRC2012_img_val.tar"))
+DEVKIT = ("meta.bin", "ILSVRC2012_devkit_t12.tar.gz")  # to unpack them
 
 
 def find(dataset: Dataset, root: Path) -> Path | None:
@@ -33,7 +30,7 @@ def find(dataset: Dataset, root: Path) -> Path | None:
 
 def imagenet_folder(root: Path) -> Path:
     """`imagenet/` below `root`, or `root` itself: that which has more parts of ImageNet."""
-    return max((root, root / "imagenet"), key=lambda place: sum(_any(place, forms) for forms in IMAGENET))
+    return max((root, root / "imagenet"), key=lambda place: sum(_any(place, forms) for forms in (*IMAGES, DEVKIT)))
 
 
 def cad_folder(root: Path) -> Path | None:
@@ -60,7 +57,8 @@ def tiny_imagenet(root: Path) -> Path | None:
 
 def _imagenet(root: Path) -> Path | None:
     place = imagenet_folder(root)
-    return place if all(_any(place, forms) for forms in IMAGENET) else None
+    unpacked = all(_any(place, [folder]) for folder, _ in IMAGES)
+    return place if unpacked or all(_any(place, forms) for forms in (*IMAGES, DEVKIT)) else None
 
 
 def _cluttered(root: Path) -> Path | None:
