@@ -9,8 +9,8 @@ from __future__ import annotations
 import pytest
 import torch
 
-from filter_sparsity import metrics
-from filter_sparsity.measuring import extract, sparsity
+from filter_sparsity import metrics, sparsity
+from filter_sparsity.measuring import extract
 from filter_sparsity.paths import run_folder
 from filter_sparsity.plan import Plan
 from filter_sparsity.records import archive
