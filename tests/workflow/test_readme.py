@@ -44,7 +44,7 @@ def told(program: str) -> list[tuple[str, str]]:
 
 def follow(project, page: str) -> None:
     """Bring a page's examples into a project: additions to its experiments, and files of their own."""
-    for file, text in EXAMPLE.findall(PAGES[page]):
+    for file, text in EXAMPLE.findall(PAGES[page].replace("/data/vision", str(project.folder))):  # it must be there
         path: Path = project.folder / file
         if path.suffix == ".yaml":  # others name a place within a file
             before = read_yaml(path) if path.exists() else {}

@@ -12,7 +12,7 @@ import numpy as np
 import torch
 from safetensors import SafetensorError, safe_open
 
-from .. import metrics, provenance
+from .. import metrics, provenance, sparsity
 from ..data.prepared import Prepared
 from ..errors import UserError
 from ..files import write_text
@@ -26,7 +26,6 @@ from ..training.loop import evaluate
 from ..training.models import ConvNet, build
 from ..training.optim import decay_floor
 from ..training.torch_setup import set_precision
-from . import sparsity
 from .prune import remove
 
 

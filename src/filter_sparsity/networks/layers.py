@@ -33,6 +33,8 @@ ACTIVATIONS = {
         "threshold",
     ),
 }
+# What may stand between BatchNorm and the nonlinearity, which rises: a spatial maximum is the same before and after.
+BETWEEN = {"adaptive_max_pool2d", "contiguous", "dropout", "dropout2d", "max_pool1d", "max_pool2d", "max_pool3d"}
 
 
 @dataclass(frozen=True)
@@ -103,8 +105,11 @@ class _Watch(TorchFunctionMode):
         # Before the call: one in place returns the tensor that it was given.
         norm = getattr(args[0], "_norm", None) if args and isinstance(args[0], Tensor) else None
         result = func(*args, **(kwargs or {}))
-        if norm is not None and getattr(func, "__name__", "").rstrip("_") in ACTIVATIONS:
+        name = getattr(func, "__name__", "").rstrip("_")
+        if norm is not None and name in ACTIVATIONS:
             self.report(norm, result, True)
+        elif norm is not None and name in BETWEEN:
+            result._norm = norm
         return result
 
 

@@ -19,7 +19,7 @@ from .. import metrics
 from ..errors import UserError
 from .agreement import largest_difference, noise_like
 from .constants import replicated_borders
-from .cost import Cost, cost
+from .cost import Cost, costs
 from .layers import Layer, find_layers, require_ready
 from .removable import GRAPH, Group, choose, dead_features, find_groups, table
 
@@ -124,7 +124,7 @@ def shrink(
                 " largest: nothing was changed"
             )
     difference, from_original = (largest_difference(small, other, probes) for other in (masked, model))
-    before, after = (cost(each, example_inputs, latency_seconds) for each in (model, small))
+    before, after = costs([model, small], example_inputs, latency_seconds)
     return small, Report(before, after, table(groups, dead, layers), difference, from_original)
 
 

@@ -11,11 +11,11 @@ from typing import Any, TypedDict
 import pandas as pd
 
 from ..errors import UserError
-from ..measuring.sparsity import conv_parameters
 from ..metrics import METRICS
 from ..parts import MultiplierKey, Table
 from ..plan import Plan
 from ..planning.resolver import multiplier
+from ..sparsity import conv_parameters
 from ..spec import Spec, short
 from ..verdict.aggregate import COLUMNS, JUDGED, KEYS, columns
 from ..verdict.claims import NAMES

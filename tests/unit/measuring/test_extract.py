@@ -6,9 +6,8 @@ import numpy as np
 import pytest
 import torch
 
-from filter_sparsity import provenance
+from filter_sparsity import networks, provenance, sparsity
 from filter_sparsity.errors import UserError
-from filter_sparsity.measuring import sparsity
 from filter_sparsity.measuring.extract import activations, extract_run, load, measure, responses, summary
 from filter_sparsity.metrics import MEASURING
 from filter_sparsity.records.record import read, read_affine, read_features, read_lines
@@ -72,6 +71,21 @@ def test_responses_are_before_pooling_of_all_unflipped_images(make_spec, make_mo
     for ours, most, output in zip(universal, largest, outputs, strict=True):
         np.testing.assert_allclose(ours, sparsity.universality(output.max((2, 3))), atol=1.5 / 1442)
         np.testing.assert_allclose(most, np.abs(output).max((0, 2, 3)), rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize("negative_slope", [0, 0.1])
+def test_the_measures_for_peoples_own_networks_are_those_of_records(make_spec, make_model, digits, negative_slope):
+    model = selective(make_model(make_spec(negative_slope=negative_slope), channels=1, side=16, classes=10)).eval()
+    images = ArrayLoader(digits, "train", CPU, flip=False)
+    table = networks.measure(model, images.batches(), progress=False)
+    universal, largest = responses(model, images)
+    assert len(table) == len(largest) + 1
+    np.testing.assert_allclose(table.features["universality"], np.concatenate(universal), atol=0.005)  # steps of 1.6 %
+    ours = table.features["largest_activation"].to_numpy()
+    if negative_slope:  # the pooling before the nonlinearity takes negative responses
+        assert (ours <= np.concatenate(largest) * (1 + 1e-6)).all()
+    else:
+        np.testing.assert_allclose(ours, np.concatenate(largest), rtol=1e-6)
 
 
 def test_counts_by_batch_are_those_of_the_definition(make_spec, make_model, digits):
