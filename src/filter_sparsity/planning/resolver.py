@@ -51,7 +51,7 @@ HYPERPARAMETERS = {
     "RMSprop": ("alpha", "eps", "momentum", "centered"),
     "Adagrad": ("eps", "lr_decay", "initial_accumulator_value"),
     "Adadelta": ("rho", "eps"),
-    "Adafactor": ("beta2_decay", "eps", "d"),
+    "Adafactor": ("eps",),
 }
 
 
