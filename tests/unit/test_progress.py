@@ -17,7 +17,7 @@ print(stop())
 
 
 @pytest.mark.parametrize(("before", "said"), [(signal.SIG_DFL, "SIGHUP"), (signal.SIG_IGN, "")])
-def test_a_terminal_that_closes_stops_work_unless_nohup_says_otherwise(before, said):
+def test_a_terminal_that_closes_stops_work_unless_nohup(before, said):
     def prepare() -> None:
         signal.signal(signal.SIGHUP, before)
 
