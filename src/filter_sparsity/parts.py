@@ -11,7 +11,7 @@ from typing import Literal, NotRequired, TypedDict
 Hyperparameters = dict[str, bool | float | list[float]]  # of a class in torch.optim
 Multiplier = float | dict[str, float]  # one factor for all optimizers, or by optimizer, 1 for the others
 MultiplierKey = Literal["strength_multiplier", "lr_multiplier"]
-Regularizer = Literal["l2", "wd", "none"]
+Regularizer = Literal["l2", "wd", "decoupled", "none"]
 Region = Literal["at_least", "at_most", "within", "outside"]  # where a claim's quantity must lie
 
 
@@ -58,6 +58,7 @@ class SpecSettings(TypedDict, total=False):
     optimizer: str
     l2: float
     wd: float
+    decoupled: float
     negative_slope: float
     gamma_init: float
     beta_init: float

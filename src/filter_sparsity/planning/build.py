@@ -354,8 +354,22 @@ def _once(resolver: Resolver, names: list[str], where: str, key: str) -> None:
             raise resolver.error(where, f"the {key} {name!r} is given twice")
 
 
+def _optimizers(part: Any) -> Iterator[str]:
+    """All values under a key `optimizer`."""
+    if isinstance(part, Mapping):
+        for key, value in part.items():
+            yield from [value] if key == "optimizer" else _optimizers(value)
+    elif isinstance(part, list):
+        for item in part:
+            yield from _optimizers(item)
+
+
 def _facts(experiments: Experiments) -> Iterator[Fact]:
-    """Every setting with a source, as lines of the page of method."""
+    """Every setting with a source, as lines of the page of method.
+
+    Of the optimizers only those that a table or figure names.
+    """
+    used = {*_optimizers(experiments["tables"]), *_optimizers(experiments["figures"])}
 
     def line(part: str, name: str, value: object, origin: SourcedValue | OptimizerRecipe | Phase) -> Fact:
         plain = name.replace("_", " ")
@@ -375,6 +389,8 @@ def _facts(experiments: Experiments) -> Iterator[Fact]:
         for network, fact in recipe.get("hidden", {}).items():
             yield line(dataset.replace("_", " "), f"hidden of {network}", fact["value"], fact)
     for name, optimizer in experiments["optimizers"].items():
+        if name not in used:
+            continue
         settings = {"rate": optimizer["rate"], **optimizer["hyperparameters"]}
         words = [k if v is True else f"{k} {tuple(v) if isinstance(v, list) else v}" for k, v in settings.items()]
         yield line("optimizers", name, words, optimizer)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 import math
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any, TypeVar, cast
+from typing import Any, Literal, TypeVar, cast
 
 from ..errors import UserError
 from ..parts import (
@@ -23,6 +23,8 @@ from ..spec import Network, Spec
 from .experiments import Experiments, NetworkRecipe, OptimizerRecipe, SourcedValue, values
 
 T = TypeVar("T")
+
+STRENGTHS: tuple[Literal["l2", "wd", "decoupled"], ...] = ("l2", "wd", "decoupled")  # a row has one of them or none
 
 # What a row may say in place of what holds for all: its numbers are no longer the paper's.
 FACTS = (
@@ -57,21 +59,19 @@ def multiplier(setting: Multiplier, optimizer: str) -> float:
 
 
 def combine(parts: Sequence[SpecSettings]) -> SpecSettings:
-    """Later parts win; `l2` and `wd` replace one another."""
+    """Later parts win; `l2`, `wd` and `decoupled` replace one another."""
     merged: SpecSettings = {}
     for part in parts:
-        if "l2" in part or "wd" in part:
-            merged.pop("l2", None)
-            merged.pop("wd", None)
+        if {*STRENGTHS} & part.keys():
+            for key in STRENGTHS:
+                merged.pop(key, None)
         merged.update(part)
     return merged
 
 
 def regularizer(settings: SpecSettings) -> tuple[Regularizer, float]:
-    """`l2`, `wd` or `none`, and its strength."""
-    if "l2" in settings:
-        return "l2", settings["l2"]
-    return ("wd", settings["wd"]) if "wd" in settings else ("none", 0)
+    """`l2`, `wd`, `decoupled` or `none`, and its strength."""
+    return next(((key, settings[key]) for key in STRENGTHS if key in settings), ("none", 0))
 
 
 class Resolver:

@@ -73,7 +73,7 @@ PHASE: dict[str, Any] = {"color": "0.6", "linewidth": 0.6, "linestyle": (0, (4, 
 LINE: dict[str, Any] = {"columnspacing": 1.4, "handlelength": 1.6, "handletextpad": 0.5}  # a legend in one line
 PAPER: dict[str, Any] = {"facecolor": "white", "edgecolor": "none", "pad": 0.6, "alpha": 0.85}  # behind a label
 THEIRS: dict[str, Any] = {"fillstyle": "none", "linestyle": ":"}  # the paper's line beside ours
-REGULARIZERS = {"l2": "L2", "wd": "weight decay", "none": "no regularization"}
+REGULARIZERS = {"l2": "L2", "wd": "weight decay", "decoupled": "decoupled decay", "none": "no regularization"}
 QUANTILES = (0, 0.05, 0.25, 0.5, 0.75, 0.95, 1)  # of a fan
 BINS = 20  # of a histogram of universality
 DEAD = (-0.3, -0.16)  # where its bar of dead features stands
@@ -368,12 +368,14 @@ def draw_layers(cells: pd.DataFrame) -> Figure:
         ax.set_yticks(range(0, 101, 20))
         ax.tick_params(labelsize=9)
     axes[0, 0].set_ylabel("filters lost (%)", fontsize=10)
-    line = {"color": OTHER, "marker": "o", "markersize": 5, "linewidth": 1.6}
+    line: dict[str, Any] = {"color": OTHER, "marker": "o", "markersize": 5, "linewidth": 1.6}
     counts = sorted({int(n) for n in shares["n"] if n})
     seeds = " to ".join(str(n) for n in dict.fromkeys([*counts[:1], *counts[-1:]]))
-    handles = [Line2D([], [], **line, label=f"ours (n = {seeds})" if seeds else "ours: no runs")]
-    handles.append(Line2D([], [], **line, **THEIRS, label="the paper's (in brackets)"))
-    drawing.legend(handles=handles, loc="outside lower center", ncols=2, fontsize=10, **LINE)
+    kinds = [
+        Line2D([], [], **line, label=f"ours (n = {seeds})" if seeds else "ours: no runs"),
+        Line2D([], [], **line, **THEIRS, label="the paper's (in brackets)"),
+    ]
+    drawing.legend(handles=kinds, loc="outside lower center", ncols=2, fontsize=10, **LINE)
     return drawing
 
 

@@ -207,15 +207,22 @@ def test_a_multiplied_strength_is_the_spec_with_the_product(paper_settings, tmp_
 
 
 @pytest.mark.parametrize(
-    ("around", "own"), [("l2: 1e-4", "wd: 2e-4"), ("wd: 1e-4", "l2: 2e-4"), ("wd: 1e-4", "wd: 2e-4")]
+    ("around", "own"),
+    [
+        ("l2: 1e-4", "decoupled: 2e-4"),
+        ("decoupled: 1e-4", "wd: 2e-4"),
+        ("l2: 1e-4", "wd: 2e-4"),
+        ("wd: 1e-4", "l2: 2e-4"),
+        ("wd: 1e-4", "wd: 2e-4"),
+    ],
 )
 def test_a_row_s_regularizer_replaces_that_of_its_table(paper_settings, tmp_path, around, own):
     changes = {"optimizer: adam, l2: 1e-4}\n    metrics": f"optimizer: adam, {around}}}\n    metrics",
                '"LR scale for γ: 0.1", gamma': f'"LR scale for γ: 0.1", {own}, gamma'}  # fmt: skip
     plan = build_plan(changed(paper_settings, tmp_path, changes))
     *others, one, _ = (plan.specs[i] for i in plan.selected("table3"))
-    assert (one.regularizer, one.strength) == (own[:2], 2e-4)
-    assert {(s.regularizer, s.strength) for s in others} == {(around[:2], 1e-4)}
+    assert (one.regularizer, one.strength) == (own.split(":")[0], 2e-4)
+    assert {(s.regularizer, s.strength) for s in others} == {(around.split(":")[0], 1e-4)}
 
 
 def test_substitutes_replace_the_data_and_nothing_else(paper_settings, paper_plan):
@@ -302,6 +309,8 @@ NO_EXPERIMENTS = [
     (ROW, "{label: a, l2: much}", [f"{PLACE}.l2", "'much'", "a finite number"]),
     (ROW, "{label: a, l2: true}", [f"{PLACE}.l2", "True", "a finite number"]),
     (ROW, "{label: a, l2: 1e-3, wd: 1e-4}", [PLACE, "l2 0.001 and wd 0.0001", "at most one"]),
+    (ROW, "{label: a, l2: 1e-3, decoupled: 1}", [PLACE, "l2 0.001 and decoupled 1", "at most one"]),
+    (ROW, "{label: a, wd: 1e-3, decoupled: 1}", [PLACE, "wd 0.001 and decoupled 1", "at most one"]),
     (ROW, "{label: a, l2: 1e-3, batch_size: 50001}", [f"{PLACE}.batch_size", "50001", "50000 training images"]),
     (ROW, "{label: a, l2: 1e-3, batch_size: 1}", [f"{PLACE}.batch_size", "1", "minimum of 2"]),
     (ROW, "{label: a, l2: 1e-3, beta_init: .nan}", [f"{PLACE}.beta_init", "nan", "a finite number"]),
@@ -737,3 +746,57 @@ def test_task_difficulty_sides_differ_in_their_dataset_only(objectnet3d_plan):
         plain, cluttered = (paper_plan.specs[row["specs"][columns]] for columns in ("plain", "cluttered"))
         assert replace(plain, dataset="objectnet3d_cluttered") == cluttered
         assert (plain.batch_size, plain.phase_steps) == (40, (250 * 750, 75 * 750))
+
+
+@pytest.fixture
+def scale_settings(root):
+    """The merged configuration of a scale, by name."""
+
+    def read(name):
+        settings = merge(read_yaml(root / "config/config.yaml"), read_yaml(root / f"config/scales/{name}.yaml"))
+        return anchor_paths(settings, root)
+
+    return read
+
+
+def test_the_scale_of_optimizers_in_use_today(scale_settings):
+    """Their settings are those of `reduced`; Adam's rows are its specs. Decoupled decay: rate times strength a step."""
+    plan, reduced = (build_plan(scale_settings(name)) for name in ("modern", "reduced"))
+    assert {i for i, spec in plan.specs.items() if spec.optimizer == "adam"} == {*plan.specs} & {*reduced.specs}
+    alike = [reduced.specs[reduced.selected("table1")[0]], *plan.specs.values()]
+    assert len({(s.dataset, s.network, s.phase_steps, s.batch_size, s.rate_decay) for s in alike}) == 1
+    found = {(s.algorithm, s.regularizer, s.strength, s.rate) for s in plan.specs.values()}
+    l2 = {(name, "l2", strength, 1e-3) for name in ("Adam", "NAdam", "RAdam") for strength in (1e-3, 1e-4)}
+    own = {(name, "decoupled", strength, 1e-3) for name in ("AdamW", "NAdam", "RAdam") for strength in (1, 0.1)}
+    assert found == l2 | own | {("Adafactor", "decoupled", strength, 1e-2) for strength in (0.1, 0.01)}
+    assert {spec.rate * spec.strength for spec in plan.specs.values() if spec.regularizer == "decoupled"} == {
+        1e-3,
+        1e-4,
+    }
+    named = {fact["name"] for fact in plan.facts if fact["part"] == "optimizers"}
+    assert named == {"adam", "adamw", "nadam", "radam", "adafactor"}
+
+
+def test_table_1_at_the_published_width(scale_settings, paper_plan):
+    plan = build_plan(scale_settings("full"))
+    assert plan.seeds == [0]
+    specs = [plan.specs[i] for i in plan.selected("table1")]
+    printed = [paper_plan.specs[i] for i in paper_plan.selected("table1")]
+    assert [(s.network, s.rate, s.regularizer, s.strength) for s in specs] == [
+        (s.network, s.rate, s.regularizer, s.strength) for s in printed
+    ]
+    assert {(s.dataset, s.steps) for s in specs} == {("cifar10_16", 20_000)}
+    assert not plan.is_paper_scale
+
+
+def test_vgg_16_against_a_public_log_and_as_published(scale_settings):
+    external, published = (build_plan(scale_settings(name)) for name in ("external", "vgg"))
+    assert {(s.optimizer, s.regularizer, s.strength) for s in external.specs.values()} == {
+        ("adam", "l2", 5e-4),
+        ("sgd", "l2", 5e-4),
+    }
+    assert {spec.dataset for spec in external.specs.values()} == {"cifar10"}
+    for spec in (*external.specs.values(), *published.specs.values()):
+        assert sum(spec.network.filters) == 4224  # of the log
+    assert {spec.phase_steps for spec in published.specs.values()} == {(312_500, 93_750)}  # 250 and 75 epochs
+    assert {spec.dataset for spec in published.specs.values()} == {"cifar10", "cifar100"}
