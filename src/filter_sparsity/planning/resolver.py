@@ -44,12 +44,14 @@ FACTS = (
 HYPERPARAMETERS = {
     "SGD": ("momentum", "nesterov"),
     "Adam": ("betas", "eps", "amsgrad"),
+    "AdamW": ("betas", "eps", "amsgrad"),
     "Adamax": ("betas", "eps"),
     "NAdam": ("betas", "eps", "momentum_decay"),
     "RAdam": ("betas", "eps"),
     "RMSprop": ("alpha", "eps", "momentum", "centered"),
     "Adagrad": ("eps", "lr_decay", "initial_accumulator_value"),
     "Adadelta": ("rho", "eps"),
+    "Adafactor": (),
 }
 
 
