@@ -23,7 +23,7 @@ def make(folder, *arguments):
 
 
 @pytest.mark.parametrize("name", ["a:b", 'a "b"', "a $HOME", "a `b`", "a\\b", "{a}"])
-def test_a_path_that_scripts_cannot_have_is_refused_before_setup(tmp_path, name):
+def test_a_path_that_scripts_cannot_have_stops_setup(tmp_path, name):
     folder = tmp_path / name
     folder.mkdir()
     done = make(folder, "setup")
@@ -34,7 +34,7 @@ def test_a_path_that_scripts_cannot_have_is_refused_before_setup(tmp_path, name)
     assert not (folder / ".venv").exists()
 
 
-def test_setup_installs_into_the_environment_whatever_pip_is_told(tmp_path):
+def test_setup_installs_into_the_environment_despite_pip_conf(tmp_path):
     """PIP_USER, or a pip.conf that says so, makes pip refuse an environment; PIP_TARGET has it install elsewhere."""
     home = tmp_path / "home"
     (home / ".config/pip").mkdir(parents=True)
@@ -120,7 +120,7 @@ FRAGMENTS = (
 
 
 @pytest.mark.parametrize("fragment", FRAGMENTS)
-def test_the_page_of_troubleshooting_has_the_messages_of_the_code(fragment):
+def test_troubleshooting_has_the_messages_of_the_code(fragment):
     assert fragment in (ROOT / "docs/troubleshooting.md").read_text()
     code = "\n".join(path.read_text() for path in [*(ROOT / "src").rglob("*.py"), ROOT / "Makefile"])
     assert fragment in re.sub(r"\"\s*\n\s*f?\"", "", code)  # a message may stand in two lines

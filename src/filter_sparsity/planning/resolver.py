@@ -45,15 +45,13 @@ HYPERPARAMETERS = {
     "SGD": ("momentum", "nesterov"),
     "Adam": ("betas", "eps", "amsgrad"),
     "AdamW": ("betas", "eps", "amsgrad"),
-    "AdamW": ("betas", "eps", "amsgrad"),
     "Adamax": ("betas", "eps"),
     "NAdam": ("betas", "eps", "momentum_decay"),
     "RAdam": ("betas", "eps"),
     "RMSprop": ("alpha", "eps", "momentum", "centered"),
     "Adagrad": ("eps", "lr_decay", "initial_accumulator_value"),
     "Adadelta": ("rho", "eps"),
-    "Adafactor": (),
-    "Adafactor": ("beta2_decay", "eps", "d"),
+    "Adafactor": (),  # it has pairs of numbers
 }
 
 
