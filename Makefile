@@ -1,6 +1,6 @@
 # Two commands for every user (report, test), and those for developers.
 .DEFAULT_GOAL := help
-.PHONY: help setup latex report page test unit gpu-smoke stress check docs bench lint format clean
+.PHONY: help setup home latex report page test unit gpu-smoke stress check docs bench lint format clean
 PYTHON ?= python3
 CORES ?= all
 BIN := .venv/bin
@@ -20,7 +20,10 @@ help:
 	@echo "make bench    training speed against a plain loop, on an idle machine"
 	@echo "make lint     every check of style and types;  make format  fixes what it can"
 
-setup: .venv/installed
+setup: home .venv/installed
+
+home: # Snakemake keeps a cache there
+	@test -w "$$HOME" -o -w "$$XDG_CACHE_HOME" || { echo "error: HOME is \"$$HOME\", which cannot be written: export HOME=/tmp"; exit 1; }
 
 .venv/installed: requirements.lock pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(0 if sys.version_info >= (3, 11) else "error: Python 3.11 or newer is needed: make PYTHON=python3.11 ...")'

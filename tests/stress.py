@@ -3,8 +3,9 @@
     make stress
     python tests/stress.py --kills 50 --mutants 1100 --seed 1 [--only kills]
 
-Kills Snakemake and its jobs at random moments, starts two at once, fills disks, moves folders, changes clocks, cuts
-files, and changes configurations, records, archives and checkpoints at random. Prints the counts; fails if anything was
+Kills Snakemake and its jobs at random moments, starts two at once, fills disks, moves folders, gives projects odd names
+and homes odd settings, changes clocks, cuts files, and changes configurations, records, archives and checkpoints at
+random. Prints the counts; fails if anything was
 believed that should not be, or ended in a traceback. A whole campaign is kept in tests/stress.json. Half an hour on two
 cores; disks need a user who may mount.
 """
@@ -27,7 +28,7 @@ from filter_sparsity.provenance import commit  # noqa: E402
 from helpers.fault_injection import Campaign  # noqa: E402
 from helpers.fuzz import Mutants  # noqa: E402
 
-PARTS = ("kills", "two_at_once", "stale_locks", "disks", "moved", "clocks", "damages")
+PARTS = ("kills", "two_at_once", "stale_locks", "disks", "moved", "surroundings", "clocks", "damages")
 
 
 def main() -> int:
@@ -48,7 +49,7 @@ def main() -> int:
             trouble += mutants.trouble
         if {*PARTS} & {*wanted}:
             campaign = Campaign(Path(name) / "workflow", args.seed)
-            many = {"kills": [args.kills], "two_at_once": [5], "disks": [3], "damages": [6]}
+            many = {"kills": [args.kills], "two_at_once": [5], "disks": [3], "surroundings": [3], "damages": [6]}
             for part in PARTS:
                 if part in wanted:
                     show(counts, campaign.run(part, *many.get(part, [])))

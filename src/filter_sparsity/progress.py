@@ -7,10 +7,7 @@ import signal
 import sys
 import time
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
-
-if TYPE_CHECKING:
-    from tqdm import tqdm
+from typing import Self
 
 
 def cores() -> int:
@@ -31,9 +28,40 @@ def stop_reason(end: float) -> Callable[[], str]:
     return lambda: received[0] if received else "its time is over" if time.time() >= end else ""
 
 
-def bar(what: str, total: int | None, unit: str, **more: Any) -> tqdm:
-    """A bar on stderr: written over where a person looks at it, and a line now and then elsewhere."""
-    from tqdm import tqdm  # which trainings do without
+class Bar:
+    """How far a long work is, on stderr: written over where a person looks at it, a line every 10 s elsewhere."""
 
-    seconds = 0.1 if sys.stderr.isatty() else 10.0
-    return tqdm(desc=what, total=total, unit=unit, mininterval=seconds, **more)
+    def __init__(self, what: str, total: int | None, unit: str, done: int = 0, shown: bool = True) -> None:
+        """`total` is None if nobody knows it; `done` units were there before."""
+        self.what, self.total, self.unit, self.done, self.shown = what, total, unit, done, shown
+        self.before, self.start = done, time.monotonic()
+        self.over = sys.stderr.isatty()
+        self.said = self.start
+
+    def __enter__(self) -> Self:
+        return self
+
+    def update(self, units: int = 1) -> None:
+        """Say that so many more are done."""
+        self.done += units
+        if time.monotonic() - self.said >= (0.1 if self.over else 10):
+            self._say("")
+
+    def __exit__(self, *error: object) -> None:
+        self._say("\n")
+
+    def __str__(self) -> str:
+        """The line: units done, of how many; seconds, and how many more it takes at this rate."""
+        seconds = time.monotonic() - self.start
+        of = f" of {self.total:,}" if self.total is not None else ""
+        line = f"{self.what}: {self.done:,}{of} {self.unit}, {seconds:.0f} s"
+        new = self.done - self.before
+        if self.total is None or not new or self.done >= self.total:
+            return line
+        return f"{line}, {seconds * (self.total - self.done) / new:.0f} s left"
+
+    def _say(self, end: str) -> None:
+        if self.shown:
+            line = f"\r{self}\x1b[K{end}" if self.over else f"{self}\n"
+            print(line, end="", file=sys.stderr, flush=True)
+            self.said = time.monotonic()

@@ -3,6 +3,7 @@
 | what | where its SHA-256 stands |
 |---|---|
 | plan, record | key `digest` of the JSON |
+| a record's numbers in the archive's csv | key `digest` of its run in the archive's json |
 | what a training wrote | `files_digest` of the run's provenance |
 | prepared data, renders | metadata of the safetensors file; zeros stand there while it is computed |
 | checkpoint | the first 32 bytes of the file |

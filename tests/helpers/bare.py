@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+from collections.abc import Iterable
 from importlib.metadata import PackageNotFoundError, distribution
 from pathlib import Path
 
@@ -30,19 +31,19 @@ sys.meta_path.insert(0, Refusing())
 """
 
 
-def closure() -> set[str]:
+def closure(needed: Iterable[str] = NEEDED) -> set[str]:
     """Names of the needed distributions and of those that they require, as they are installed here."""
     found: set[str] = set()
-    coming = list(NEEDED)
+    coming = list(needed)
     while coming:
         name = coming.pop().lower().replace("_", "-")
         if name in found:
             continue
-        found.add(name)
         try:
             lines = distribution(name).requires or []
         except PackageNotFoundError:  # of another system
             continue
+        found.add(name)
         coming += [re.split(r"[\s<>=!~;\[(]", line, maxsplit=1)[0] for line in lines if "extra ==" not in line]
     return found
 

@@ -20,6 +20,7 @@ from pathlib import Path
 import psutil
 
 from helpers.projects import Project, copy
+from helpers.surroundings import hostile_home, hostile_name, read_only_litter
 
 COMMAND = [sys.executable, "-m", "snakemake", "--cores", "2", "report", "--configfile", "config/tiny_scale.yaml"]
 SAME = ("test/tables/*.csv", "test/tables/*.tex", "test/verdict/*", "test/figures/*", "test/simulations/*.csv",
@@ -260,6 +261,23 @@ class Campaign:
             trained = self.trained(project)
             good = self.ordinary(f"moved: {how}", project)
             counts[f"moved: {how}, nothing trained again"] += good and self.trained(project) == trained
+            shutil.rmtree(place)
+        return counts
+
+    def surroundings(self, count: int) -> Counter[str]:
+        """A project under a name of random characters, called from a home with settings for everything."""
+        counts: Counter[str] = Counter()
+        for _ in range(count):
+            self.made += 1
+            place = self.folder / f"project{self.made}"
+            folder = place / hostile_name(self.chance)
+            folder.mkdir(parents=True)
+            project = copy(folder)
+            project.environment = hostile_home(place / "of a person", self.chance)
+            read_only_litter(folder / "shared data", self.chance)
+            settings = folder / "config/tiny_scale.yaml"
+            settings.write_text(settings.read_text() + "data_root: shared data\n")
+            counts["hostile surroundings: the same bytes"] += self.ordinary(f"surroundings {folder.name}", project)
             shutil.rmtree(place)
         return counts
 

@@ -44,7 +44,7 @@ from filter_sparsity.planning.build import anchor_paths, build_plan, merge
 from filter_sparsity.planning.validation import read_yaml
 from filter_sparsity.records import audit
 from filter_sparsity.records import record as records
-from filter_sparsity.records.archive import index, restore, seeds, store
+from filter_sparsity.records.archive import index, restore, seeds, store, tidy
 from filter_sparsity.spec import Network
 from filter_sparsity.training.checkpoint import Checkpoints
 from filter_sparsity.training.run import Settings, train_run
@@ -281,6 +281,10 @@ class Mutants:
         runs = seeds(kept, self.good_plan.specs)
         plan = Plan(**{**self.good_plan.__dict__, "runs": runs, "figures": {}})
         restore(plan, self.inside / "reference.csv", self.inside / "back", self.inside / "none")
+        places = self.folder, self.inside
+        good, changed = ({*tidy(place / "reference.csv").itertuples(index=False)} for place in places)
+        if changed != good:  # in whatever order
+            return False
         for path in (self.inside / "back").glob("*/*/record.json"):
             good = self.folder / "all" / path.relative_to(self.inside / "back")
             if json.loads(path.read_text()) != json.loads(good.read_text()):  # in whatever order

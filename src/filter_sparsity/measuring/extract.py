@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator
+import math
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -11,11 +12,13 @@ import numpy as np
 import torch
 from safetensors import SafetensorError, safe_open
 
-from .. import metrics, provenance
+from .. import metrics, provenance, sparsity
 from ..data.prepared import Prepared
 from ..errors import UserError
 from ..files import write_text
-from ..records.record import Record, as_csv, files_digest, read_lines, read_provenance, sealed
+from ..records.archive import FEATURES
+from ..records.associations import of_layers
+from ..records.record import Record, as_csv, as_text, files_digest, read_affine, read_lines, read_provenance, sealed
 from ..spec import Spec
 from ..training.base import Loader
 from ..training.loaders import open_loader
@@ -23,7 +26,6 @@ from ..training.loop import evaluate
 from ..training.models import ConvNet, build
 from ..training.optim import decay_floor
 from ..training.torch_setup import set_precision
-from . import sparsity
 from .prune import remove
 
 
@@ -56,14 +58,18 @@ def responses(model: ConvNet, data: Loader) -> tuple[list[np.ndarray], list[np.n
     return [a.double().cpu().numpy() / len(data) for a in active], [v.cpu().numpy() for v in largest]
 
 
-def measure(spec: Spec, model: ConvNet, data: Prepared) -> tuple[dict[str, Any], list[dict[str, Any]]]:
+def measure(
+    spec: Spec, model: ConvNet, data: Prepared, dominated: Mapping[str, np.ndarray] | None = None
+) -> tuple[dict[str, Any], list[dict[str, Any]]]:
     """The record's measurements, and a line for every feature. Sparsities have a value per layer and a total.
 
     Pruning removes the features with |gamma| < 1e-3 (captions of Tables 1-3). `pruned_test_error` is that of the
     network without them; `pruned_test_error_folded` keeps the constants that removed features with beta > 0 gave to
     the next layer (see `prune.remove`). `universality` is the mean over a layer's features, dead ones too;
     `universality_living`, and the shares `gamma_positive` and `beta_positive`, are of its features that live by gamma,
-    and leave out a layer in which none does. All in float32, whatever the training's precision.
+    and leave out a layer in which none does. `dominated` is each feature's share of steps in which L2 outweighed
+    gamma's gradient, (filters,) by layer, if the training counted it; `l2_dominates` is its mean over all features.
+    The metrics of `records.associations` follow. All in float32, whatever the training's precision.
     """
     set_precision("float32")
     device = next(model.parameters()).device
@@ -102,12 +108,17 @@ def measure(spec: Spec, model: ConvNet, data: Prepared) -> tuple[dict[str, Any],
         "gamma_positive": of_living(sparsity.share_positive, gammas),
         "beta_positive": of_living(sparsity.share_positive, betas),
     }
+    columns = {"gamma": gammas, "beta": betas, "largest_activation": largest, "universality": universal}
+    if dominated:
+        columns["l2_dominates"] = [dominated[layer] for layer in layers]
+        measured["l2_dominates"] = {layer: float(dominated[layer].mean()) for layer in layers}
+    by_layer = {layer: {name: each[i] for name, each in columns.items()} for i, layer in enumerate(layers)}
     features = [
-        {"layer": layer, "filter": j, "gamma": g, "beta": b, "largest_activation": a, "universality": u}
-        for layer, *columns in zip(layers, gammas, betas, largest, universal, strict=True)
-        for j, (g, b, a, u) in enumerate(zip(*columns, strict=True))
+        {"layer": layer, "filter": j, **{name: values[j] for name, values in own.items()}}
+        for (layer, own), count in zip(by_layer.items(), filters, strict=True)
+        for j in range(count)
     ]
-    return measured, features
+    return measured | of_layers(by_layer.items()), features
 
 
 def load(spec: Spec, seed: int, weights: Path, data: Prepared, device: torch.device) -> ConvNet:
@@ -141,8 +152,13 @@ def extract_run(spec: Spec, seed: int, data: Prepared, folder: Path, device: tor
     history, startup = (read_lines(folder / name) for name in ("history.csv", "silent.csv"))
     if origin.get("files_digest", "") not in ("", files_digest(folder)):  # runs of earlier versions have none
         raise UserError(f"{folder} does not hold what was trained, but something changed: delete it and train again")
-    measured, features = measure(spec, model, data)
-    lines = [{k: f"{v:.7g}" if isinstance(v, np.floating) else v for k, v in f.items()} for f in features]
+    histories = read_affine(folder / "affine.safetensors")
+    dominated = {layer: histories[k] for layer in spec.network.layers if (k := f"l2_dominates_{layer}") in histories}
+    measured, features = measure(spec, model, data, dominated)
+    lines = [
+        {"layer": f["layer"], "filter": f["filter"], **{k: as_text(f.get(k, math.nan)) for k in FEATURES}}
+        for f in features
+    ]
     record: Record = {
         "spec_id": spec.id,
         "seed": seed,

@@ -1,4 +1,9 @@
-"""Removing filters from a trained network."""
+"""Removing filters from a trained network of `training.models`.
+
+`networks.shrink` does so for any network, by Torch-Pruning's dependency graph. Records do without it: a campaign
+measures where Torch-Pruning is not installed, the graph does not see convolutions of `training.fast_conv`, and to
+`shrink` a dead feature has gamma 0, where the paper's pruning takes the whole feature for 0.
+"""
 
 from __future__ import annotations
 

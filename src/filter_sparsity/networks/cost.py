@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,10 +13,12 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from .layers import call
 
+ROUNDS = 10  # of the latency's measurement
+
 
 @dataclass(frozen=True)
 class Cost:
-    """Of one call of a network. Latency is the median in milliseconds, None if not measured."""
+    """Of one call of a network. Latency is that of the fastest call in milliseconds, None if not measured."""
 
     parameters: int
     flops: int
@@ -38,15 +40,20 @@ def flops(model: nn.Module, inputs: Any) -> Mapping[str, int]:
     return {**inside, "": counted.get("Global", 0)}
 
 
-def cost(model: nn.Module, inputs: Any, seconds: float) -> Cost:
-    """Parameters, operations and latency of a call; the latency is measured for about `seconds`, 0 leaves it out.
+def latencies(models: Sequence[nn.Module], inputs: Any, seconds: float) -> list[float]:
+    """Milliseconds of a call of each model, with as many threads as torch has now, measured for `seconds` each.
 
-    torch's timer runs it with as many threads as torch has now.
+    The models take turns, and the fastest call counts: all others say how busy the machine was, too.
     """
-    latency = None
-    if seconds:
-        with torch.inference_mode():
-            names = {"call": call, "model": model, "inputs": inputs}
-            timer = Timer("call(model, inputs)", globals=names, num_threads=torch.get_num_threads())
-            latency = 1e3 * timer.blocked_autorange(min_run_time=seconds).median
-    return Cost(parameters(model), flops(model, inputs)[""], latency)
+    threads = torch.get_num_threads()
+    names = [{"call": call, "model": model, "inputs": inputs} for model in models]
+    timers = [Timer("call(model, inputs)", globals=each, num_threads=threads) for each in names]
+    with torch.inference_mode():
+        rounds = [[t.blocked_autorange(min_run_time=seconds / ROUNDS) for t in timers] for _ in range(ROUNDS)]
+    return [1e3 * min(min(turn.times) for turn in own) for own in zip(*rounds, strict=True)]
+
+
+def costs(models: Sequence[nn.Module], inputs: Any, seconds: float) -> list[Cost]:
+    """Parameters, operations and latency of a call of each model; `seconds` 0 leaves the latency out."""
+    times = latencies(models, inputs, seconds) if seconds else [None] * len(models)
+    return [Cost(parameters(m), flops(m, inputs)[""], t) for m, t in zip(models, times, strict=True)]

@@ -33,6 +33,8 @@ ACTIVATIONS = {
         "threshold",
     ),
 }
+# What may stand between BatchNorm and the nonlinearity, which rises: a spatial maximum is the same before and after.
+BETWEEN = {"adaptive_max_pool2d", "contiguous", "dropout", "dropout2d", "max_pool1d", "max_pool2d", "max_pool3d"}
 
 
 @dataclass(frozen=True)
@@ -69,7 +71,7 @@ def tensors(values: Any) -> Iterator[Tensor]:
 
 
 def require_ready(model: nn.Module) -> None:
-    """Raise UserError if the model is compiled, wrapped, in training mode, or has values that are not numbers."""
+    """Raise UserError if the model is compiled, wrapped or in training mode, or if a BatchNorm cannot be used."""
     if isinstance(model, torch._dynamo.eval_frame.OptimizedModule):
         raise UserError("the model is compiled: give the one that was compiled, model._orig_mod")
     if isinstance(model, torch.jit.ScriptModule):
@@ -80,6 +82,11 @@ def require_ready(model: nn.Module) -> None:
         if module.training:
             raise UserError(f"the model is in training mode ({name or 'the model itself'}): call model.eval() first")
     for name, module in model.named_modules():
+        if {"weight", "bias", "running_mean", "running_var"} <= module._buffers.keys():
+            raise UserError(
+                f"{name} is a {type(module).__name__}, whose gamma is no parameter: replace it by torch.nn.BatchNorm2d,"
+                ' as docs/own_networks.md shows under "Frozen BatchNorm"'
+            )
         if isinstance(module, _BatchNorm):
             for part in ("weight", "bias", "running_mean", "running_var"):
                 value = getattr(module, part)
@@ -98,8 +105,11 @@ class _Watch(TorchFunctionMode):
         # Before the call: one in place returns the tensor that it was given.
         norm = getattr(args[0], "_norm", None) if args and isinstance(args[0], Tensor) else None
         result = func(*args, **(kwargs or {}))
-        if norm is not None and getattr(func, "__name__", "").rstrip("_") in ACTIVATIONS:
+        name = getattr(func, "__name__", "").rstrip("_")
+        if norm is not None and name in ACTIVATIONS:
             self.report(norm, result, True)
+        elif norm is not None and name in BETWEEN:
+            result._norm = norm
         return result
 
 

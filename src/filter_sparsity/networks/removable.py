@@ -29,6 +29,7 @@ BORDER = "constant, but not at the border of a padded convolution"
 TRANSPOSED = "constant, before a transposed convolution"
 GROUPED = "in a grouped convolution that would lose unequally"
 LAST = "last filter of its layer"
+MULTIPLE = "kept for a multiple of filters"
 GRAPH = "the dependency graph does not remove it rightly"
 UNSEEN = "the dependency graph does not have its convolution"
 
@@ -84,9 +85,9 @@ def find_groups(model: nn.Module, inputs: Any) -> list[Group]:
             )
             everything = list(graph.get_all_groups(root_module_types=(ops.TORCH_CONV,)))
     except Exception as error:
+        said = " ".join([f"{type(error).__name__}:", *str(error).splitlines()[:1]])
         raise UserError(
-            f"Torch-Pruning cannot follow {type(model).__name__} ({type(error).__name__}: {error}): "
-            "shrink a part of the network instead"
+            f"Torch-Pruning cannot follow {type(model).__name__} ({said}): shrink a part of the network instead"
         ) from error
     finally:
         for name, p in model.named_parameters():
@@ -151,11 +152,16 @@ def dead_features(
 
 
 def choose(
-    masked: nn.Module, groups: Sequence[Group], inputs: Any, dead: Mapping[str, Tensor], fold: bool
+    masked: nn.Module,
+    groups: Sequence[Group],
+    inputs: Any,
+    dead: Mapping[str, Tensor],
+    fold: bool,
+    multiple: int,
 ) -> Mapping[str, Tensor]:
     """Decide for every group which channels go, and why dead ones stay. Returns the constants of layers' inputs.
 
-    `masked` has gamma 0 at the dead features. With `fold` borders do not count.
+    `masked` has gamma 0 at the dead features. With `fold` borders do not count. A multiple of `multiple` stays.
     """
     inside = constant_inputs(masked, inputs, replicate=True)
     exact = constant_inputs(masked, inputs, replicate=False)
@@ -180,9 +186,11 @@ def choose(
         free = candidates - reasons.keys()
         group.removed = _lost_equally(group, free)
         reasons.update(dict.fromkeys(free - group.removed, GROUPED))
-        if len(group.removed) == group.size:  # one stays, and what a grouped convolution loses with it
-            group.removed = _lost_equally(group, set(range(1, group.size)))
-            reasons.update(dict.fromkeys(free - group.removed, LAST))
+        left = group.size - len(group.removed)
+        more = max(1, -(-left // multiple) * multiple) - left  # these stay, and those that only go with them
+        group.removed = _lost_equally(group, set(sorted(group.removed)[more:]))
+        for root in free - group.removed:
+            reasons.setdefault(root, MULTIPLE if left else LAST)
         group.kept = {root: reasons[root] for root in candidates - group.removed}
     return inside
 

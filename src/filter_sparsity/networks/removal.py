@@ -19,7 +19,7 @@ from .. import metrics
 from ..errors import UserError
 from .agreement import largest_difference, noise_like
 from .constants import replicated_borders
-from .cost import Cost, cost
+from .cost import Cost, costs
 from .layers import Layer, find_layers, require_ready
 from .removable import GRAPH, Group, choose, dead_features, find_groups, table
 
@@ -65,6 +65,7 @@ def shrink(
     criterion: str | Mapping[str, Any] = "gamma",
     threshold: float = metrics.GAMMA_THRESHOLD,
     border: str = "keep",
+    multiple: int = 1,
     tolerance: float = 1e-4,
     latency_seconds: float = 0.5,
 ) -> tuple[nn.Module, Report]:
@@ -75,6 +76,9 @@ def shrink(
     zeros. `border` says what becomes of such features: "keep" keeps them, "fold" removes them, and the difference that
     it makes is in the report. Constants up to 1e-6 are always folded. Features that stay have gamma 0. Parameters
     below 1e-19 become 0: they would make slow subnormal numbers.
+
+    With `multiple`, dead features stay where they are needed for a multiple of filters in a layer: the fast kernels of
+    some runtimes (ONNX Runtime's, with 8) work on blocks of channels.
 
     `criterion` is "gamma", which takes features with |gamma| < `threshold`, or a mapping from names of BatchNorms to
     bools (features,), as `measure(...).dead("activation")` has it. `example_inputs` is a tensor, a tuple of positional
@@ -88,6 +92,8 @@ def shrink(
     require_ready(model)
     if border not in ("keep", "fold"):
         raise UserError(f'border is {border!r}: it is "keep" or "fold"')
+    if multiple < 1:
+        raise UserError(f"multiple is {multiple}: it is 1 or more")
     fold = border == "fold"
     layers = find_layers(model, example_inputs)
     masked = copy.deepcopy(model)
@@ -96,7 +102,7 @@ def shrink(
     with torch.no_grad():
         for norm, gone in dead.items():
             masked.get_parameter(f"{norm}.weight")[gone] = 0.0
-    constants = choose(masked, groups, example_inputs, dead, fold)
+    constants = choose(masked, groups, example_inputs, dead, fold, multiple)
     probes = [example_inputs, noise_like(example_inputs)]
 
     def agrees(small: nn.Module) -> bool:
@@ -118,7 +124,7 @@ def shrink(
                 " largest: nothing was changed"
             )
     difference, from_original = (largest_difference(small, other, probes) for other in (masked, model))
-    before, after = (cost(each, example_inputs, latency_seconds) for each in (model, small))
+    before, after = costs([model, small], example_inputs, latency_seconds)
     return small, Report(before, after, table(groups, dead, layers), difference, from_original)
 
 

@@ -10,14 +10,20 @@ import pandas as pd
 import torch
 from torch import Tensor, nn
 
-from .. import metrics
+from .. import metrics, sparsity
 from ..errors import UserError
-from ..progress import bar
+from ..progress import Bar
 from .cost import flops, parameters
 from .layers import Layer, call, find_layers, require_ready, watched
 
 _SHIFT = 17  # a float32 without its last 17 bits: 64 steps an octave
 _STEPS = 11 * 64  # the largest response and the 11 octaves below it: a thousandth is 10 octaves below
+# What `LayerTable.plot` draws: column, marker, colour (Okabe and Ito's, told apart by the colour-blind).
+SHOWN = (
+    ("sparsity_by_gamma", "o", "#0072B2"),
+    ("sparsity_by_activation", "s", "#D55E00"),
+    ("universality", "x", "#009E73"),
+)
 
 
 class Responses:
@@ -81,13 +87,14 @@ class LayerTable(pd.DataFrame):
     def dead(self, criterion: str = "gamma") -> dict[str, np.ndarray]:
         """Of each BatchNorm, by name, which features (F,) are dead by "gamma" or "activation": what `shrink` takes."""
         rules = {
-            "gamma": self.features["gamma"].abs() < metrics.GAMMA_THRESHOLD,
-            "activation": self.features["largest_activation"] < metrics.ACTIVATION_THRESHOLD,
+            "gamma": ("gamma", sparsity.dead_by_gamma),
+            "activation": ("largest_activation", sparsity.dead_by_activation),
         }
         if criterion not in rules:
             raise UserError(f"there is no criterion {criterion!r}: there are {', '.join(rules)}")
-        grouped = rules[criterion].groupby(self.features["norm"], sort=False)
-        return {str(norm): values.to_numpy(copy=True) for norm, values in grouped}
+        column, is_dead = rules[criterion]
+        by_norm = self.features.groupby("norm", sort=False)[column]
+        return {str(norm): is_dead(values.to_numpy()) for norm, values in by_norm}
 
     def to_markdown(self, *args: Any, **kwargs: Any) -> str:  # type: ignore[override]
         """The table as Markdown, shares in percent. With arguments as pandas has it, which needs tabulate."""
@@ -104,20 +111,27 @@ class LayerTable(pd.DataFrame):
         return "\n".join(lines)
 
     def plot(self, ax: Any = None) -> Any:  # type: ignore[override]
-        """Draw each layer's sparsities and universality; returns matplotlib's axes. UserError without matplotlib."""
+        """Draw each layer's sparsities and universality, a row a layer; returns matplotlib's axes.
+
+        Raises UserError if matplotlib is not installed.
+        """
         try:
             import matplotlib.pyplot as plt
         except ImportError:
             raise UserError("drawing needs matplotlib: pip install matplotlib") from None
-        if ax is None:
-            ax = plt.subplots(figsize=(max(4, 0.3 * len(self)), 3), layout="constrained")[1]
         shown = self.drop(index="total", errors="ignore")
-        for column in ("sparsity_by_gamma", "sparsity_by_activation", "universality"):
-            ax.plot(range(len(shown)), 100 * shown[column], marker=".", label=column.replace("_", " "))
-        ax.set_xticks(range(len(shown)), shown.index, rotation=90)
-        ax.set_ylabel("%")
-        ax.set_ylim(-3, 103)
-        ax.legend()
+        places = range(len(shown))
+        if ax is None:
+            ax = plt.subplots(figsize=(6, 1.2 + 0.17 * len(shown)), layout="constrained")[1]
+        for column, marker, colour in SHOWN:
+            label = column.replace("_", " ")
+            ax.plot(100 * shown[column], places, marker=marker, color=colour, fillstyle="none", lw=0.6, label=label)
+        ax.set_yticks(places, shown.index, fontsize="small")
+        ax.set_ylim(len(shown) - 0.4, -0.6)  # the first layer at the top
+        ax.set_xlim(-3, 103)
+        ax.set_xlabel("share of a layer's filters, or mean over them (%)")
+        ax.grid(alpha=0.3, lw=0.5)
+        ax.legend(loc="lower center", bbox_to_anchor=(0.5, 1), ncols=len(SHOWN), frameon=False, fontsize="small")
         return ax
 
 
@@ -141,7 +155,7 @@ def measure(model: nn.Module, loader: Iterable[Any], progress: bool = True) -> L
     """
     require_ready(model)
     modules = dict(model.named_modules())
-    device = next(model.parameters()).device
+    device = next(model.parameters(), torch.empty(0)).device
     responses: dict[str, Responses] = {}
     seen: dict[str, tuple[Tensor, Tensor]] = {}
     layers: list[Layer] = []
@@ -156,7 +170,7 @@ def measure(model: nn.Module, loader: Iterable[Any], progress: bool = True) -> L
                 high, low = torch.maximum(high, seen[norm][0]), torch.minimum(low, seen[norm][1])
             seen[norm] = high, low
 
-    with bar("measure", _length(loader), "batch", disable=not progress) as shown:
+    with Bar("measure", _length(loader), "batches", shown=progress) as shown:
         for batch in loader:
             x = _images(batch).to(device)
             if not layers:
@@ -208,13 +222,15 @@ def measure(model: nn.Module, loader: Iterable[Any], progress: bool = True) -> L
 
 
 def _shares(features: pd.DataFrame) -> Mapping[str, Any]:
-    dead = features["gamma"].abs() < metrics.GAMMA_THRESHOLD
+    gamma, largest, universality = (features[c].to_numpy() for c in ("gamma", "largest_activation", "universality"))
+    dead = sparsity.dead_by_gamma(gamma)
+    living = sparsity.mean_of_living(universality, dead)
     return {
         "filters": len(features),
         "sparsity_by_gamma": dead.mean(),
-        "sparsity_by_activation": (features["largest_activation"] < metrics.ACTIVATION_THRESHOLD).mean(),
-        "universality": features["universality"].mean(),
-        "universality_living": features["universality"][~dead].mean(),
+        "sparsity_by_activation": sparsity.dead_by_activation(largest).mean(),
+        "universality": universality.mean(),
+        "universality_living": np.nan if living is None else living,
     }
 
 

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import io
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NotRequired, TypedDict
 
@@ -31,7 +31,7 @@ ENVIRONMENT = ("commit", "versions", "device", "threads")  # of a provenance, st
 IN_RECORD = ("spec_id", "seed", "spec")  # of a provenance, which the record has, too
 IN_INDEX = ("environment", "without", "arrays", "digest")  # of a run in the json, besides its provenance
 COLUMNS = ("spec_id", "seed", "metric", "layer", "value")
-FEATURES = ("gamma", "beta", "largest_activation", "universality")
+FEATURES = ("gamma", "beta", "largest_activation", "universality", "l2_dominates")  # older runs lack the last
 
 
 class Simulation(TypedDict):
@@ -69,7 +69,7 @@ def index(path: Path) -> Archive:
         }
     except FileNotFoundError:
         return {"specs": {}, "environments": [], "simulations": {}, "runs": {}}
-    except (ValueError, KeyError, TypeError):
+    except (ValueError, KeyError, TypeError, AttributeError):
         raise UserError(f"{path} is damaged: get it again from the repository") from None
 
 
@@ -211,7 +211,7 @@ def _check_one_recipe(archive: Archive, reference: Path) -> None:
 
     versions: dict[int, tuple[str, int]] = {measuring_version(run): key for key, run in archive["runs"].items()}
     if len(versions) > 1:
-        examples = [f"{spec_id} seed {seed} by version {v}" for v, (spec_id, seed) in sorted(versions.items())]
+        examples = [f"{spec_id} seed {seed} by version {v}" for v, (spec_id, seed) in versions.items()]
         raise UserError(
             f"{reference}: its runs would be measured by several versions of the measuring recipe "
             f"({', '.join(examples)}): nothing is stored; measure all runs again, or remove the scale's old files"
@@ -221,8 +221,10 @@ def _check_one_recipe(archive: Archive, reference: Path) -> None:
 def restore(plan: Plan, reference: Path, runs: Path, simulations: Path) -> int:
     """Write the folders of the plan's stored runs, and the stored simulations; returns how many runs.
 
+    A record whose features are stored gets the metrics of `associations` if it is older than these.
     Raises UserError if a stored file is damaged or does not give a record the digest that it had.
     """
+    from .associations import of_layers
     from .record import sealed
 
     archive, values, arrays = _read(reference)
@@ -236,8 +238,10 @@ def restore(plan: Plan, reference: Path, runs: Path, simulations: Path) -> int:
             folder, start = run_folder(runs, spec_id, seed), f"{spec_id}/{seed}/"
             run_arrays = {name.removeprefix(start): a for name, a in arrays.items() if name.startswith(start)}
             if "universality" in drawn:
-                content = _features(plan.specs[spec_id].network, run_arrays["universality"])
-                write_text(folder / "features.csv", content)
+                network, features = plan.specs[spec_id].network, run_arrays["universality"]
+                write_text(folder / "features.csv", _features(network, features))
+                for metric, by_layer in of_layers(_columns(network, features)).items():
+                    record["measured"].setdefault(metric, by_layer)
             if "affine" in drawn:
                 write_bytes(folder / "affine.safetensors", _affine(run_arrays))
             write_text(folder / "record.json", sealed(record))
@@ -368,7 +372,8 @@ def _arrays(plan: Plan, spec_id: str, folder: Path) -> dict[str, np.ndarray]:
                 for key in (f"gamma_{layer}", f"beta_{layer}"):
                     arrays[f"affine/{key}"] = histories[key].astype(np.float16)
         if figure["kind"] == "universality":
-            arrays["universality"] = read_features(folder / "features.csv")[[*FEATURES]].to_numpy()
+            features = read_features(folder / "features.csv")
+            arrays["universality"] = features[[name for name in FEATURES if name in features]].to_numpy()
     return arrays
 
 
@@ -382,9 +387,21 @@ def _affine(arrays: Mapping[str, np.ndarray]) -> bytes:
 
 def _features(network: Any, values: np.ndarray) -> str:
     """features.csv, as `extract` writes it."""
+    from .record import as_text
+
     names = [f"{layer},{j}" for layer, n in zip(network.layers, network.filters, strict=True) for j in range(n)]
-    lines = [",".join([name, *(f"{v:.7g}" for v in line)]) for name, line in zip(names, values.tolist(), strict=True)]
-    return "\n".join([",".join(("layer", "filter", *FEATURES)), *lines]) + "\n"
+    lines = [",".join([name, *map(as_text, line)]) for name, line in zip(names, values.tolist(), strict=True)]
+    return "\n".join([",".join(("layer", "filter", *FEATURES[: values.shape[1]])), *lines]) + "\n"
+
+
+def _columns(network: Any, values: np.ndarray) -> Iterator[tuple[str, dict[str, np.ndarray]]]:
+    """Each layer's features by the names of their columns, without a column that nothing was counted for."""
+    import numpy as np
+
+    columns = {k: v for k, v in zip(FEATURES, values.T, strict=False) if not np.isnan(v).all()}
+    ends = np.cumsum(network.filters)
+    for layer, start, end in zip(network.layers, [0, *ends[:-1]], ends, strict=True):
+        yield layer, {name: column[start:end] for name, column in columns.items()}
 
 
 def _simulation(figure: SimulationFigure, values: np.ndarray) -> str:

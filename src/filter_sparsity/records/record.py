@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import json
+import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypedDict, cast
@@ -43,7 +44,10 @@ def measuring_version(origin: Mapping[str, Any]) -> int:
 
 def check_measuring(record: Record, path: Path) -> None:
     """Raise UserError if the record was measured by another version of the measuring recipe than this code has."""
-    if (version := measuring_version(record.get("provenance", {}))) != MEASURING:
+    origin = record.get("provenance", {})
+    if not isinstance(origin, Mapping):
+        raise UserError(f"{path} is not a whole record: delete it and extract the run again")
+    if (version := measuring_version(origin)) != MEASURING:
         raise UserError(
             f"{path} was measured by version {version} of the measuring recipe, and this code has {MEASURING}: "
             "measure the run again, as docs/measures.md says"
@@ -112,6 +116,11 @@ def files_digest(folder: Path) -> str:
     return seal.digest((folder / name).read_bytes() for name in TRAINED[:-1])
 
 
+def as_text(value: float) -> str:
+    """A number of features.csv: 7 digits, or empty for NaN."""
+    return "" if math.isnan(value) else f"{value:.7g}"
+
+
 def as_csv(lines: Sequence[Mapping[str, Any]]) -> str:
     """Lines of equal keys as CSV, the keys first."""
     table = io.StringIO()
@@ -134,7 +143,11 @@ def read_lines(path: Path) -> list[dict[str, float]]:
 
 
 def read_affine(path: Path) -> dict[str, np.ndarray]:
-    """Gammas and betas over the steps: `step` (points,), `gamma_C1`, `beta_C1`, ... (points, filters)."""
+    """Gammas and betas over the steps: `step` (points,), `gamma_C1`, `beta_C1`, ... (points, filters).
+
+    Of a run whose every step was counted also `l2_dominates_C1`, ... (filters,): the share of steps in which L2
+    outweighed gamma's gradient. Runs of earlier versions, restored ones and those without L2 have none.
+    """
     try:
         return load_file(path)
     except (OSError, SafetensorError) as error:
@@ -142,7 +155,10 @@ def read_affine(path: Path) -> dict[str, np.ndarray]:
 
 
 def read_features(path: Path) -> pd.DataFrame:
-    """A line for every feature of a run: layer, filter, gamma, beta, largest_activation, universality."""
+    """A line for every feature of a run: layer, filter, gamma, beta, largest_activation, universality, l2_dominates.
+
+    The last is NaN where it was not counted; runs that were measured by earlier versions have no such column.
+    """
     import pandas as pd  # a third of a second, which measuring a run needs not spend
 
     try:

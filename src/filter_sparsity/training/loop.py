@@ -19,6 +19,7 @@ from ..data.prepared import Prepared
 from ..errors import UserError
 from ..spec import Spec
 from .base import Loader
+from .dominance import Dominance, dominance
 from .health import EARLY, SAMPLE, silent
 from .loaders import open_loader
 from .models import ConvNet, build
@@ -109,9 +110,16 @@ class Step:
     """
 
     def __init__(
-        self, model: ConvNet, update: Update, data: Loader, autocast: bool, stream: torch.cuda.Stream | None
+        self,
+        model: ConvNet,
+        update: Update,
+        data: Loader,
+        autocast: bool,
+        stream: torch.cuda.Stream | None,
+        dominance: Dominance | None = None,
     ) -> None:
         self.model, self.update, self.data, self.stream = model, update, data, stream
+        self.dominance = dominance  # None: it is not counted
         self.reduced = torch.autocast(model.convs[0].weight.device.type, torch.bfloat16, enabled=autocast)
         self.done = 0
         self.graph: torch.cuda.CUDAGraph | None = None
@@ -123,6 +131,8 @@ class Step:
         with self.reduced:
             loss = F.cross_entropy(self.model(images), labels)
         loss.backward()
+        if self.dominance:
+            self.dominance.count()
         self.update.step()
         return loss.detach()
 
@@ -174,7 +184,8 @@ class Training:
         self.images = open_loader(data, "train", device, spec.flip)
         self.tests = open_loader(data, "test", device, flip=False)
         self.update = Update(spec, param_groups(spec, self.model))
-        self.one_step = Step(self.model, self.update, self.images, PRECISIONS[precision].autocast, self.stream)
+        autocast, counted = PRECISIONS[precision].autocast, dominance(spec, self.model)
+        self.one_step = Step(self.model, self.update, self.images, autocast, self.stream, counted)
         self.per_epoch = count // spec.batch_size
         self.losses = torch.zeros(self.per_epoch, device=device)  # of the epoch that is under way
         self.phase_starts = [0, *itertools.accumulate(spec.phase_steps)][:-1]
@@ -275,6 +286,15 @@ class Training:
                 yield Turn.WAITING
         return numbers.tolist()
 
+    def histories(self) -> dict[str, Tensor]:
+        """Of every layer gammas and betas (points, filters), and how often L2 dominated (filters,) where that is known.
+
+        See `ScaleHistory.tensors` and `Dominance.shares`; they are on the CPU.
+        """
+        counted = self.one_step.dominance
+        shares = counted.shares(self.step) if counted else {}
+        return self.scales.tensors(self.spec.network.layers) | shares
+
     def state(self) -> tuple[dict[str, Tensor], dict[str, Any]]:
         """All that decides how it goes on, as tensors on the CPU and as JSON. Not while the training is WAITING."""
         within = self.step % self.per_epoch
@@ -287,11 +307,13 @@ class Training:
                 "generator": self.before_epoch if within else self.generator.get_state(),
                 "losses": self.losses[:within],
             }
+            if self.one_step.dominance:
+                tensors["l2_dominates"] = self.one_step.dominance.steps
             tensors = {key: value.detach().cpu().contiguous() for key, value in tensors.items()}
         return tensors, {"step": self.step, "history": [vars(epoch) for epoch in self.history], "silent": self.silent}
 
     def restore(self, tensors: dict[str, Tensor], facts: dict[str, Any]) -> None:
-        """The inverse of `state`."""
+        """The inverse of `state`. Of a state of an earlier version, which did not count, nothing is counted either."""
 
         def part(name: str) -> dict[str, Tensor]:
             return {key.removeprefix(f"{name}."): value for key, value in tensors.items() if key.startswith(f"{name}.")}
@@ -304,6 +326,10 @@ class Training:
         self.before_epoch = tensors["generator"]
         self.generator.set_state(self.before_epoch)
         self.losses[: len(tensors["losses"])] = tensors["losses"]
+        if "l2_dominates" not in tensors:
+            self.one_step.dominance = None
+        elif self.one_step.dominance:
+            self.one_step.dominance.steps.copy_(tensors["l2_dominates"])
 
 
 def train(

@@ -203,7 +203,7 @@ def _write(
         origin["tf32"] = tf32_switches()
     weights, kept, losses, silent, source = (folder / name for name in TRAINED)
     write_bytes(weights, save(state, identity))
-    write_bytes(kept, save(training.scales.tensors(spec.network.layers), identity))
+    write_bytes(kept, save(training.histories(), identity))
     write_text(losses, record.as_csv([vars(epoch) for epoch in training.history]))
     write_text(silent, record.as_csv(training.silent))
     origin["files_digest"] = record.files_digest(folder)

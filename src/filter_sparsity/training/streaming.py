@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 import functools
+import math
+import os
+import shutil
+import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -21,6 +25,9 @@ from ..progress import cores
 from .base import Loader, spread
 
 EVALUATION_BATCH = 100
+COMING = 2  # batches that a worker makes ahead
+SHARED_MEMORY = "/dev/shm"
+LONGEST_TMPDIR = 107 - len("/pymp-12345678/listener-12345678")  # bytes, since a socket's path has 107 at most
 RESIZED = 256 / 224  # of the crop's side: the shorter side of a test image before its centre is cut out
 
 
@@ -76,11 +83,14 @@ class FileLoader(Loader):
         return super().normalised(pixels).contiguous(memory_format=torch.channels_last)
 
     def _load(self, items: Sequence[tuple[int, int | None]], batch: int) -> Iterator[tuple[Tensor, Tensor]]:
+        if self.workers:
+            _check_workers_memory(self.workers, batch * 3 * self.files.side**2)
         lists: list[Any] = [items[start : start + batch] for start in range(0, len(items), batch)]
         loader: Any = DataLoader(
             self.files,
             batch_sampler=lists,
             num_workers=self.workers,
+            prefetch_factor=COMING if self.workers else None,
             pin_memory=self.device.type == "cuda",
             generator=torch.Generator(),  # the workers' seeds, which nothing here uses
         )
@@ -88,6 +98,30 @@ class FileLoader(Loader):
             yield from loader
         except UserError as error:  # from a worker it comes with the worker's traceback
             raise UserError(str(error).rpartition("UserError: ")[2].strip()) from None
+        except RuntimeError as error:
+            if "DataLoader worker" not in str(error):
+                raise
+            raise UserError(
+                "a process that decoded images was ended from outside: is there too little memory?"
+            ) from None
+
+
+def _check_workers_memory(workers: int, batch: int) -> None:
+    """Raise UserError if batches of so many bytes cannot come from worker processes: through sockets, in shared memory.
+
+    torch would wait for ever in a long TMPDIR, and its workers would die where /dev/shm is full.
+    """
+    if len(temporary := os.fsencode(tempfile.gettempdir())) > LONGEST_TMPDIR:
+        raise UserError(
+            f"TMPDIR has {len(temporary)} bytes, and processes that decode images can meet in one of {LONGEST_TMPDIR} "
+            "at most: export TMPDIR=/tmp"
+        )
+    needed, free = (COMING * workers + 2) * batch, shutil.disk_usage(SHARED_MEMORY).free
+    if free < needed:
+        raise UserError(
+            f"{SHARED_MEMORY} has {free / 1e6:,.0f} MB free, and {workers} processes that decode images need "
+            f"{needed / 1e6:,.0f} MB: start the container with --ipc=host or --shm-size={math.ceil(needed / 1e9)}g"
+        )
 
 
 class _Files(Dataset):

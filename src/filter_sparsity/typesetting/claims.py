@@ -82,17 +82,18 @@ def judged_claims(plan: Plan, folder: Path) -> list[dict[str, Any]]:
     """
     printed = _by_spec(read_cells(folder / "cells.csv"), "paper")
     frame = read_claims(folder / "claims.csv")
-    claims = []
+    claims: list[dict[str, Any]] = []
     for claim in plan.claims:
         own = frame[frame["id"] == claim["id"]]
         if len(own) != len(claim["tests"]):
             raise UserError(f"{folder / 'claims.csv'} has other tests of {claim['id']} than the plan: judge again")
         tests = [
-            {**line, "layer": test["layer"], "paper": _printed(test, printed)}
+            {**line, "layer": test["layer"], "metric": test["metric"], "paper": _printed(test, printed)}
             for test, line in zip(claim["tests"], own.to_dict("records"), strict=True)
         ]
         reasons = [*dict.fromkeys(test["reason"] for test in tests if test["reason"])]
-        claims.append({**own.iloc[0].to_dict(), "tests": tests, "reasons": reasons})
+        common = {key: own.iloc[0][key] for key in ("id", "statement", "place", "basis", "claim_verdict")}
+        claims.append({**common, "tests": tests, "reasons": reasons})
     return claims
 
 
@@ -176,13 +177,20 @@ def _printed(test: ClaimTest, printed: dict[tuple[str, str, str], float]) -> str
 
 
 def _together(tests: list[dict[str, Any]], texts: list[str]) -> str:
-    """`C1 44, C2 22; C1 59 %`: numbers of several tests, by spec, with layers, and the unit once if all share it."""
+    """`C1 44, C2 22; C1 59 %`: numbers of several tests, those of other specs or metrics apart, the unit once."""
     if all(text == NONE for text in texts):
         return NONE
-    units = {text.partition(" ")[2] for text in texts if text != NONE}
-    shared = len(units) == 1
+    units = {_unit(text) for text in texts if text != NONE}
+    unit = units.pop() if len(units) == 1 else ""
     parts = []
-    for _, own in itertools.groupby(zip(tests, texts, strict=True), key=lambda pair: pair[0]["spec"]):
-        numbers = [(test["layer"], text.partition(" ")[0] if shared else text) for test, text in own]
+    for _, own in itertools.groupby(
+        zip(tests, texts, strict=True), key=lambda pair: [pair[0][key] for key in ("spec", "baseline", "metric")]
+    ):
+        numbers = [(test["layer"], text.removesuffix(f" {unit}")) for test, text in own]
         parts.append(", ".join(text if layer in ("", "total") else f"{layer} {text}" for layer, text in numbers))
-    return f"{'; '.join(parts)} {units.pop() if shared else ''}".rstrip()
+    return f"{'; '.join(parts)} {unit}".rstrip()
+
+
+def _unit(text: str) -> str:
+    """`points` of `+5.0 points`; a plain number has none."""
+    return text.rpartition(" ")[2] if " " in text else ""

@@ -11,11 +11,11 @@ from typing import Any, TypedDict
 import pandas as pd
 
 from ..errors import UserError
-from ..measuring.sparsity import conv_parameters
 from ..metrics import METRICS
 from ..parts import MultiplierKey, Table
 from ..plan import Plan
 from ..planning.resolver import multiplier
+from ..sparsity import conv_parameters
 from ..spec import Spec, short
 from ..verdict.aggregate import COLUMNS, JUDGED, KEYS, columns
 from ..verdict.labels import NAMES
@@ -28,6 +28,7 @@ MARKS = {  # of rows whose spec has a fault, and the sentence that a table has o
     "silent": ("†", "Share of features silent at 1 % of the steps, before regularization can explain it"),
     "unlearned": ("‡", "Did not learn"),
 }
+MOST_DATA = 2  # data sets that a sentence names
 
 
 class Head(TypedDict):
@@ -201,8 +202,10 @@ def scale_sentence(plan: Plan, datasets: Iterable[str], specs: Iterable[str]) ->
     settings, specs = plan.settings, [*specs]
     data = [plan.datasets[name] for name in dict.fromkeys(datasets)]
     strength, rate = (_times(plan, key, specs) for key in ("strength_multiplier", "lr_multiplier"))
+    named = [f"{d.name} for {d.stands_for}" if d.stands_for else d.name for d in data]
     parts = [
-        *(f"{d.name} for {d.stands_for}" if d.stands_for else d.name for d in data),
+        *named[:MOST_DATA],
+        *([f"{len(named) - MOST_DATA} other data sets"] if len(named) > MOST_DATA else []),
         of_the_width(settings["width"]) if settings["width"] != 1 else "the published width",
         f"{settings['steps']:,} steps" if settings["steps"] is not None else "the published steps",
         f"printed L2 and WD times {strength}" if strength else "L2 and WD as printed",

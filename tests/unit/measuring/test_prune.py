@@ -5,7 +5,7 @@ import dataclasses
 import pytest
 import torch
 
-from filter_sparsity.measuring import sparsity
+from filter_sparsity import sparsity
 from filter_sparsity.measuring.prune import mask, remove
 from filter_sparsity.spec import Network
 

@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import copy
+import re
+from pathlib import Path
+
 import pytest
 import torch
 from torch import nn
 
 from filter_sparsity.data.torchvision_cpu import torchvision
+from filter_sparsity.errors import UserError
 from filter_sparsity.networks import measure, shrink
 from helpers.own_networks import farthest, kill, masked, settle
 
@@ -36,6 +41,37 @@ NETWORKS = [
     ("densenet121", 59, "features.denseblock1.denselayer2.norm2", ""),
     ("selecsls42", 41, "features.0.conv1.1", ""),
 ]
+
+
+def test_a_network_that_torch_pruning_cannot_follow_is_said() -> None:
+    with pytest.raises(UserError, match="Torch-Pruning cannot follow ShuffleNetV2"):
+        shrink(create("shufflenet_v2_x0_5").eval(), X)
+
+
+def test_a_wholly_dead_layer_keeps_one_filter() -> None:
+    model = settle(create("resnet18"))
+    kill(model, "layer2.1.bn1", slice(None))
+    small, _ = shrink(model, X, latency_seconds=0)
+    assert small.layer2[1].conv1.out_channels == small.layer2[1].conv2.in_channels == 1
+    assert farthest(small, masked(model), X) < 1e-4
+
+
+def test_frozen_batchnorm_replaced_as_the_page_says(root: Path) -> None:
+    (code,) = re.findall(r"```python\n(for name, frozen.*?)```", (root / "docs/own_networks.md").read_text(), re.DOTALL)
+    model = settle(create("resnet18"))
+    convert = torchvision().ops.FrozenBatchNorm2d
+    for name, norm in list(model.named_modules()):
+        if isinstance(norm, nn.BatchNorm2d):
+            frozen = convert(norm.num_features, eps=norm.eps)
+            frozen.load_state_dict(norm.state_dict())
+            model.set_submodule(name, frozen.eval())
+    before = copy.deepcopy(model)
+    with pytest.raises(UserError, match="bn1 is a FrozenBatchNorm2d"):
+        measure(model, [X], progress=False)
+    exec(code, {"model": model, "torch": torch, "torchvision": torchvision()})
+    assert farthest(model, before, X) < 1e-5
+    kill(model, "layer2.0.bn1", [1, 3])
+    assert shrink(model, X, latency_seconds=0)[1].layers["removed"].sum() == 2
 
 
 @pytest.mark.parametrize(("name", "layers", "removable", "summed"), NETWORKS)

@@ -30,6 +30,18 @@ def test_a_line_a_step_and_a_file_is_continued(tmp_path: Path) -> None:
     assert lines["3"].tolist() == [0, 0, 0]
 
 
+def test_tensorboard(tmp_path: Path) -> None:
+    events = pytest.importorskip("tensorboard.backend.event_processing.event_accumulator")
+    model = network()
+    monitor = filter_sparsity.Monitor(model, tensorboard=tmp_path)
+    monitor.step()
+    kill(model, "1", [0, 1, 2])
+    monitor.step()
+    written = events.EventAccumulator(str(tmp_path)).Reload()
+    assert [(e.step, e.value) for e in written.Scalars("sparsity by gamma/total")] == [(0, 0), (1, 0.25)]
+    assert [e.value for e in written.Scalars("sparsity by gamma/1")] == [0, 0.75]
+
+
 def test_bad_input(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="no BatchNorm"):
         filter_sparsity.Monitor(nn.Conv2d(3, 4, 3))

@@ -44,6 +44,14 @@ def test_the_table_of_a_network() -> None:
     assert table.loc["3", "sparsity_by_activation"] == 0
 
 
+@pytest.mark.parametrize("between", [nn.MaxPool2d(2), nn.Dropout()])
+def test_a_nonlinearity_behind_pooling(between: nn.Module) -> None:
+    model = settle(nn.Sequential(nn.Conv2d(3, 4, 3), nn.BatchNorm2d(4), between, nn.ReLU(), nn.Conv2d(4, 2, 1)))
+    kill(model, "1", [2])
+    table = measure(model, [torch.randn(9, 3, 8, 8)], progress=False)
+    assert table.loc["0", "sparsity_by_activation"] == 0.25
+
+
 def test_no_nonlinearity_follows_the_last() -> None:
     model = network()
     images = torch.randn(9, 3, 8, 8, generator=torch.Generator().manual_seed(0))
@@ -82,6 +90,10 @@ def test_markdown_and_picture() -> None:
 def test_bad_input() -> None:
     with pytest.raises(UserError, match="the loader is empty"):
         measure(network(), [], progress=False)
+    with pytest.raises(UserError, match="no convolution that a BatchNorm"):
+        measure(nn.ReLU().eval(), [torch.randn(1, 3, 8, 8)], progress=False)
+    with pytest.raises(UserError, match=r"cannot compute an input of shape \(1, 5, 8, 8\)"):
+        measure(network(), [torch.randn(1, 5, 8, 8)], progress=False)
     with pytest.raises(UserError, match="must give tensors"):
         measure(network(), ["image"], progress=False)
     with pytest.raises(UserError, match="training mode"):

@@ -9,14 +9,17 @@ from pathlib import Path
 import numpy as np
 import pytest
 from safetensors.numpy import load_file
+from scipy.stats import spearmanr
 
 from filter_sparsity import paths
 from filter_sparsity.errors import UserError
 from filter_sparsity.paths import run_folder
 from filter_sparsity.planning.build import build_plan
 from filter_sparsity.records import archive
-from filter_sparsity.records.record import sealed
+from filter_sparsity.records.record import read, read_features, sealed
 from helpers.measured_run import make_run
+
+FOLLOWING = ("universality_beta_difference", "universality_beta_correlation")  # of features that were not counted
 
 
 @pytest.fixture(scope="module")
@@ -51,11 +54,54 @@ def test_records_and_features_come_back_byte_by_byte(plan, kept, again, tmp_path
     assert archive.restore(again, kept, tmp_path / "back", tmp_path / "none") == 10
     for path in (tmp_path / "runs").glob("*/*/record.json"):
         back = tmp_path / "back" / path.relative_to(tmp_path / "runs")
-        assert json.loads(back.read_text()) == json.loads(path.read_text())
+        stored, restored = json.loads(path.read_text()), json.loads(back.read_text())
+        added = {*restored["measured"]} - {*stored["measured"]}
+        assert added == (set(FOLLOWING) if path.parents[1].name in plan.selected("figure2") else set())
+        for record in (stored, restored):
+            del record["digest"]
+            for metric in added:
+                record["measured"].pop(metric, None)
+        assert restored == stored
     for spec_id in plan.selected("figure2"):
         for name in ("features.csv",):
             one, two = (run_folder(tmp_path / runs, spec_id, 0) / name for runs in ("runs", "back"))
             assert one.read_bytes() == two.read_bytes()
+
+
+def test_an_older_record_gets_what_its_features_tell(plan, kept, again, tmp_path):
+    archive.restore(again, kept, tmp_path / "back", tmp_path / "none")
+    spec_id = plan.selected("figure2")[0]
+    features = read_features(run_folder(tmp_path / "runs", spec_id, 0) / "features.csv")
+    living = features[features["gamma"] >= 1e-3]  # all are drawn from 0 to 1
+    living = living.assign(threshold=living["beta"] / living["gamma"]).groupby("layer")
+    expected = {layer: spearmanr(own["universality"], own["threshold"]).statistic for layer, own in living}
+    measured = read(run_folder(tmp_path / "back", spec_id, 0) / "record.json", spec_id, 0)["measured"]
+    assert measured["universality_beta_correlation"] == pytest.approx(expected)
+    assert measured["universality_beta_difference"] == {}  # every beta is positive
+
+
+def test_a_record_that_has_a_metric_keeps_its_own(plan, kept, again, tmp_path):
+    spec_id = plan.selected("figure2")[1]
+    make_run(plan, tmp_path / "more", spec_id, 0, universality_beta_correlation={"C1": 0.125})
+    archive.store(plan, tmp_path / "more", tmp_path / "none", kept)
+    archive.restore(again, kept, tmp_path / "back", tmp_path / "none")
+    measured = read(run_folder(tmp_path / "back", spec_id, 0) / "record.json", spec_id, 0)["measured"]
+    assert measured["universality_beta_correlation"] == {"C1": 0.125}
+
+
+def test_features_with_a_count_come_back_byte_by_byte(plan, kept, again, tmp_path):
+    """One spec's runs counted the steps in which L2 dominated, the other's have an empty column."""
+    for spec_id, text in zip(plan.selected("figure2"), ("0.5", ""), strict=True):
+        path = make_run(plan, tmp_path / "more", spec_id, 0) / "features.csv"
+        header, *lines = path.read_text().splitlines()
+        path.write_text("\n".join([f"{header},l2_dominates", *(f"{line},{text}" for line in lines)]) + "\n")
+    archive.store(plan, tmp_path / "more", tmp_path / "none", kept)
+    archive.restore(again, kept, tmp_path / "back", tmp_path / "none")
+    for spec_id, counted in zip(plan.selected("figure2"), (True, False), strict=True):
+        one, two = (run_folder(tmp_path / runs, spec_id, 0) for runs in ("more", "back"))
+        assert (one / "features.csv").read_bytes() == (two / "features.csv").read_bytes()
+        measured = read(two / "record.json", spec_id, 0)["measured"]
+        assert ("selectivity_l2_correlation" in measured) == counted
 
 
 def test_histories_come_back_in_half_precision(plan, kept, again, tmp_path):
@@ -142,8 +188,9 @@ def test_nothing_to_store_is_said(plan, tmp_path):
         archive.store(plan, tmp_path / "nowhere", tmp_path / "none", tmp_path / "x.csv")
 
 
-def test_a_damaged_index_is_one_line(tmp_path):
-    (tmp_path / "x.json").write_text('{"runs": 3}')
+@pytest.mark.parametrize("content", ['{"runs": 3}', "[]", "{"])
+def test_a_damaged_index_is_one_line(tmp_path, content):
+    (tmp_path / "x.json").write_text(content)
     with pytest.raises(UserError, match="damaged"):
         archive.index(tmp_path / "x.json")
 

@@ -6,18 +6,21 @@ import math
 import re
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import pandas as pd
 import pytest
 
 from filter_sparsity.errors import UserError
+from filter_sparsity.planning.build import build_plan
 from filter_sparsity.typesetting.latex import latex, number, spread, typeset_precondition, unbroken
-from filter_sparsity.typesetting.report import as_known
+from filter_sparsity.typesetting.report import as_known, together
 from filter_sparsity.typesetting.tables import (
     changes,
     describe_scale,
     over_seeds,
     read_values,
+    scale_sentence,
     typeset_table,
 )
 from filter_sparsity.verdict.aggregate import aggregate
@@ -65,6 +68,7 @@ def test_one_seed_has_no_spread():
     [
         ("50 % & more_", r"50~\% \& more\_"),
         ("γ_init = 1, β", r"$\gamma_{\mathrm{init}}$ = 1, $\beta$"),
+        ("ε 1e-5, η", r"$\varepsilon$ 1e-5, $\eta$"),
         ("|γ| < 10^{-3}", r"\textbar{}$\gamma$\textbar{} \textless{} $10^{-3}$"),
         ("1e-3 of -180, 15 (-45) and 1 - λ", r"1e-3 of $-$180, 15 ($-$45) and 1 $-$ $\lambda$"),
         ("a\\b{c}~^#$", r"a\textbackslash{}b\{c\}\textasciitilde{}\textasciicircum{}\#\$"),
@@ -151,6 +155,23 @@ def test_tables_and_figures_say_alike_at_which_scale_they_are(paper_plan):
     assert describe_scale(small, "table2") == describe_scale(small, "figure1") == said
     assert describe_scale(paper_plan, "table2") == "Scale paper: the published settings."
     assert describe_scale(small, "figure3") == describe_scale(small, "figure4") == ""  # figure4 is not drawn here
+
+
+def test_a_sentence_names_two_data_sets(paper_settings):
+    substitutes = {
+        "cifar10": "digits",
+        "objectnet3d_plain": "shapes_plain",
+        "objectnet3d_cluttered": "shapes_cluttered",
+    }
+    plan = build_plan(paper_settings | {"substitutes": substitutes})
+    said = scale_sentence(plan, plan.datasets, plan.specs)
+    assert said.startswith("Scale paper, not comparable with the paper: digits for cifar10, ")
+    assert f", {len(plan.datasets) - 2} other data sets, the published width, " in said
+
+
+def test_the_ends_of_a_long_list_stay_together():
+    rows = [SimpleNamespace(index=i, revindex=10 - i + 1, last=i == 10) for i in range(1, 11)]
+    assert [together(row) for row in rows] == [True, True, *[False] * 5, True, True, False]
 
 
 def test_a_row_without_runs_is_one_line(campaign, tmp_path):

@@ -7,9 +7,9 @@ from dataclasses import asdict, replace
 import pytest
 
 from filter_sparsity.errors import UserError
-from filter_sparsity.measuring.sparsity import conv_parameters
 from filter_sparsity.planning.build import anchor_paths, build_plan, merge
 from filter_sparsity.planning.validation import read_yaml
+from filter_sparsity.sparsity import conv_parameters
 from filter_sparsity.typesetting.latex import fill
 from filter_sparsity.typesetting.report import sensitivity
 from filter_sparsity.verdict.sensitivity import compare_sensitivity, read_compared

@@ -20,25 +20,28 @@ from ...errors import UserError
 from ..sources.archives import BAD_ZIP
 from ..sources.images import naming_image
 from ..sources.listing import files_in, has_ending, is_litter
+from ..sources.originals import CAD, CUBISM, JPEG, cad_folder, cubism_folder, peopleart_zip
 from .render import MeshLibrary
 from .shapes import gray
 
 if TYPE_CHECKING:
     from trimesh import Trimesh
 
-CAD = "CAD/off"
-CUBISM = "JPEGImages/Cubism"
-JPEG = (".jpg", ".jpeg")
 LARGEST = 1 << 27  # bytes of a picture in a zip
 GET_CAD = "unzip ObjectNet3D_cads.zip of https://cvgl.stanford.edu/projects/objectnet3d/ there"
 GET_CUBISM = "put PeopleArt there (https://github.com/BathVisArtData/PeopleArt), its folder or its zip"
 
 
 def models(root: Path, classes: Sequence[str]) -> MeshLibrary:
-    """The CAD models of some classes. Raises UserError for a class that is missing or empty."""
-    folder = _folder(root, CAD)
+    """The CAD models of some classes (the supplement's Figure 4 has 30), by their paths; each is read when it is drawn.
+
+    Raises UserError if there are no models below `root`, or none of a class.
+    """
+    folder = cad_folder(root)
     if folder is None:
-        raise UserError(f"ObjectNet3D's CAD models are missing: no {CAD} in {root} or two folders down: {GET_CAD}")
+        raise UserError(
+            f"ObjectNet3D's CAD models are missing: no {CAD}/<class>/*.off in {root} or two folders down: {GET_CAD}"
+        )
     names = {}
     for name in classes:
         models = files_in(folder / name, ".off") if (folder / name).is_dir() else []
@@ -52,13 +55,11 @@ def _load(name: str, model: str) -> Trimesh:
     return read_off(Path(model))
 
 
-def _folder(root: Path, inside: str) -> Path | None:
-    found = (path for depth in ("", "*/", "*/*/") for path in sorted(root.glob(depth + inside)) if path.is_dir())
-    return next((path for path in found if not is_litter(path.relative_to(root))), None)
-
-
 def read_off(path: Path) -> Trimesh:
-    """The mesh of an OFF file. Raises UserError if it is not one, or its counts are not those of its lines."""
+    """The mesh of an OFF file, with colours (COFF), normals (NOFF) or without; several vertices may share a line.
+
+    Raises UserError if it is not one, or its counts are not those of its lines.
+    """
     import trimesh
 
     try:
@@ -66,30 +67,48 @@ def read_off(path: Path) -> Trimesh:
     except OSError as error:
         raise UserError(f"cannot read {path}: {error.strerror}") from None
     lines = [stripped for line in text.splitlines() if (stripped := line.partition("#")[0].strip())]
-    header = re.match(r"C?OFF\s*?(\n?)\s*(\d{1,9})\s+(\d{1,9})\b", "\n".join(lines[:2]))
+    header = re.match(r"([CN]{0,2})OFF\s*?(\n?)\s*(\d{1,9})\s+(\d{1,9})\b", "\n".join(lines[:2]))
     if not header:
         raise UserError(f"{path} is not an OFF file: it does not start with OFF and its counts")
-    vertices, faces = int(header[2]), int(header[3])
-    body = lines[2 if header[1] else 1 :]
+    kind, (vertices, faces) = header[1], (int(header[3]), int(header[4]))
+    following = lines[2 if header[2] else 1 :]
+    body = following if len(following) == vertices + faces else _one_vertex_a_line(following, kind, vertices)
     if len(body) != vertices + faces:
         raise UserError(
-            f"{path}: its header counts {vertices} vertices and {faces} faces, but {len(body)} lines follow"
+            f"{path}: its header counts {vertices} vertices and {faces} faces, but {len(following)} lines follow"
         )
     try:
         for line in body[vertices:]:
             corners = line.split()
             if not 3 <= int(corners[0]) < len(corners):
                 raise ValueError(f"a face is {line[:40]!r}")
-        kwargs = trimesh.exchange.off.load_off(io.StringIO("\n".join(lines)))
+        kwargs = trimesh.exchange.off.load_off(io.StringIO("\n".join(["OFF", f"{vertices} {faces} 0", *body])))
         return trimesh.Trimesh(**kwargs, process=False)
     except Exception as error:  # whatever a file from outside makes of the parser
         raise UserError(f"{path} is not a whole OFF file: {' '.join(str(error).split())[:200]}") from None
 
 
-def pictures(root: Path, side: int) -> dict[str, list[np.ndarray]]:
-    """The Cubism pictures in gray, uint8 (height, width), by split: every fifth is for testing.
+def _one_vertex_a_line(lines: Sequence[str], kind: str, vertices: int) -> list[str]:
+    """The lines of an OFF file with one vertex each before those of the faces, where several vertices share a line.
 
-    Raises UserError if there are none, or one cannot be read or has fewer than `side` pixels a side.
+    A vertex has 3 numbers, with its normal 6; how many its colour has, only the end of a line says.
+    """
+    width = {"": 3, "N": 6}.get(kind)
+    numbers: list[str] = []
+    used = 0
+    while width and used < len(lines) and len(numbers) < vertices * width:
+        numbers += lines[used].split()
+        used += 1
+    if width is None or len(numbers) != vertices * width:
+        return [*lines]
+    return [" ".join(numbers[i : i + 3]) for i in range(0, len(numbers), width)] + [*lines[used:]]
+
+
+def pictures(root: Path, side: int) -> dict[str, list[np.ndarray]]:
+    """The Cubism pictures of PeopleArt in gray, uint8 (height, width), by split: every fifth is for testing (assumed).
+
+    Figure 4 of the supplement has them as backgrounds. Raises UserError if there are none, or one cannot be read or has
+    fewer than `side` pixels a side.
     """
     decoded = [_decode(name, file, side) for name, file in _cubism(root)]
     if len(decoded) < 2:
@@ -106,11 +125,11 @@ def pictures(root: Path, side: int) -> dict[str, list[np.ndarray]]:
 
 def _cubism(root: Path) -> Iterator[tuple[str, Path | io.BytesIO]]:
     """The pictures in the order of their names, each with what to read it from: a folder's file, or a zip's."""
-    folder = _folder(root, CUBISM)
+    folder = cubism_folder(root)
     if folder is not None:
         yield from ((name, folder / name) for name in files_in(folder, *JPEG))
         return
-    archive = next((path for path in sorted(root.glob("*.zip")) if path.name.lower().startswith("peopleart")), None)
+    archive = peopleart_zip(root)
     if archive is None:
         return
     try:

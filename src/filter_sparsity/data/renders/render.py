@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ...errors import UserError
-from ...progress import bar
+from ...progress import Bar
 from .. import tensorfile
 from ..sources.base import SPLITS
 
@@ -249,7 +249,7 @@ def render(family: str, models: MeshLibrary, settings: Settings, jobs: int = 1) 
     counts = {s: len(settings.classes) * n for s, n in zip(SPLITS, settings.images, strict=True)}
     images = {s: np.zeros((n, settings.side, settings.side, 4), np.uint8) for s, n in counts.items()}
     labels = {s: np.arange(n) // max(1, n // len(settings.classes)) for s, n in counts.items()}
-    with bar(f"render {family}", sum(counts.values()), " images") as progress:
+    with Bar(f"render {family}", sum(counts.values()), "images") as progress:
         for shown, rendered in _results(models.load, work, settings, jobs):
             for view, image in zip(shown, rendered, strict=True):
                 images[view.split][view.place] = image

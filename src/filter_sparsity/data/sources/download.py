@@ -10,7 +10,7 @@ from pathlib import Path
 
 from ...errors import UserError
 from ...files import naming_file
-from ...progress import bar
+from ...progress import Bar
 from .archives import md5
 
 ATTEMPTS = 5
@@ -68,7 +68,7 @@ def _receive(url: str, part: Path) -> None:
         total = have + int(left) if left else None
         with (
             part.open("ab" if have else "wb") as file,
-            bar(part.stem, total, "B", initial=have, unit_scale=True) as progress,
+            Bar(part.stem, total, "bytes", done=have) as progress,
         ):
             while block := answer.read(CHUNK):
                 with naming_file(part):

@@ -21,7 +21,7 @@ from PIL import Image, UnidentifiedImageError
 from simplejpeg import decode_jpeg, decode_jpeg_header
 
 from ...errors import UserError
-from ...progress import bar, cores
+from ...progress import Bar, cores
 
 CHUNK = 500  # images that a process takes at once
 LARGEST = 1 << 24  # bytes of a file in a zip: a larger one is not one of many small images
@@ -36,7 +36,7 @@ def decode(files: Sequence[str], side: int, folder: Path, what: str, archive: Pa
     chunks = [files[start : start + CHUNK] for start in range(0, len(files), CHUNK)]
     processes = min(cores(), len(chunks))
     with ExitStack() as stack:
-        progress = stack.enter_context(bar(what, len(files), " images"))
+        progress = stack.enter_context(Bar(what, len(files), "images"))
         if processes < 2:
             source = stack.enter_context(closing(_Files(folder, archive)))
             decoded: Iterator[np.ndarray] = map(partial(_decode_all, source), chunks, repeat(side))

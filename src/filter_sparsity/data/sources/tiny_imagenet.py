@@ -7,11 +7,13 @@ testing were given out without labels.
 from __future__ import annotations
 
 import zipfile
+from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
 
 from ...errors import UserError
+from . import originals
 from .archives import BAD_ZIP, verify
 from .base import ArraySource
 from .images import decode
@@ -25,12 +27,13 @@ SIDE = 64  # pixels
 
 
 def tiny_imagenet(root: Path, checksum: str = MD5) -> ArraySource:
-    """The classes are WordNet ids, sorted. `checksum` is the md5 that the zip must have.
+    """Tiny-ImageNet (supplement, Section 4): images uint8 (N, 3, 64, 64), labels int64 (N,), the order of the names.
 
-    Raises UserError if neither form is there, or if a class, an image or an annotation is missing, doubled or unknown.
+    The classes are WordNet ids, sorted. `checksum` is the md5 that the zip must have. Raises UserError if neither form
+    is there, or if a class, an image or an annotation is missing, doubled or unknown.
     """
     folder, archive = root / FOLDER, root / ARCHIVE
-    if (folder / "wnids.txt").exists():
+    if originals.tiny_imagenet(root) == folder or ((folder / "wnids.txt").exists() and not archive.exists()):
         files = {f"{FOLDER}/{path}" for path in files_below(folder)}
         return _source(files, root, None)
     if not archive.exists():
@@ -84,8 +87,21 @@ def _source(files: set[str], root: Path, archive: Path | None) -> ArraySource:
     if empty:
         raise UserError(f"{where}: train/{classes[empty[0]]}/images has no JPEG images: every class needs some")
 
+    test = _sorted_into_classes(files, number, where) or _annotated(
+        files, number, lines("val/val_annotations.txt"), where
+    )
+
+    def split(named: dict[str, int], what: str) -> tuple[np.ndarray, np.ndarray]:
+        images = decode(list(named), SIDE, root, f"tiny_imagenet {what}", archive)
+        return images, np.array(list(named.values()), np.int64)
+
+    return ArraySource(classes, split(train, "train"), split(test, "test"))
+
+
+def _annotated(files: set[str], number: Mapping[str, int], annotations: list[str], where: str) -> dict[str, int]:
+    """The labels of the validation images in val/images, by name, as val_annotations.txt has them."""
     test: dict[str, int] = {}
-    for line in lines("val/val_annotations.txt"):
+    for line in annotations:
         name, wnid, *_ = [*line.split("\t"), ""]
         file = f"{FOLDER}/val/images/{name}"
         if wnid not in number:
@@ -97,9 +113,19 @@ def _source(files: set[str], root: Path, archive: Path | None) -> ArraySource:
         test[file] = number[wnid]
     if not test:
         raise UserError(f"{where}: val_annotations.txt is empty")
+    return test
 
-    def split(named: dict[str, int], what: str) -> tuple[np.ndarray, np.ndarray]:
-        images = decode(list(named), SIDE, root, f"tiny_imagenet {what}", archive)
-        return images, np.array(list(named.values()), np.int64)
 
-    return ArraySource(classes, split(train, "train"), split(test, "test"))
+def _sorted_into_classes(files: set[str], number: Mapping[str, int], where: str) -> dict[str, int]:
+    """The labels of validation images that somebody moved to val/<wnid>/ or val/<wnid>/images/; empty if nobody did."""
+    test: dict[str, int] = {}
+    for file in sorted(files):
+        _, split, wnid, *rest = [*file.split("/"), ""]
+        if split != "val" or not rest[:-1] or not has_ending(file, (".jpeg", ".jpg")):
+            continue
+        if wnid == "images":
+            return {}
+        if wnid not in number:
+            raise UserError(f"{where}: val/{wnid} has images but is not in wnids.txt")
+        test[file] = number[wnid]
+    return test

@@ -81,9 +81,25 @@ def test_an_off_file_is_read_as_it_is(root):
     assert mesh.volume == pytest.approx(1)
 
 
+HEAD, COUNTS, *LINES = BOX.splitlines()
+VERTICES, FACES = LINES[:8], "\n".join(LINES[8:])
+NORMALS = [f"{vertex} 0 0 1" for vertex in VERTICES]
+
+
+def off_file(kind, *vertices):
+    return "\n".join([kind, COUNTS, *vertices, FACES]) + "\n"
+
+
 @pytest.mark.parametrize(
     "text",
     [
+        off_file("NOFF", *NORMALS),
+        off_file("COFF", *(f"{vertex} 255 0 0 255" for vertex in VERTICES)),
+        off_file("CNOFF", *(f"{normal} 0.5 0.5 0.5 1" for normal in NORMALS)),
+        off_file("OFF", " ".join(VERTICES)),
+        off_file("OFF", *(f"{one}  {two}" for one, two in zip(VERTICES[::2], VERTICES[1::2], strict=True))),
+        off_file("NOFF", " ".join(NORMALS[:3]), " ".join(NORMALS[3:])),
+        off_file("OFF", *" ".join(VERTICES).split()),
         BOX.replace("OFF\n", "OFF ", 1),
         BOX.replace("OFF\n", "OFF", 1),  # as in ModelNet's files
         BOX.replace("OFF\n", "# made by hand\n\nOFF\n", 1) + "\n\n",
@@ -107,6 +123,9 @@ def test_a_face_of_many_corners_is_cut_into_triangles(tmp_path):
         ("PLY\n8 12 0\n", "is not an OFF file"),
         ("OFF\n8\n", "is not an OFF file"),
         ("OFF\n-8 12 0\n", "is not an OFF file"),
+        (BOX.replace("OFF", "4OFF", 1), "is not an OFF file"),  # of four coordinates
+        (off_file("OFF", " ".join(VERTICES[:7])), "counts 8 vertices and 12 faces, but 13 lines follow"),
+        (off_file("COFF", " ".join(VERTICES)), "but 13 lines follow"),
         (BOX.replace("8 12 0", "9 12 0"), "counts 9 vertices and 12 faces, but 20 lines follow"),
         (BOX.replace("8 12 0", "8 13 0"), "counts 8 vertices and 13 faces, but 20 lines follow"),
         (BOX.replace("8 12 0", "999999999 999999999 0"), "but 20 lines follow"),

@@ -13,11 +13,11 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from filter_sparsity.data.manifest import read_datasets
 from filter_sparsity.data.prepared import prepare, read, write
 from filter_sparsity.data.sources import cifar
 from filter_sparsity.data.sources.base import ArraySource
 from filter_sparsity.errors import UserError
+from filter_sparsity.planning.experiments import read_datasets
 from helpers.cifar_archive import make_archive, random_source
 from helpers.decompression_bomb import bomb
 from helpers.serve import Site, serving
@@ -188,6 +188,15 @@ def test_a_cut_image_is_refused_by_name(ten, tmp_path):
     path = next((tmp_path / "train/cat").iterdir())
     path.write_bytes(path.read_bytes()[:1000])
     assert f"{path} cannot be read as an image" in refused(tmp_path, kind)
+
+
+def test_an_empty_folder_hides_no_archive(ten, tmp_path):
+    _, path, kind = ten
+    before = prepared("cifar10", path.parent, kind, tmp_path / "before")
+    (path.parent / kind.base_folder).mkdir()
+    (path.parent / "cifar10").mkdir()
+    assert cifar.find("cifar10", path.parent, kind) == path
+    assert prepared("cifar10", path.parent, kind, tmp_path / "after") == before
 
 
 def test_another_dataset_s_tree_is_not_taken(ten, tmp_path):

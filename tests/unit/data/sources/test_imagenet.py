@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
+import tempfile
+
 import numpy as np
 import pytest
 import torch
@@ -41,6 +45,62 @@ def test_extracted_folders_give_the_same_index(index, tmp_path):
         path.unlink()
     prepared.prepare("imagenet", tmp_path / "original", tmp_path / "again")
     assert (tmp_path / "again").read_bytes() == (tmp_path / "prepared").read_bytes()
+
+
+@pytest.mark.parametrize(
+    "kept", [[], ["meta.bin"], ["ILSVRC2012_devkit_t12.tar.gz"]], ids=["neither", "meta", "devkit"]
+)
+def test_a_shared_folder_is_read_and_nothing_is_written(index, tmp_path, kept):
+    root = tmp_path / "original"
+    for path in root.iterdir():
+        if path.is_file() and path.name not in kept:
+            path.unlink()
+    before = sorted(path.name for path in root.iterdir())
+    assert before == sorted([*kept, "train", "val"])
+    prepared.prepare("imagenet", root, tmp_path / "again")
+    assert (tmp_path / "again").read_bytes() == (tmp_path / "prepared").read_bytes()
+    assert sorted(path.name for path in root.iterdir()) == before
+
+
+def test_without_a_devkit_both_splits_have_the_same_classes(index):
+    for name in ("meta.bin", "ILSVRC2012_devkit_t12.tar.gz"):
+        (index.root / name).unlink()
+    (index.root / "val" / "n02").rename(index.root / "val" / "n04")
+    assert "n02 is missing, or no class" in refused(index.root)
+
+
+def test_a_tmpdir_that_is_too_long_for_workers_is_one_line(index, tmp_path, monkeypatch):
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / ("x" * 100)))
+    with pytest.raises(UserError, match=r"\ATMPDIR has \d+ bytes, [^\n]+: export TMPDIR=/tmp\Z"):
+        list(FileLoader(index, "test", CPU, flip=False, workers=1).batches())
+    assert len(list(FileLoader(index, "test", CPU, flip=False, workers=0).batches())) == 1
+
+
+SMALL_SHARED_MEMORY = """
+import sys
+from pathlib import Path
+import torch
+from filter_sparsity.data import prepared
+from filter_sparsity.training.streaming import FileLoader
+data = prepared.read(Path(sys.argv[1]))
+print(len(list(FileLoader(data, "test", torch.device("cpu"), flip=False, workers=2).batches())))
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("size", "said"), [("64m", "/dev/shm has 67 MB free"), ("200m", "1")])
+def test_too_little_shared_memory_names_the_setting(index, tmp_path, size, said):
+    """As in a container, whose /dev/shm has 64 MB; evaluation batches of 100 images have 15 MB each."""
+    mounted = f'mount -t tmpfs -o size={size} tmpfs /dev/shm && exec "$@"'
+    program = [sys.executable, "-c", SMALL_SHARED_MEMORY, str(tmp_path / "prepared")]
+    command = ["unshare", "--mount", "sh", "-c", mounted, "sh", *program]
+    if subprocess.run([*command[:4], mounted, "sh", "true"], capture_output=True, check=False).returncode:
+        pytest.skip("this user may not mount")
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert (
+        (done.stdout + done.stderr).splitlines()[-1].removeprefix("filter_sparsity.errors.UserError: ").startswith(said)
+    )
+    assert ("--shm-size=1g" in done.stderr) == (size == "64m")
 
 
 @pytest.mark.slow

@@ -14,11 +14,11 @@ import pytest
 from PIL import Image
 
 from filter_sparsity.data import prepared
-from filter_sparsity.data.manifest import read_datasets
 from filter_sparsity.data.sources import images
 from filter_sparsity.data.sources.archives import md5
 from filter_sparsity.data.sources.tiny_imagenet import FOLDER, MD5, URL, tiny_imagenet
 from filter_sparsity.errors import UserError
+from filter_sparsity.planning.experiments import read_datasets
 
 ROOT = Path(__file__).parents[4]
 WNIDS = ["n03", "n01", "n02"]  # as the official list, not in order
@@ -92,6 +92,25 @@ def test_zip_and_folder_give_the_same_file(folder, tmp_path):
     prepared.write("x", tiny_imagenet(root, checksum), tmp_path / "b")
     assert (tmp_path / "a").read_bytes() == (tmp_path / "b").read_bytes()
     assert [path.name for path in root.iterdir()] == [f"{FOLDER}.zip"]  # nothing was extracted
+
+
+@pytest.mark.parametrize("inside", ["", "images"])
+@pytest.mark.parametrize("annotations", ["kept", "deleted"])
+def test_validation_images_sorted_into_classes_are_the_same(folder, tmp_path, inside, annotations):
+    """As widely used scripts leave them."""
+    prepared.write("x", tiny_imagenet(folder.parent), tmp_path / "a")
+    for line in (folder / "val/val_annotations.txt").read_text().splitlines():
+        name, wnid = line.split("\t")[:2]
+        to = folder / "val" / wnid / inside
+        to.mkdir(parents=True, exist_ok=True)
+        (folder / "val/images" / name).rename(to / name)
+    if annotations == "deleted":
+        (folder / "val/val_annotations.txt").unlink()
+        (folder / "val/images").rmdir()
+    prepared.write("x", tiny_imagenet(folder.parent), tmp_path / "b")
+    assert (tmp_path / "a").read_bytes() == (tmp_path / "b").read_bytes()
+    (folder / "val" / "n01").rename(folder / "val" / "n09")
+    assert "val/n09 has images but is not in wnids.txt" in refused(folder.parent)
 
 
 def test_many_workers_give_what_one_gives(folder, tmp_path, monkeypatch):

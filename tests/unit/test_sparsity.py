@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from filter_sparsity.measuring import sparsity
+from filter_sparsity import sparsity
 
 FILTERS = (64, 128, 128, 256, 256, 512, 512)  # BasicNet: captions of Tables 1 to 3
 KERNELS = (5, 3, 3, 3, 3, 3, 3)

@@ -1,4 +1,4 @@
-"""The measurements, as formulas on arrays. Torch-free.
+"""The measurements, as formulas on arrays, for records and for people's own networks. Torch-free.
 
 Fractions are in [0, 1]. Thresholds are those of `metrics`.
 """
@@ -9,7 +9,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from .. import metrics
+from . import metrics
 
 
 def dead_by_gamma(gamma: np.ndarray) -> np.ndarray:
