@@ -20,7 +20,7 @@ def test_rules_and_verbs_have_the_same_names(root):
     rules = {}
     for file in (root / "workflow/rules").glob("*.smk"):
         for rule in re.split(r"^\s*rule ", file.read_text(), flags=re.MULTILINE)[1:]:
-            if verb := re.search(r'"filter-sparsity ([a-z-]+) ', rule):
+            if verb := re.search(r"filter-sparsity ([a-z-]+) ", rule):
                 rules[re.match(r"\w+", rule)[0]] = verb[1]
     apart = {rule: verb for rule, verb in rules.items() if rule.replace("_", "-") != verb}
     assert apart == {"compile_table": "compile", "compile_report": "compile", "store_reference": "store"}

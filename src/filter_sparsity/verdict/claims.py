@@ -148,8 +148,10 @@ def judge_claims(plan: Plan, runs: Path, simulations: Path, tolerances: Path) ->
 
 def take_measurements(plan: Plan, measured: pd.DataFrame, rules: Rules, simulations: Path) -> Measurements:
     """What claims are judged by. `measured` is as `record.tidy` gives it, `rules` are the tolerances."""
-    lines = with_differences(measured)
-    spread = moderated(record.over_seeds(lines), rules["claims"]["prior_df"])
+    lines, unsound = with_differences(measured), faults(measured, plan, rules["health"])
+    # A run that did not learn says nothing of how much the seeds of others vary.
+    parts = (lines[lines["spec_id"].isin(unsound) == bad] for bad in (False, True))
+    spread = pd.concat([moderated(record.over_seeds(part), rules["claims"]["prior_df"]) for part in parts])
     return Measurements(
         plan,
         lines.set_index(["spec_id", "metric", "layer", "seed"])["value"].sort_index(),
@@ -157,7 +159,7 @@ def take_measurements(plan: Plan, measured: pd.DataFrame, rules: Rules, simulati
             (line["spec_id"], line["metric"], line["layer"]): Sample(*(line[name] for name in Sample._fields))
             for line in spread.to_dict("records")
         },
-        faults(measured, plan, rules["health"]),
+        unsound,
         simulations,
     )
 

@@ -20,8 +20,13 @@ NAMES = {
     "rmsprop": "RMSProp",
     "adagrad": "Adagrad",
     "adadelta": "Adadelta",
+    "adamw": "AdamW",
+    "nadam": "NAdam",
+    "radam": "RAdam",
+    "adafactor": "Adafactor",
 }
 DATASETS = {"cifar10": "CIFAR-10", "cifar100": "CIFAR-100", "digit_pairs": "digit pairs"}
+REGULARIZERS = {"l2": "L2", "wd": "WD", "decoupled": "decoupled"}
 REGION_SIGNS: dict[Region, str] = {"at_least": "≥", "at_most": "≤", "within": "within ±", "outside": "beyond ±"}
 
 
@@ -62,7 +67,7 @@ def side_labels(test: ClaimTest, plan: Plan) -> tuple[str, list[str]]:
 def label(settings: Mapping[str, Any]) -> str:
     """Settings as a reader of the tables knows them: `CIFAR-10 Adam L2 1e-4 slope 0.1`."""
     parts = [dataset_name(settings["dataset"]), NAMES.get(settings["optimizer"], settings["optimizer"])]
-    parts += [f"{name} {short(settings[key])}" for key, name in (("l2", "L2"), ("wd", "WD")) if key in settings]
+    parts += [f"{name} {short(settings[key])}" for key, name in REGULARIZERS.items() if key in settings]
     extra = {"negative_slope": "slope", "beta_init": "β_init", "gamma_init": "γ_init"}
     extra |= {"gamma_rate_scale": "γ's rate ×", "beta_rate_scale": "β's rate ×"}
     parts += [f"{name} {short(settings[key])}".replace(" -", " −") for key, name in extra.items() if key in settings]

@@ -102,7 +102,7 @@ def test_figures_draw_what_their_kind_says(plan):
 
 
 def test_claims_need_only_the_simulations_that_are_drawn(plan):
-    assert jobs.claim_inputs(plan) == [OUT.simulation("figure3")]
+    assert jobs.claim_inputs(plan) == [OUT.half_lives("figure3")]
 
 
 def test_a_composed_dataset_needs_its_renders(paper_settings):
@@ -138,7 +138,7 @@ def test_an_archive_without_runs_restores_nothing(plan, archived):
 def test_a_campaign_makes_what_the_archive_lacks(plan):
     files = jobs.campaign_files(plan)
     lacking = {file for name in (paths.TRAINED[-1], "record.json") for file in jobs.run_files(plan, name)}
-    assert {*files} == lacking | {OUT.plan, OUT.simulation("figure3")}
+    assert {*files} == lacking | {OUT.plan, OUT.simulation("figure3"), OUT.half_lives("figure3")}
 
 
 def test_files_of_tables_and_figures(plan):

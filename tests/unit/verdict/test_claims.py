@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from dataclasses import replace
-from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -17,6 +16,7 @@ from filter_sparsity.planning.build import build_plan
 from filter_sparsity.planning.validation import read_yaml
 from filter_sparsity.spec import Network
 from filter_sparsity.verdict import claims, labels
+from helpers.claims import measurements, weighed
 from helpers.experiments import changed
 
 SGD = {"optimizer": "sgd"}
@@ -122,16 +122,6 @@ def narrow_plan(paper_plan):
     return replace(paper_plan, specs=dict.fromkeys("abcd", spec))
 
 
-def weighed(plan, lines, test, simulations=Path()):
-    """A test's line from (spec, metric, layer, seed, value) of runs."""
-    frame = pd.DataFrame(lines, columns=["spec_id", "metric", "layer", "seed", "value"])
-    measurements = claims.take_measurements(plan, frame.astype({"value": float}), RULES, simulations)
-    return claims.judge_claim({"tests": [test]}, measurements)[0]
-
-
-RULES = {"claims": {"prior_df": 3}, "health": {"silent_early": 0.1, "chance": 0.9}}
-
-
 def side(name):
     return {"spec_id": name, "settings": SGD}
 
@@ -143,9 +133,7 @@ def test_a_difference_is_of_two_samples_and_one_seed_decides_nothing(narrow_plan
 
     def against(baseline, prior_df=0):
         test = {"metric": "test_loss", "layer": "", "at_least": 0.05, "spec": side("a"), "baseline": side(baseline)}
-        rules = {**RULES, "claims": {"prior_df": prior_df}}
-        frame = pd.DataFrame(lines, columns=["spec_id", "metric", "layer", "seed", "value"])
-        return claims.judge_claim({"tests": [test]}, claims.take_measurements(narrow_plan, frame, rules, Path()))[0]
+        return weighed(narrow_plan, lines, test, prior_df=prior_df)
 
     found = against("b")
     test = scipy.stats.ttest_ind([0.5, 0.7], [0.2, 0.3, 0.4], equal_var=False)
@@ -214,10 +202,9 @@ def test_a_true_claim_of_eight_tests_is_seldom_refuted(narrow_plan):
         lines = [
             (name, "test_error", "", k, v) for name, own in zip(names, values, strict=True) for k, v in enumerate(own)
         ]
-        frame = pd.DataFrame(lines, columns=["spec_id", "metric", "layer", "seed", "value"])
         plan = replace(narrow_plan, specs=dict.fromkeys(names, next(iter(narrow_plan.specs.values()))))
         tests = [{"metric": "test_error", "layer": "", "at_least": 0.4, "spec": side(name)} for name in names]
-        judged = claims.judge_claim({"tests": tests}, claims.take_measurements(plan, frame, RULES, Path()))
+        judged = claims.judge_claim({"tests": tests}, measurements(plan, lines))
         wrong += claims.combine([(test["verdict"], False) for test in judged]) == "refuted"
     assert wrong / 400 < 0.05 + 2 * math.sqrt(0.05 * 0.95 / 400)
 
@@ -233,7 +220,7 @@ def test_a_simulated_claim_compares_half_lives(narrow_plan, tmp_path):
     def found(spec, baseline, at_least):
         test = {"simulated": "figure3", "metric": "half_life", "layer": "", "at_least": at_least, "repeats": 20}
         test |= {"spec": curve | {"panel": spec}, "baseline": curve | {"panel": baseline}}
-        return weighed(narrow_plan, [], test, tmp_path)
+        return weighed(narrow_plan, [], test, simulations=tmp_path)
 
     sgd = found("SGD", "Adam", 3)
     assert (sgd["basis"], sgd["n"], sgd["verdict"]) == ("simulation", 20, "confirmed")

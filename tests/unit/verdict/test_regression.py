@@ -125,14 +125,14 @@ def test_how_much_seeds_vary_goes_with_the_mean(runs):
     """
     lines = [("test_error", 0.5, math.sqrt(0.0086)), ("test_error", 0.0, 0.0), ("test_error", 0.1, 0.0)]
     lines += [("train_loss", 4.0, 0.4), ("train_loss", 0.5, 0.0)]
-    kept = pd.DataFrame(lines, columns=["metric", "mean", "sd"]).assign(layer="")
+    kept = pd.DataFrame(lines, columns=["metric", "mean", "sd"]).assign(layer="", n=2)
     like = math.sqrt(0.09 * 0.02)
     loss = 0.5 * math.sqrt(0.16 / 16.25)
     expected = [math.sqrt(0.0086), like, like, 0.4, loss]
     assert expected_deviations(kept, 0.1).tolist() == pytest.approx(expected)
 
 
-@pytest.mark.parametrize(("mean", "verdict"), [(0.5, "cannot fail"), (0.9, "agrees")])
+@pytest.mark.parametrize(("mean", "verdict"), [(0.5, "cannot tell"), (0.9, "agrees")])
 def test_a_share_that_no_value_could_fail_does_not_agree(runs, mean, verdict):
     """Spec a varies by 0.2 around 0.5, and three deviations more than reach 0 and 1; of 0.9 they do not reach 0."""
     stored = stored_of(runs)
@@ -149,10 +149,10 @@ def test_what_could_not_fail_is_counted_apart(runs):
     path = runs.parent / "check.json"
     path.write_text(regression.as_json(compared(runs, stored), "test"))
     said = json.loads(path.read_text())
-    assert (said["agrees"], said["differs"], said["cannot_fail"], said["no_reference"]) == (3, 0, 3, 0)
+    assert (said["agrees"], said["differs"], said["cannot_tell"], said["no_reference"]) == (3, 0, 3, 0)
     text, good = regression.check(path)
     assert good
-    assert "3 of 6 cells agree, 3 that nothing could fail; 0 have no reference" in text
+    assert "3 of 6 cells agree, 3 cannot tell; 0 have no reference" in text
 
 
 def test_what_each_cell_hides_all_of_them_show(tmp_path):
@@ -214,7 +214,7 @@ def test_the_judgement_names_what_differs(runs):
     assert not good
     assert "differs: b test_error" in text
     assert "differs: all specs test_error" in text
-    assert "2 of 6 cells agree, 0 that nothing could fail" in text
+    assert "2 of 6 cells agree, 0 cannot tell" in text
 
 
 def test_a_spec_without_reference_is_said_and_not_judged(runs):
@@ -264,8 +264,8 @@ def test_the_page_says_what_a_check_of_quick_can_see(root, tmp_path, monkeypatch
     frame = regression.compare(fresh, runs, reference, paths.TOLERANCES)
     shares = frame[(frame["spec_id"] != regression.ALL) & ~frame["metric"].isin(unbounded_metrics())]
     page = (root / "docs/verdicts.md").read_text()
-    hopeless = (shares["verdict"] == "cannot fail").sum()
-    assert f"{hopeless} of the {len(shares):,} shares cannot fail" in " ".join(page.split())
+    hopeless = (shares["verdict"] == "cannot tell").sum()
+    assert f"{hopeless} of the {len(shares):,} shares cannot tell" in " ".join(page.split())
     lines = re.findall(r"^\| `(\w+)` \| ([\d.]+) \|(.*)\| ([\d.]+)(?: to ([\d.]+))? \|$", page, re.MULTILINE)
     assert len(lines) == 8
     for metric, median, share, least, most in lines:
@@ -277,4 +277,4 @@ def test_the_page_says_what_a_check_of_quick_can_see(root, tmp_path, monkeypatch
         )
         if share := share.strip():
             told = 0 if share == "none" else float(share.removesuffix(" %"))
-            assert told == pytest.approx(100 * (each["verdict"] == "cannot fail").mean(), abs=0.5)
+            assert told == pytest.approx(100 * (each["verdict"] == "cannot tell").mean(), abs=0.5)

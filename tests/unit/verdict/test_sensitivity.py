@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import io
 from dataclasses import asdict, replace
 
+import pandas as pd
 import pytest
 
 from filter_sparsity.errors import UserError
@@ -13,6 +15,7 @@ from filter_sparsity.sparsity import conv_parameters
 from filter_sparsity.typesetting.latex import fill
 from filter_sparsity.typesetting.report import sensitivity
 from filter_sparsity.verdict.sensitivity import compare_sensitivity, read_compared
+from helpers.archives import write_archive
 
 PAPER = {"C1": 0.59, "C2": 0.57, "C3": 0.42, "C4": 0.74, "C5": 0.76, "C6": 0.97, "C7": 0.98, "total": 0.83}
 SEEDS = (0, 1, 2)
@@ -50,7 +53,8 @@ def compared(plan, root, tmp_path_factory):
             lines += [f"{specs[row]},{seed},silent_late,{layer},{value!r}" for layer, value in SILENT.items()]
             lines += [f"{specs[row]},{seed},silent_early,C{i},{0.01 * i!r}" for i in range(1, 8)]
             lines.append(f"{specs[row]},{seed},silent_early,hidden,0.9")
-    (folder / "runs.csv").write_text("\n".join(lines) + "\n")
+    content = io.StringIO("\n".join(lines))
+    write_archive(folder / "runs.csv", pd.read_csv(content, keep_default_na=False))
     there = replace(plan, runs={spec: [*SEEDS[: len(OFF.get(row, ()))]] for row, spec in enumerate(specs)})
     frame = compare_sensitivity(there, "sensitivity", folder / "runs.csv", root / "report/references/paper")
     frame.to_csv(folder / "compared.csv", index=False)

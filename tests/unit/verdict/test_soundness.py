@@ -5,7 +5,6 @@ from __future__ import annotations
 import shutil
 from pathlib import Path
 
-import pandas as pd
 import pytest
 
 from filter_sparsity import paths
@@ -16,6 +15,7 @@ from filter_sparsity.verdict import claims, soundness
 from filter_sparsity.verdict.aggregate import aggregate
 from filter_sparsity.verdict.cells import judge_numbers
 from filter_sparsity.verdict.summary import summarize
+from helpers.claims import weighed
 
 ROOT = Path(__file__).parents[3]
 PUBLISHED, TOLERANCES = (ROOT / path for path in (paths.PUBLISHED, paths.TOLERANCES))
@@ -140,10 +140,9 @@ def judged(plan, region, bound, of, minus=None, floors=(0.0, 0.0)):
         for seed in (0, 1) if share is not None else ():
             lines.append((spec_id, "sparsity_by_gamma", "total", seed, share))
             lines.append((spec_id, "decay_floor", "", seed, floor))
-    values = pd.DataFrame(lines).set_index([0, 1, 2, 3])[4].sort_index()
     test = {"metric": "sparsity_by_gamma", "layer": "total", region: bound, "spec": {"spec_id": specs[0], **SIDE}}
     test |= {"baseline": {"spec_id": specs[1], **SIDE}} if minus is not None else {}
-    line = claims._test(test, values, {}, Path(), plan)
+    line = weighed(plan, lines, test)
     assert (line["reason"] != "") == (max(floors) > 1e-3 and line["verdict"] == "undecided")
     return line["verdict"]
 
@@ -173,7 +172,6 @@ def test_other_measures_do_not_depend_on_decay(paper_plan):
     spec_id = spec_of(paper_plan, "cifar10", "sgd", 1e-3)
     measured = {"test_error": 0.2, "decay_floor": 1.0}
     lines = [(spec_id, metric, "", seed, value) for metric, value in measured.items() for seed in (0, 1)]
-    values = pd.DataFrame(lines).set_index([0, 1, 2, 3])[4].sort_index()
     test = {"metric": "test_error", "layer": "", "at_most": 0.3, "spec": {"spec_id": spec_id, **SIDE}}
-    line = claims._test(test, values, {}, Path(), paper_plan)
+    line = weighed(paper_plan, lines, test)
     assert (line["verdict"], line["reason"]) == ("confirmed", "")
