@@ -48,8 +48,10 @@ class Metric:
     overview_heading: str = ""  # of the picture of all numbers that the paper prints
     label: str = ""  # in the text of a claim; without it no claim may test the metric
     published: tuple[str, ...] = ()  # columns of the paper's tables with {dataset} and {layer}; the first found counts
-    simulated: bool = False  # of a simulation instead of a run
     signed: bool = False  # in [-1, 1], such as a correlation: seeds vary most where it is 0
+    difference_of: tuple[str, str] | None = None  # of two metrics of the same run, instead of a measurement of its own
+    of_living: bool = False  # a share of the features that live by gamma, not of all
+    is_duration: bool = False  # of a simulation instead of a run: iterations, which a claim compares by their ratio
 
     @property
     def factor(self) -> int:
@@ -129,10 +131,25 @@ METRICS = {
             published=("pruned_test_error",),
         ),
         Metric("pruned_test_error_folded", Kind.SHARE),
+        Metric(
+            "pruning_cost",
+            Kind.SHARE,
+            label="pruned test error − test error",
+            signed=True,
+            difference_of=("pruned_test_error", "test_error"),
+        ),
+        Metric(
+            "sparsity_difference",
+            Kind.SHARE,
+            Layers.TOTAL,
+            label="sparsity by activation − by γ",
+            signed=True,
+            difference_of=("sparsity_by_activation", "sparsity_by_gamma"),
+        ),
         Metric("universality", Kind.SHARE, Layers.EACH, label="universality"),
         Metric("universality_living", Kind.SHARE, Layers.EACH, label="universality of living features"),
-        Metric("gamma_positive", Kind.FEATURES, Layers.EACH, label="γ > 0"),
-        Metric("beta_positive", Kind.FEATURES, Layers.EACH, label="β > 0"),
+        Metric("gamma_positive", Kind.FEATURES, Layers.EACH, label="γ > 0", of_living=True),
+        Metric("beta_positive", Kind.FEATURES, Layers.EACH, label="β > 0", of_living=True),
         Metric("l2_dominates", Kind.SHARE, Layers.EACH, label="share of steps in which L2 outweighs γ's gradient"),
         Metric(
             "universality_beta_difference",
@@ -158,7 +175,7 @@ METRICS = {
         Metric("silent_early", Kind.FEATURES, Layers.HIDDEN),
         Metric("silent_late", Kind.FEATURES, Layers.HIDDEN),
         Metric("decay_floor", Kind.NUMBER),
-        Metric("scalar", Kind.NUMBER, label="scalar", simulated=True),
+        Metric("half_life", Kind.NUMBER, label="half-life of a scalar", is_duration=True),
     )
 }
 

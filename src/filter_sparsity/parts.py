@@ -201,6 +201,8 @@ class SimulationFigure(TypedDict):
     repeats: int
     strengths: list[float]
     panels: list[SimulationPanel]
+    half_life_iterations: int  # of the simulation that finds how long the scalar takes to fall to half its start
+    half_life_panels: list[SimulationPanel]  # besides those that are drawn
     missing_inputs: NotRequired[list[str]]  # of a plan with stored records
 
 
@@ -245,6 +247,8 @@ class ClaimText(TypedDict):
     statement: str
     place: str
     rationale: str
+    origin: NotRequired[Literal["supplement", "ours"]]  # who says or asks it
+    holds_if: NotRequired[Literal["all", "any"]]  # of its tests hold
     headline: NotRequired[bool]  # whether it stands in the README and on page 1 of the report
 
 

@@ -95,6 +95,9 @@ class ResultsFolder:
     def simulation(self, name: str) -> Path:
         return self.simulations / f"{name}.csv"
 
+    def half_lives(self, name: str) -> Path:
+        return self.simulations / f"{name}_half_lives.csv"
+
     def log(self, job: str) -> Path:
         return self.path / "logs" / f"{job}.log"
 

@@ -7,7 +7,8 @@ if PLAN.trains:  # else `restore` writes the simulations
         input:
             plan=OUT.plan,
         output:
-            OUT.simulation("{figure}"),
+            curves=OUT.simulation("{figure}"),
+            half_lives=OUT.half_lives("{figure}"),
         log:
             OUT.log("simulate-{figure}"),
         params:
@@ -15,7 +16,8 @@ if PLAN.trains:  # else `restore` writes the simulations
         message:
             "simulate {wildcards.figure}"
         shell:
-            "filter-sparsity simulate --plan {input.plan:q} --figure {wildcards.figure} --out {output:q} > {log:q} 2>&1"
+            "filter-sparsity simulate --plan {input.plan:q} --figure {wildcards.figure} --out {output.curves:q}"
+            " --half-lives {output.half_lives:q} > {log:q} 2>&1"
 
 
 rule plot:

@@ -224,15 +224,16 @@ def _spec(args: Namespace) -> Spec:
     return args.plan.specs[args.spec]
 
 
-@verb(PLAN, text("--figure"), OUT)
+@verb(PLAN, text("--figure"), OUT, path("--half-lives", help="file to write the half-lives to"))
 def simulate(args: Namespace) -> None:
-    """Run the simulation that a figure draws."""
-    from ..measuring.simulate import simulate, write
+    """Run the simulation that a figure draws, and find its half-lives."""
+    from ..measuring.simulate import half_lives, simulate, write
 
     figure = args.plan.figure(args.figure)
     if figure["kind"] != "simulation":
         raise UserError(f"{args.figure} is not a simulation: it is drawn from trained runs")
     write(simulate(figure), args.out)
+    write(half_lives(figure), args.half_lives)
 
 
 # Records <-> archive

@@ -211,10 +211,11 @@ def _figure(resolver: Resolver, name: str, figure: configured.Figure) -> Figure:
             "phases": figure["phases"],
             "repeats": figure["repeats"]["value"],
             "strengths": figure["strengths"]["value"],
-            "panels": [
-                _simulation_panel(resolver, panel, f"figures.{name}.panels[{i}].optimizer")
-                for i, panel in enumerate(figure["panels"])
-            ],
+            "panels": _simulation_panels(resolver, figure["panels"], f"figures.{name}.panels"),
+            "half_life_iterations": figure["half_lives"]["iterations"]["value"],
+            "half_life_panels": _simulation_panels(
+                resolver, figure["half_lives"]["panels"], f"figures.{name}.half_lives.panels"
+            ),
         }
     if figure["kind"] == "gallery":
         plain = resolver.dataset(figure["plain"], f"figures.{name}.plain").name
@@ -245,14 +246,23 @@ def _figure(resolver: Resolver, name: str, figure: configured.Figure) -> Figure:
     return resolved
 
 
-def _simulation_panel(resolver: Resolver, panel: configured.SimulationPanel, where: str) -> SimulationPanel:
-    optimizer = resolver.optimizer(panel["optimizer"], where)
-    return {
-        **panel,
-        "algorithm": optimizer["algorithm"],
-        "rate": optimizer["rate"],
-        "hyperparameters": optimizer["hyperparameters"],
-    }
+def _simulation_panels(
+    resolver: Resolver, panels: list[configured.SimulationPanel], where: str
+) -> list[SimulationPanel]:
+    resolved: list[SimulationPanel] = []
+    for i, panel in enumerate(panels):
+        optimizer = resolver.optimizer(panel["optimizer"], f"{where}[{i}].optimizer")
+        resolved.append(
+            {
+                "label": panel["label"],
+                "optimizer": panel["optimizer"],
+                "regularizer": panel["regularizer"],
+                "algorithm": optimizer["algorithm"],
+                "rate": optimizer["rate"] * panel.get("rate_scale", 1),
+                "hyperparameters": optimizer["hyperparameters"],
+            }
+        )
+    return resolved
 
 
 def _claim(resolver: Resolver, number: int, claim: configured.Claim) -> Claim:
@@ -307,8 +317,8 @@ def _side(resolver: Resolver, test: configured.ClaimTest, settings: SpecSettings
 def _layers(resolver: Resolver, test: configured.ClaimTest, sides: Mapping[str, ClaimSide], where: str) -> list[str]:
     """The layers that a test of a claim is about; of what has none, one without a name."""
     metric = METRICS[test["metric"]]
-    if metric.simulated != ("simulated" in test):
-        raise resolver.error(where, "a scalar is what a figure has `simulated`, and nothing else is")
+    if metric.is_duration != ("simulated" in test):
+        raise resolver.error(where, "a half-life is what a figure has `simulated`, and nothing else is")
     if not metric.by_layer:
         if "layers" in test:
             raise resolver.error(f"{where}.layers", f"{metric.name} has none")
@@ -324,12 +334,16 @@ def _layers(resolver: Resolver, test: configured.ClaimTest, sides: Mapping[str, 
 
 
 def _curve(resolver: Resolver, name: str, settings: SpecSettings, where: str) -> ClaimSide:
-    """Which curve of a simulated figure settings like {optimizer: adam, l2: 1e-4} mean."""
+    """Which curve of a simulated figure settings like {optimizer: adam, l2: 1e-4} mean.
+
+    The simulated scalar stands for a γ, so a rate of its own is `gamma_rate_scale`.
+    """
     figure = resolver.experiments["figures"].get(name)
     kind, strength = regularizer(settings)
     if figure and figure["kind"] == "simulation" and strength in figure["strengths"]["value"]:
-        for panel in figure["panels"]:
-            if (panel["optimizer"], panel["regularizer"]) == (settings.get("optimizer"), kind):
+        wanted = settings.get("optimizer"), kind, settings.get("gamma_rate_scale", 1)
+        for panel in [*figure["panels"], *figure["half_lives"]["panels"]]:
+            if (panel["optimizer"], panel["regularizer"], panel.get("rate_scale", 1)) == wanted:
                 return {"settings": settings, "panel": panel["label"], "regularizer": kind, "strength": strength}
     raise resolver.error(where, f"{name} simulates no {settings.get('optimizer')} with {kind} {strength:g}")
 
@@ -375,5 +389,7 @@ def _facts(experiments: Experiments) -> Iterator[Fact]:
             gradients = f"gradients of standard deviation {phase['deviation']:g} for {phase['iterations']} iterations"
             yield line(title, f"phase {i}", gradients, phase)
         for name, value in figure.items():
-            if isinstance(value, dict):  # one with its source
+            if isinstance(value, dict) and "source" in value:
                 yield line(title, name, value["value"], cast(SourcedValue, value))
+        longest = figure["half_lives"]["iterations"]
+        yield line(title, "iterations for half-lives", longest["value"], longest)

@@ -99,6 +99,12 @@ class SimulationPanel(TypedDict):
     label: str
     optimizer: str
     regularizer: Literal["l2", "wd"]
+    rate_scale: NotRequired[float]
+
+
+class HalfLives(TypedDict):
+    iterations: SourcedValue
+    panels: list[SimulationPanel]
 
 
 class SimulationFigure(TypedDict):
@@ -110,6 +116,7 @@ class SimulationFigure(TypedDict):
     repeats: SourcedValue
     strengths: SourcedValue
     panels: list[SimulationPanel]
+    half_lives: HalfLives
 
 
 Figure = CurveFigure | GalleryFigure | SimulationFigure

@@ -126,13 +126,14 @@ def figure_inputs(plan: Plan, name: str) -> list[Path]:
 
 
 def simulation_files(plan: Plan) -> list[Path]:
-    return [plan.results_folder.simulation(name) for name in plan.simulations]
+    out = plan.results_folder
+    return [file for name in plan.simulations for file in (out.simulation(name), out.half_lives(name))]
 
 
 def claim_inputs(plan: Plan) -> list[Path]:
-    """The simulations that claims test, if they are drawn."""
+    """The half-lives that claims test, if their simulations are there."""
     names = {test["simulated"] for claim in plan.claims for test in claim["tests"] if "simulated" in test}
-    return [plan.results_folder.simulation(name) for name in sorted(names & set(plan.available_figures))]
+    return [plan.results_folder.half_lives(name) for name in sorted(names & set(plan.available_figures))]
 
 
 def archive_index(plan: Plan) -> list[Path]:

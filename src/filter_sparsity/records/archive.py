@@ -42,6 +42,8 @@ class Simulation(TypedDict):
     repeats: int
     strengths: list[float]
     panels: list[SimulationPanel]
+    half_life_iterations: int
+    half_life_panels: list[SimulationPanel]
 
 
 class Archive(TypedDict):
@@ -97,6 +99,8 @@ def simulation_settings(figure: SimulationFigure) -> Simulation:
         "repeats": figure["repeats"],
         "strengths": figure["strengths"],
         "panels": figure["panels"],
+        "half_life_iterations": figure["half_life_iterations"],
+        "half_life_panels": figure["half_life_panels"],
     }
 
 
@@ -179,6 +183,8 @@ def store(plan: Plan, runs: Path, simulations: Path, reference: Path, note: str 
         if figure["kind"] == "simulation" and (path := simulations / f"{name}.csv").exists():
             archive["simulations"][name] = simulation_settings(figure)
             arrays[f"simulation/{name}"] = np.loadtxt(path, delimiter=",", skiprows=1, usecols=(3, 4, 5, 6))
+            path = simulations / f"{name}_half_lives.csv"
+            arrays[f"half_lives/{name}"] = np.loadtxt(path, delimiter=",", skiprows=1, usecols=(3, 4, 5))
     order = [*dict.fromkeys([*plan.specs, *archive["specs"]])]
     keys = sorted(archive["runs"], key=lambda key: (order.index(key[0]), key[1]))
     lines = [COLUMNS, *_lines({key: values[key] for key in keys})]
@@ -242,6 +248,8 @@ def restore(plan: Plan, reference: Path, runs: Path, simulations: Path) -> int:
     for name, figure in plan.figures.items():
         if figure["kind"] == "simulation" and not figure.get("missing_inputs"):
             write_text(simulations / f"{name}.csv", _simulation(figure, arrays[f"simulation/{name}"]))
+            half_lives = _half_lives(figure, arrays[f"half_lives/{name}"])
+            write_text(simulations / f"{name}_half_lives.csv", half_lives)
     return count
 
 
@@ -404,6 +412,17 @@ def _simulation(figure: SimulationFigure, values: np.ndarray) -> str:
     keys = pd.DataFrame([c for c in curves for _ in range(points)], columns=["panel", "regularizer", "strength"])
     frame = keys.join(pd.DataFrame(values, columns=["iteration", "median", "low", "high"]))
     frame["iteration"] = frame["iteration"].astype(int)
+    return frame.to_csv(index=False, float_format="%.7g", lineterminator="\n")
+
+
+def _half_lives(figure: SimulationFigure, values: np.ndarray) -> str:
+    """A simulation's half-lives as csv, as `simulate` writes them: a line for each panel and strength."""
+    import pandas as pd
+
+    panels = [*figure["panels"], *figure["half_life_panels"]]
+    curves = [(p["label"], p["regularizer"], s) for p in panels for s in figure["strengths"]]
+    keys = pd.DataFrame(curves, columns=["panel", "regularizer", "strength"])
+    frame = keys.join(pd.DataFrame(values, columns=["median", "low", "high"]))
     return frame.to_csv(index=False, float_format="%.7g", lineterminator="\n")
 
 

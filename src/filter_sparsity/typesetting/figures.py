@@ -29,7 +29,7 @@ from ..plan import Plan
 from ..records import record
 from ..spec import Spec
 from ..verdict.cells import read_cells
-from ..verdict.claims import NAMES
+from ..verdict.labels import NAMES
 
 logging.getLogger("fontTools").setLevel(logging.ERROR)  # it finds the date of cmr10 odd, in every file
 

@@ -18,7 +18,7 @@ from ..parts import Fact
 from ..plan import Plan
 from ..records import archive
 from ..verdict.aggregate import read_records
-from ..verdict.claims import NAMES
+from ..verdict.labels import NAMES
 from ..verdict.sensitivity import read_compared
 from ..verdict.statistics import CONFIDENCE
 from ..verdict.verdicts import ShiftVerdict

@@ -18,7 +18,7 @@ from ..planning.resolver import multiplier
 from ..sparsity import conv_parameters
 from ..spec import Spec, short
 from ..verdict.aggregate import COLUMNS, JUDGED, KEYS, columns
-from ..verdict.claims import NAMES
+from ..verdict.labels import NAMES
 from ..verdict.soundness import FAULTS
 from ..verdict.verdicts import NumberVerdict
 from .latex import fill, latex, number, spread

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 from .. import paths
 from ..spec import short
-from ..verdict.claims import DATASETS
+from ..verdict.labels import DATASETS
 from ..verdict.verdicts import ClaimVerdict, NumberVerdict
 
 WIDTHS = {0.5: "half the width", 0.25: "a quarter of the width", 0.125: "an eighth of the width"}

@@ -10,12 +10,12 @@ import numpy as np
 import pandas as pd
 
 from ..errors import UserError
-from ..metrics import MEASURING, unbounded_metrics
+from ..metrics import MEASURING
 from ..plan import Plan
 from ..planning.validation import read_yaml
 from ..records import archive, record
 from .aggregate import read_records
-from .statistics import expected_deviations
+from .statistics import covers_all_shares, expected_deviations
 from .verdicts import CheckVerdict
 
 KEYS = ["spec_id", "metric", "layer"]
@@ -28,7 +28,7 @@ class Check(TypedDict):
     scale: str
     agrees: int
     differs: int
-    cannot_fail: int
+    cannot_tell: int
     no_reference: int
     cells: list[dict[str, object]]
 
@@ -39,7 +39,7 @@ def compare(plan: Plan, runs: Path, reference: Path, tolerances: Path) -> pd.Dat
     A spec with fewer than two stored seeds has no reference, since the spread of stored seeds sets the tolerance: it is
     `deviations` standard errors of the difference of two means (`statistics.expected_deviations`), and at least what
     the tolerances file says under `at_least`. Last come lines of all specs together (`_all_specs`). A share that would
-    agree at any value is not counted as agreeing: it `cannot fail`.
+    agree at any value is not counted as agreeing: it `cannot tell`.
     """
     if plan.runs is not None:
         raise UserError("these are the stored records themselves: there is nothing fresh to compare with them")
@@ -62,11 +62,10 @@ def compare(plan: Plan, runs: Path, reference: Path, tolerances: Path) -> pd.Dat
     lines["difference"] = lines["mean"] - lines["mean_stored"]
     lines["tolerance"] = np.maximum(rules["deviations"] * standard_error, least)
     lines = pd.concat([lines, _all_specs(lines)], ignore_index=True)
-    low, high = lines["mean_stored"] - lines["tolerance"], lines["mean_stored"] + lines["tolerance"]
     verdicts = {
         CheckVerdict.NO_REFERENCE: lines["mean_stored"].isna(),
         CheckVerdict.DIFFERS: lines["difference"].abs() > lines["tolerance"],
-        CheckVerdict.CANNOT_FAIL: ~lines["metric"].isin(unbounded_metrics()) & (low <= 0) & (high >= 1),
+        CheckVerdict.CANNOT_TELL: covers_all_shares(lines["metric"], lines["mean_stored"], lines["tolerance"]),
     }
     lines["verdict"] = np.select([*verdicts.values()], [*verdicts], CheckVerdict.AGREES)
     return lines
@@ -122,9 +121,9 @@ def _lines(data: Check) -> list[str]:
             f"differs: {cell['spec_id']} {cell['metric']} {cell['layer'] or ''}: {cell['mean']:.4g} "
             f"against {cell['mean_stored']:.4g}, tolerance {cell['tolerance']:.2g}"
         )
-    compared = data["agrees"] + data["differs"] + data["cannot_fail"]
+    compared = data["agrees"] + data["differs"] + data["cannot_tell"]
     lines.append(
-        f"{data['agrees']:,} of {compared:,} cells agree, {data['cannot_fail']:,} that nothing could fail; "
+        f"{data['agrees']:,} of {compared:,} cells agree, {data['cannot_tell']:,} cannot tell; "
         f"{data['no_reference']:,} have no reference"
     )
     return lines

@@ -16,6 +16,14 @@ from .verdicts import ClaimVerdict, NumberVerdict
 DECIDED = (ClaimVerdict.CONFIRMED, ClaimVerdict.REFUTED)
 
 
+class Cause(TypedDict):
+    """A precondition that does not hold, and so decides nothing of the claims that presuppose it."""
+
+    quantity: str
+    found: str
+    claims: list[str]  # their ids
+
+
 class Summary(TypedDict):
     """The content of verdict.json."""
 
@@ -29,21 +37,30 @@ class Summary(TypedDict):
     seeds: list[int]  # least and most of a spec with runs
     cells: dict[str, int]  # `printed` numbers, and how many have which verdict
     claims: dict[str, int]  # `made` about networks, how many have which verdict, `lacking` and `unfit`
+    causes: list[Cause]  # of what is `lacking`, the one of most claims first
     simulated_claims: dict[str, int]  # `made` about a simulation, and how many have which verdict
+    own_questions: dict[str, int]  # that the supplement does not answer: `made`, and how many have which verdict
     statements: dict[str, list[str]]  # of the claims about networks that are confirmed or refuted
 
 
 def summarize(plan: Plan, cells: pd.DataFrame, claims: pd.DataFrame) -> Summary:
     """The summary of what `judge_numbers` and `judge_claims` decided.
 
-    Claims that a simulation decides, at every scale alike, are counted apart. `lacking` counts claims with a refuted
-    precondition: no further run decides them. `unfit` counts undecided ones with runs that cannot decide them.
+    Claims that a simulation decides, at every scale alike, are counted apart, and so are questions of ours. `lacking`
+    counts claims with a refuted precondition: no further run decides them; `causes` are these preconditions. `unfit`
+    counts undecided claims with runs that cannot decide them.
     """
     runs = [len(plan.seeds_of(spec)) for spec in plan.specs]
-    lacking = claims["precondition"] & (claims["verdict"] == ClaimVerdict.REFUTED)
-    unfit = (claims["reason"] != "") & (claims["claim_verdict"] == ClaimVerdict.UNDECIDED)
-    each = claims.drop_duplicates("id")
+    ours = claims["origin"] == "ours"
+    lacking = ~ours & claims["precondition"] & (claims["verdict"] == ClaimVerdict.REFUTED)
+    unfit = ~ours & (claims["reason"] != "") & (claims["claim_verdict"] == ClaimVerdict.UNDECIDED)
+    each = claims[~ours].drop_duplicates("id")
     networks, simulated = (each[each["basis"] == basis] for basis in ("networks", "simulation"))
+    questions = claims[ours].drop_duplicates("id")
+    causes: list[Cause] = [
+        {"quantity": str(quantity), "found": str(own["found"].iloc[0]), "claims": [*dict.fromkeys(own["id"])]}
+        for quantity, own in claims[lacking].groupby("quantity", sort=False)
+    ]
     return {
         "scale": plan.scale,
         "width": plan.settings["width"],
@@ -60,7 +77,9 @@ def summarize(plan: Plan, cells: pd.DataFrame, claims: pd.DataFrame) -> Summary:
             "lacking": claims[lacking]["id"].nunique(),
             "unfit": claims[unfit]["id"].nunique(),
         },
+        "causes": sorted(causes, key=lambda cause: -len(cause["claims"])),
         "simulated_claims": {"made": len(simulated), **_count(simulated["claim_verdict"], ClaimVerdict)},
+        "own_questions": {"made": len(questions), **_count(questions["claim_verdict"], ClaimVerdict)},
         "statements": {
             verdict.value: [*networks.loc[networks["claim_verdict"] == verdict, "statement"]] for verdict in DECIDED
         },

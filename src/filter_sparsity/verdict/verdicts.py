@@ -11,6 +11,7 @@ class NumberVerdict(StrEnum):
     AGREES = "agrees"
     DIFFERS = "differs"
     UNDECIDED = "undecided"
+    CANNOT_TELL = "cannot tell"  # a share with a tolerance from 0 to 1
     NOT_COMPARABLE = "not comparable"  # this scale has other data, networks or trainings
     NOT_MEASURED = "not measured"
 
@@ -29,7 +30,7 @@ class CheckVerdict(StrEnum):
 
     AGREES = "agrees"
     DIFFERS = "differs"
-    CANNOT_FAIL = "cannot fail"  # a share that would agree at any value
+    CANNOT_TELL = "cannot tell"  # a share with a tolerance from 0 to 1
     NO_REFERENCE = "no reference"
 
 
