@@ -6,13 +6,12 @@ Keys under NotRequired are absent where they do not apply; the comment says wher
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Literal, NotRequired, TypedDict
 
 Hyperparameters = dict[str, bool | float | list[float]]  # of a class in torch.optim
 Multiplier = float | dict[str, float]  # one factor for all optimizers, or by optimizer, 1 for the others
 MultiplierKey = Literal["strength_multiplier", "lr_multiplier"]
-Regularizer = Literal["l2", "wd", "none"]
+Regularizer = Literal["l2", "wd", "decoupled", "none"]
 Region = Literal["at_least", "at_most", "within", "outside"]  # where a claim's quantity must lie
 
 
@@ -59,6 +58,7 @@ class SpecSettings(TypedDict, total=False):
     optimizer: str
     l2: float
     wd: float
+    decoupled: float
     negative_slope: float
     gamma_init: float
     beta_init: float
@@ -298,11 +298,7 @@ class Dataset:
     licence: str
     citation: str
     stands_for: str = ""
-    local_names: list[str] = field(default_factory=list)  # any below data_root: the original data are there
+    local_names: list[str] = field(default_factory=list)  # of the original data below data_root; any will do
     checksum: str = ""  # of the archive
     bytes: int | None = None  # of the archive
     digest: str = ""  # of the prepared content, where somebody has seen it
-
-    def found(self, root: Path) -> str:
-        """The first of its names that is below the folder of original data; empty if there is none."""
-        return next((name for name in self.local_names if (root / name).exists()), "")

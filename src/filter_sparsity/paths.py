@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import os
+import re
 from dataclasses import dataclass
 from pathlib import Path
+
+from .errors import UserError
 
 RESULTS = Path("results")
 DATA = RESULTS / "data"
@@ -53,6 +57,23 @@ def reference(scale: str, ending: str = "csv") -> Path:
 def run_folder(runs: Path, spec_id: str, seed: int | str) -> Path:
     """The folder of a run below a folder of runs."""
     return runs / spec_id / f"seed{seed}"
+
+
+def expand(path: str) -> str:
+    """A path of a person's, with `~` and `$NAME` replaced; one that is there is taken as it is.
+
+    Raises UserError for a home and for a variable that the system does not know.
+    """
+    try:
+        home = str(Path(path).expanduser()) if path.startswith("~") else path
+    except RuntimeError:
+        raise UserError(f"{path}: the system knows no home {path.split('/')[0]}: give the path in full") from None
+    if Path(home).exists():
+        return home
+    full = os.path.expandvars(home)
+    if unknown := re.search(r"\$([A-Za-z_]\w*|\{\w+\})", full):
+        raise UserError(f"{path} is not there, and {unknown[0]} is not set: set it, or give the path in full")
+    return full
 
 
 @dataclass(frozen=True)

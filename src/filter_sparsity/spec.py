@@ -15,7 +15,7 @@ from .seal import digest_json
 # so that old runs are not taken for new ones.
 RECIPE = 1
 
-REGULARIZERS = ("l2", "wd", "none")
+REGULARIZERS = ("l2", "wd", "decoupled", "none")
 POOLS = ("maximum", "average")
 HEAD_POOLS = ("none", "average")
 HEAD_INITS = ("xavier", "torch")
@@ -83,7 +83,7 @@ class Spec:
     hyperparameters: dict[str, Any]  # further arguments of that class
     gamma_rate_scale: float  # learning rate of the gammas, relative to the rest
     beta_rate_scale: float
-    regularizer: str  # l2 | wd | none
+    regularizer: str  # l2 | wd | decoupled (torch's own weight decay: base rate times lambda) | none
     strength: float  # lambda
     batch_size: int
     phase_steps: tuple[int, ...]  # iterations of each phase of the schedule

@@ -1,27 +1,25 @@
-"""When long work stops."""
+from __future__ import annotations
 
-import os
-import signal
-import subprocess
-import sys
+import re
 
 import pytest
 
-STOPPING = """
-import math, os, signal
-from filter_sparsity.progress import stop_reason
-stop = stop_reason(math.inf)
-os.kill(os.getpid(), signal.SIGHUP)
-print(stop())
-"""
+from filter_sparsity.progress import Bar
 
 
-@pytest.mark.parametrize(("before", "said"), [(signal.SIG_DFL, "SIGHUP"), (signal.SIG_IGN, "")])
-def test_a_terminal_that_closes_stops_work_unless_nohup_says_otherwise(before, said):
-    def prepare() -> None:
-        signal.signal(signal.SIGHUP, before)
+def test_a_bar_says_how_far_it_is() -> None:
+    assert re.fullmatch(r"render: 0 of 2,000 images, \d+ s", str(Bar("render", 2000, "images", shown=False)))
+    bar = Bar("file", 4000, "bytes", done=1000, shown=False)
+    bar.update(1500)
+    assert re.fullmatch(r"file: 2,500 of 4,000 bytes, \d+ s, \d+ s left", str(bar))
+    bar = Bar("measure", None, "batches", shown=False)
+    bar.update()
+    assert re.fullmatch(r"measure: 1 batches, \d+ s", str(bar))
 
-    done = subprocess.run(
-        [sys.executable, "-c", STOPPING], preexec_fn=prepare, env=os.environ, capture_output=True, text=True
-    )
-    assert (done.returncode, done.stdout) == (0, f"{said}\n"), done.stderr
+
+@pytest.mark.parametrize("shown", [True, False])
+def test_a_file_gets_the_last_line_of_a_short_work(shown: bool, capsys: pytest.CaptureFixture[str]) -> None:
+    with Bar("measure", 3, "batches", shown=shown) as bar:
+        for _ in range(3):
+            bar.update()
+    assert re.fullmatch(r"measure: 3 of 3 batches, \d+ s\n" if shown else "", capsys.readouterr().err)

@@ -114,7 +114,7 @@ def test_from_dict_inverts_to_dict_through_json(make_spec, changes, network):
         ({"strength": float("nan")}, "strength is nan"),
         ({"rate": float("inf")}, "rate is inf"),
         ({"beta_init": float("nan")}, "beta_init is nan: it must be a finite number"),
-        ({"regularizer": "l1"}, "regularizer is 'l1': allowed are l2, wd, none"),
+        ({"regularizer": "l1"}, "regularizer is 'l1': allowed are l2, wd, decoupled, none"),
         ({"batch_size": 1}, "batch_size is 1"),
         ({"phase_steps": (5, 0)}, "phase_steps are [5, 0]: each phase needs 1 step or more"),
         ({"phase_steps": ()}, "phase_steps are []"),

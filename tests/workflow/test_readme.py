@@ -44,7 +44,7 @@ def told(program: str) -> list[tuple[str, str]]:
 
 def follow(project, page: str) -> None:
     """Bring a page's examples into a project: additions to its experiments, and files of their own."""
-    for file, text in EXAMPLE.findall(PAGES[page]):
+    for file, text in EXAMPLE.findall(PAGES[page].replace("/data/vision", str(project.folder))):  # it must be there
         path: Path = project.folder / file
         if path.suffix == ".yaml":  # others name a place within a file
             before = read_yaml(path) if path.exists() else {}
@@ -152,10 +152,10 @@ def test_every_example_says_its_file_and_is_accepted(project, page):
 
 
 def test_the_example_of_a_new_row_trains_one_spec(project):
-    """docs/experiments.md: NAdam in Table 1."""
+    """docs/experiments.md: Adam with other moments in Table 1."""
     (file, optimizer), (place, group), *_ = EXAMPLE.findall(PAGES["docs/experiments.md"])
     assert (file, place) == ("config/recipe.yaml", "config/tables.yaml: tables.table1.panels[0].groups")
-    assert yaml.safe_load(optimizer)["optimizers"]["nadam"]["algorithm"] == "NAdam"
+    assert yaml.safe_load(optimizer)["optimizers"]["adam_torch"]["algorithm"] == "Adam"
     before = jobs(project.snakemake("-n", "table1"))["train"]
     first = "          - label: Adam\n            settings: {optimizer: adam}\n"
     for name, old, new in (

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import UserError
+from ..paths import expand
 from ..plan import Plan
 
 
@@ -56,8 +57,13 @@ def flag(name: str, help: str) -> Argument:
     return Argument(name, {"action": "store_true", "help": help})
 
 
+def _read_path(path: str) -> Path:
+    """A path, with the `~` that a shell leaves in `--root=~/data`."""
+    return Path(expand(path)) if path.startswith("~") else Path(path)
+
+
 def _read_plan(path: str) -> Plan:
-    return Plan.from_json(Path(path))
+    return Plan.from_json(_read_path(path))
 
 
 def _read_json(text: str) -> Any:
@@ -82,7 +88,7 @@ def _read_end_time(value: str) -> float:
 text = partial(argument, str)
 integer = partial(argument, int)
 number = partial(argument, float)
-path = partial(argument, Path)
+path = partial(argument, _read_path)
 plan_file = partial(argument, _read_plan)  # the plan in the file
 settings = partial(argument, _read_json)
 end_time = partial(argument, _read_end_time)

@@ -79,10 +79,9 @@ def reference(args: Namespace) -> None:
 def datasets(args: Namespace) -> None:
     """List the datasets: which are there, which are missing, and how to get them."""
     from ..data.manifest import listing
-    from ..planning.validation import read_yaml, validate
+    from ..planning.experiments import read_datasets
 
-    validate(read_yaml(args.table), "datasets", str(args.table))
-    print("\n".join(listing(args.table, args.root, args.prepared)))
+    print("\n".join(listing(read_datasets(args.table), args.root, args.prepared)))
 
 
 @verb(

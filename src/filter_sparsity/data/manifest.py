@@ -1,43 +1,26 @@
-"""config/datasets.yaml: what is known of each dataset before it is there, and how to get it. Torch-free."""
+"""What is known of each dataset before it is there, and how to get it. Torch-free."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
-import yaml
-
-from ..errors import UserError
 from ..parts import Dataset
 from ..paths import dataset_file
+from .sources import originals
 
 
-def read_datasets(path: Path) -> dict[str, Dataset]:
-    """The datasets by name. Their values are as `planning.validation` says that they may be. Raises UserError."""
-    try:
-        return {
-            name: Dataset(name=name, **entry)
-            for name, entry in yaml.safe_load(path.read_text(encoding="utf-8")).items()
-        }
-    except OSError as error:
-        raise UserError(f"cannot read {path}: {error.strerror}") from None
-    except (yaml.YAMLError, ValueError, RecursionError) as error:
-        raise UserError(f"{path} is not YAML: {' '.join(str(error).split())}") from None
-    except (AttributeError, TypeError) as error:
-        raise UserError(f"{path} is not a file of datasets: {error}") from None
-
-
-def listing(file: Path, root: Path, prepared: Path) -> Iterator[str]:
+def listing(datasets: Mapping[str, Dataset], root: Path, prepared: Path) -> Iterator[str]:
     """Lines that say of each dataset whether it is there, in the folder of original data or of prepared ones."""
     yield f"original data: {root}{'' if root.is_dir() else ', which is not there'}"
-    for name, line in read_datasets(file).items():
-        found = line.found(root)
+    for name, line in datasets.items():
+        found = originals.find(line, root)
         if dataset_file(prepared, name).exists():
             state = "prepared"
         elif line.access == "ships":
             state = "ships in a package"
         else:
-            state = f"there: {root / found}" if found else f"missing: {line.instructions}"
+            state = f"there: {found}" if found else f"missing: {line.instructions}"
         size = f"{line.bytes / 1e6:,.0f} MB" if line.bytes else "-"
         yield f"{name}: {state}"
         yield f"    {line.train:,} + {line.test:,} images, {line.classes} classes, version {line.version}; {size}"

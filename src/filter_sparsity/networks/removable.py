@@ -85,9 +85,9 @@ def find_groups(model: nn.Module, inputs: Any) -> list[Group]:
             )
             everything = list(graph.get_all_groups(root_module_types=(ops.TORCH_CONV,)))
     except Exception as error:
+        said = " ".join([f"{type(error).__name__}:", *str(error).splitlines()[:1]])
         raise UserError(
-            f"Torch-Pruning cannot follow {type(model).__name__} ({type(error).__name__}: {error}): "
-            "shrink a part of the network instead"
+            f"Torch-Pruning cannot follow {type(model).__name__} ({said}): shrink a part of the network instead"
         ) from error
     finally:
         for name, p in model.named_parameters():

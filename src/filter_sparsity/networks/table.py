@@ -155,7 +155,7 @@ def measure(model: nn.Module, loader: Iterable[Any], progress: bool = True) -> L
     """
     require_ready(model)
     modules = dict(model.named_modules())
-    device = next(model.parameters()).device
+    device = next(model.parameters(), torch.empty(0)).device
     responses: dict[str, Responses] = {}
     seen: dict[str, tuple[Tensor, Tensor]] = {}
     layers: list[Layer] = []

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any, cast
 
 from .. import paths
-from ..data.manifest import read_datasets
+from ..data.sources import originals
 from ..errors import UserError
 from ..metrics import METRICS, Kind, Layers
 from ..parts import (
@@ -19,7 +19,6 @@ from ..parts import (
     ClaimTest,
     Curve,
     CurveFigure,
-    Dataset,
     Fact,
     Figure,
     Panel,
@@ -35,12 +34,14 @@ from ..parts import (
 from ..plan import Plan, spec_ids
 from ..records import archive
 from . import experiments as configured
-from .experiments import Experiments, OptimizerRecipe, SourcedValue, read_experiments
+from .experiments import Experiments, OptimizerRecipe, SourcedValue, read_datasets, read_experiments
+from .names import check_recipe, check_settings
 from .resolver import Resolver, combine, regularizer
 from .validation import read_yaml, validate
 
 Config = dict[str, Any]  # settings before they are validated
 REGIONS: tuple[Region, ...] = ("at_least", "at_most", "within", "outside")
+PATHS = ("datasets", "data_root", "verdict", "sensitivity")  # settings that are paths, besides `experiments`
 MOST_HEADLINES = 8  # claims that the README's table and page 1 of the report have room for
 
 
@@ -69,7 +70,7 @@ def overlay(settings: Mapping[str, Any], path: Path) -> Config:
 
 def build_plan(config: Mapping[str, Any]) -> Plan:
     """The plan of a merged configuration. Raises UserError for anything impossible."""
-    validate(config, "config", "configuration")
+    config = expand_paths(validate(dict(config), "config", "configuration"))
     # How long a call may take does not change its results, nor what is noted of stored ones.
     settings = cast(ScaleSettings, {k: v for k, v in config.items() if k not in ("time_limit_minutes", "note")})
     if settings.get("records") == "stored":  # how another scale trains is no part of the plan of stored records
@@ -82,19 +83,19 @@ def build_plan(config: Mapping[str, Any]) -> Plan:
         raise UserError(
             f"{settings['experiments']['recipe']}: seeds: none are given for the scale {scale!r}: there are {known}"
         )
-    path = Path(settings["datasets"])
-    validate(read_yaml(path), "datasets", str(path))
-    datasets = read_datasets(path)
-    root = Path(settings["data_root"] or paths.ORIGINAL)
-    _check_dataset_names(settings, datasets, root)
+    datasets = read_datasets(Path(settings["datasets"]))
+    check_settings(settings, datasets)
     if settings.get("manual_datasets") is None:
-        there = [name for name, d in datasets.items() if d.found(root) or paths.prepared(name).exists()]
-        settings["manual_datasets"] = [name for name in there if datasets[name].access == "manual"]
+        root = Path(settings["data_root"] or paths.ORIGINAL)
+        manual = [name for name, dataset in datasets.items() if dataset.access == "manual"]
+        there = (name for name in manual if originals.find(datasets[name], root) or paths.prepared(name).exists())
+        settings["manual_datasets"] = [*there]
     resolver = Resolver(experiments, settings, datasets)
     tables = {name: _table(resolver, name, table) for name, table in experiments["tables"].items()}
     figures = {name: _figure(resolver, name, figure) for name, figure in experiments["figures"].items()}
     claims = [_claim(resolver, i, claim) for i, claim in enumerate(experiments["claims"])]
     _once(resolver, [claim["id"] for claim in claims], "claims", "id")
+    check_recipe(resolver)
     if (headlines := sum(claim.get("headline", False) for claim in claims)) > MOST_HEADLINES:
         raise resolver.error("claims", f"{headlines} claims are `headline`: at most {MOST_HEADLINES} may be")
     kept = archive.index(paths.reference(scale, "json")) if settings.get("records") == "stored" else None
@@ -121,15 +122,24 @@ def build_plan(config: Mapping[str, Any]) -> Plan:
     )
 
 
-def _check_dataset_names(settings: Mapping[str, Any], datasets: Mapping[str, Dataset], root: Path) -> None:
-    """Raise UserError for a dataset that the file of datasets lacks, and for a `data_root` that is no folder."""
-    for key in ("substitutes", "mirrors", "manual_datasets"):
-        for name in settings.get(key) or []:
-            if name not in datasets:
-                known = ", ".join(datasets)
-                raise UserError(f"the configuration's {key}: {name!r} is not in {settings['datasets']}: {known}")
-    if root.exists() and not root.is_dir():
-        raise UserError(f"the configuration's data_root: {root} is not a folder")
+def expand_paths(settings: Config) -> Config:
+    """The settings with `~` and `$NAME` replaced in every path.
+
+    Raises UserError for a variable that is not set, and for a `data_root` that is not there or is no folder.
+    """
+
+    def expanded(key: str, path: str | None) -> str | None:
+        try:
+            return path and paths.expand(path)
+        except UserError as error:
+            raise UserError(f"the configuration's {key}: {error}") from None
+
+    files = {part: expanded(f"experiments.{part}", path) for part, path in settings["experiments"].items()}
+    own = {key: expanded(key, settings[key]) for key in PATHS if key in settings}
+    if (root := own["data_root"]) and not Path(root).is_dir():
+        said = "is not a folder" if Path(root).exists() else "is not there: make the folder, or correct the path"
+        raise UserError(f"the configuration's data_root: {root} {said}")
+    return {**settings, "experiments": files, **own}
 
 
 def build_plans(config: Mapping[str, Any]) -> tuple[Plan, Plan | None, Plan | None]:
@@ -138,8 +148,7 @@ def build_plans(config: Mapping[str, Any]) -> tuple[Plan, Plan | None, Plan | No
     Raises UserError as `build_plan` does, and for what is to be trained first or compared with and is not there.
     """
 
-    def stored(key: str) -> Plan | None:
-        path = config.get(key)
+    def stored(path: str | None) -> Plan | None:
         return build_plan(overlay(config, Path(path)) | {"records": "stored"}) if path else None
 
     plan = build_plan(config)
@@ -147,9 +156,10 @@ def build_plans(config: Mapping[str, Any]) -> tuple[Plan, Plan | None, Plan | No
         plan.shown_by(name)  # or there is none, which it says
     for name, table in plan.tables.items():
         if table["reference"] and not (paths.PUBLISHED / table["reference"]).exists():
-            file, missing = config["experiments"]["tables"], paths.PUBLISHED / table["reference"]
+            file, missing = plan.settings["experiments"]["tables"], paths.PUBLISHED / table["reference"]
             raise UserError(f"{file}: tables.{name}.reference: there is no {missing}")
-    return plan, None if plan.runs is not None else stored("verdict"), stored("sensitivity")
+    verdict = None if plan.runs is not None else stored(plan.settings.get("verdict"))
+    return plan, verdict, stored(plan.settings.get("sensitivity"))
 
 
 def _table(resolver: Resolver, name: str, table: configured.Table) -> Table:
@@ -160,6 +170,7 @@ def _table(resolver: Resolver, name: str, table: configured.Table) -> Table:
     before = dict(resolver.specs)
     one_group: list[configured.ColumnGroup] = [{"label": "", "settings": {}}]
     column_groups = table.get("column_groups", one_group)
+    _once(resolver, [columns["label"] for columns in column_groups], f"tables.{name}.column_groups", "label")
     panels: list[Panel] = []
     for p, panel in enumerate(table["panels"]):
         groups: list[RowGroup] = []
@@ -203,6 +214,8 @@ def _table(resolver: Resolver, name: str, table: configured.Table) -> Table:
 def _figure(resolver: Resolver, name: str, figure: configured.Figure) -> Figure:
     """The figure with its curves' specs, the optimizers that it simulates, or the datasets that it shows."""
     if figure["kind"] == "simulation":
+        keys = [f"{panel['label']}, {panel['regularizer']}" for panel in figure["panels"]]
+        _once(resolver, keys, f"figures.{name}.panels", "panel")
         return {
             "kind": "simulation",
             "source": figure["source"],
@@ -355,8 +368,22 @@ def _once(resolver: Resolver, names: list[str], where: str, key: str) -> None:
             raise resolver.error(where, f"the {key} {name!r} is given twice")
 
 
+def _optimizers(part: Any) -> Iterator[str]:
+    """All values under a key `optimizer`."""
+    if isinstance(part, Mapping):
+        for key, value in part.items():
+            yield from [value] if key == "optimizer" else _optimizers(value)
+    elif isinstance(part, list):
+        for item in part:
+            yield from _optimizers(item)
+
+
 def _facts(experiments: Experiments) -> Iterator[Fact]:
-    """Every setting with a source, as lines of the page of method."""
+    """Every setting with a source, as lines of the page of method.
+
+    Of the optimizers only those that a table or figure names.
+    """
+    used = {*_optimizers(experiments["tables"]), *_optimizers(experiments["figures"])}
 
     def line(part: str, name: str, value: object, origin: SourcedValue | OptimizerRecipe | Phase) -> Fact:
         plain = name.replace("_", " ")
@@ -376,6 +403,8 @@ def _facts(experiments: Experiments) -> Iterator[Fact]:
         for network, fact in recipe.get("hidden", {}).items():
             yield line(dataset.replace("_", " "), f"hidden of {network}", fact["value"], fact)
     for name, optimizer in experiments["optimizers"].items():
+        if name not in used:
+            continue
         settings = {"rate": optimizer["rate"], **optimizer["hyperparameters"]}
         words = [k if v is True else f"{k} {tuple(v) if isinstance(v, list) else v}" for k, v in settings.items()]
         yield line("optimizers", name, words, optimizer)

@@ -6,8 +6,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal, NotRequired, TypedDict, cast
 
-from ..parts import ClaimText, Hyperparameters, Phase, SpecSettings, TestTerms
-from .validation import read_yaml, validate
+from ..errors import UserError
+from ..parts import ClaimText, Dataset, Hyperparameters, Phase, SpecSettings, TestTerms
+from .validation import check_text, read_yaml, validate
 
 
 class SourcedValue(TypedDict):
@@ -145,6 +146,7 @@ class Experiments(TypedDict):
     tables: dict[str, Table]
     figures: dict[str, Figure]
     claims: list[Claim]
+    specs: NotRequired[list[SpecSettings]]  # with anchors, for the tests of claims
     notes: list[str]
 
 
@@ -158,7 +160,17 @@ def read_experiments(files: Mapping[str, Any]) -> Experiments:
     experiments: dict[str, Any] = {"figures": {}, "claims": [], "notes": []}
     for part, path in files.items():
         if path:
-            content = read_yaml(Path(path))
-            validate(content, part, path)
+            content = validate(read_yaml(Path(path)), part, path)
+            check_text(content, path)
             experiments |= content
     return cast(Experiments, experiments)
+
+
+def read_datasets(path: Path) -> dict[str, Dataset]:
+    """The datasets of a file such as config/datasets.yaml, by name. Raises UserError for a wrong one."""
+    content = validate(read_yaml(path), "datasets", str(path))
+    for name, entry in content.items():
+        check_text({key: value for key, value in entry.items() if key != "local_names"}, str(path), name)
+        if (published := entry.get("stands_for", name)) not in content:
+            raise UserError(f"{path}: {name}.stands_for: {published!r} is not one of {', '.join(content)}")
+    return {name: Dataset(name=name, **entry) for name, entry in content.items()}

@@ -83,9 +83,9 @@ def training_queue(plan: Plan, runs: Iterable[tuple[str, int]]) -> list[tuple[st
     return sorted(runs, key=lambda run: -priorities[run[0], None if packed else str(run[1])])
 
 
-def stop_time(minutes: float | None, now: float) -> int:
+def stop_time(minutes: float | str | None, now: float) -> int:
     """When the trainings of a call that begins at `now` stop, in seconds since 1970; 0: never."""
-    return int(now + 60 * minutes) if minutes else 0
+    return int(now + 60 * float(minutes)) if minutes else 0
 
 
 def prepare_inputs(dataset: str) -> list[Path]:
@@ -96,11 +96,12 @@ def prepare_inputs(dataset: str) -> list[Path]:
 
 def prepare_options(plan: Plan, dataset: str, rendered: Sequence[str]) -> list[str]:
     """Options of `prepare`: renders to compose, numbers and digest that the content must have, another address."""
+    mirrors, base = plan.settings.get("mirrors", {}), (paths.shrunk_from(dataset) or (dataset,))[0]
     given = {
         "declared": json.dumps({key: getattr(plan.datasets[dataset], key) for key in ("classes", "train", "test")}),
         "rendered": " ".join(rendered),
         "digest": plan.datasets[dataset].digest,
-        "mirror": plan.settings.get("mirrors", {}).get(dataset),
+        "mirror": mirrors.get(dataset) or mirrors.get(base),
     }
     return [f"--{option}={value}" for option, value in given.items() if value]
 

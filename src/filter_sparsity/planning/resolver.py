@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 import math
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any, TypeVar, cast
+from typing import Any, Literal, TypeVar, cast
 
 from ..errors import UserError
 from ..parts import (
@@ -20,9 +20,11 @@ from ..parts import (
 )
 from ..paths import renders_of
 from ..spec import Network, Spec
-from .experiments import Experiments, NetworkRecipe, OptimizerRecipe, values
+from .experiments import Experiments, NetworkRecipe, OptimizerRecipe, SourcedValue, values
 
 T = TypeVar("T")
+
+STRENGTHS: tuple[Literal["l2", "wd", "decoupled"], ...] = ("l2", "wd", "decoupled")  # a row has one of them or none
 
 # What a row may say in place of what holds for all: its numbers are no longer the paper's.
 FACTS = (
@@ -38,6 +40,18 @@ FACTS = (
     "steps",
 )
 
+# Arguments of the classes in torch.optim that a recipe may give.
+HYPERPARAMETERS = {
+    "SGD": ("momentum", "nesterov"),
+    "Adam": ("betas", "eps", "amsgrad"),
+    "Adamax": ("betas", "eps"),
+    "NAdam": ("betas", "eps", "momentum_decay"),
+    "RAdam": ("betas", "eps"),
+    "RMSprop": ("alpha", "eps", "momentum", "centered"),
+    "Adagrad": ("eps", "lr_decay", "initial_accumulator_value"),
+    "Adadelta": ("rho", "eps"),
+}
+
 
 def multiplier(setting: Multiplier, optimizer: str) -> float:
     """One factor for all optimizers, or each optimizer's own, 1 where none is given."""
@@ -45,21 +59,19 @@ def multiplier(setting: Multiplier, optimizer: str) -> float:
 
 
 def combine(parts: Sequence[SpecSettings]) -> SpecSettings:
-    """Later parts win; `l2` and `wd` replace one another."""
+    """Later parts win; `l2`, `wd` and `decoupled` replace one another."""
     merged: SpecSettings = {}
     for part in parts:
-        if "l2" in part or "wd" in part:
-            merged.pop("l2", None)
-            merged.pop("wd", None)
+        if {*STRENGTHS} & part.keys():
+            for key in STRENGTHS:
+                merged.pop(key, None)
         merged.update(part)
     return merged
 
 
 def regularizer(settings: SpecSettings) -> tuple[Regularizer, float]:
-    """`l2`, `wd` or `none`, and its strength."""
-    if "l2" in settings:
-        return "l2", settings["l2"]
-    return ("wd", settings["wd"]) if "wd" in settings else ("none", 0)
+    """`l2`, `wd`, `decoupled` or `none`, and its strength."""
+    return next(((key, settings[key]) for key in STRENGTHS if key in settings), ("none", 0))
 
 
 class Resolver:
@@ -69,12 +81,15 @@ class Resolver:
         self.experiments, self.settings, self.datasets = experiments, settings, datasets
         self.specs: dict[str, Spec] = {}
         self.seeds: dict[str, list[int]] = {}  # of datasets with seeds of their own at this scale
+        self.published_datasets: set[str] = set()  # that rows and curves name
         for key, factor in (
             ("lr_multiplier", settings["lr_multiplier"]),
             ("strength_multiplier", settings["strength_multiplier"]),
         ):
-            for optimizer in factor if isinstance(factor, dict) else []:
-                self.optimizer(optimizer, f"the configuration's {key}")
+            for name in factor if isinstance(factor, dict) else []:
+                self.optimizer(name, f"the configuration's {key}")
+        for name, optimizer in experiments["optimizers"].items():
+            self._check_hyperparameters(optimizer["algorithm"], optimizer["hyperparameters"], f"optimizers.{name}")
         for name, facts in experiments["networks"].items():
             try:  # here, since a row that uses it stands in another file
                 self._network(name, cast(NetworkRecipe, values(facts)), 1)
@@ -85,6 +100,7 @@ class Resolver:
         """An error that names the file in which `place` stands, as `tables.table1.panels[0]`."""
         files: Mapping[str, Any] = self.settings["experiments"]
         part = place.split(".")[0].split("[")[0]
+        part = "claims" if part == "specs" else part
         return UserError(f"{files.get(part) or files['recipe']}: {place}: {said}")
 
     def spec(self, row: SpecSettings, where: str) -> str:
@@ -94,9 +110,11 @@ class Resolver:
             if key not in full:
                 raise self.error(where, f"no {key} is given, here or around it")
         optimizer = self.optimizer(full["optimizer"], f"{where}.optimizer")
-        network = self._known("networks", self.experiments["networks"], full["network"], f"{where}.network")
+        network = self.network(full["network"], f"{where}.network")
         dataset = self.dataset(full["dataset"], f"{where}.dataset")
+        self.published_datasets.add(full["dataset"])
         name = dataset.name
+        self._check_hyperparameters(optimizer["algorithm"], full.get("hyperparameters", {}), where)
         batch = full["batch_size"]
         if batch > dataset.train:
             raise self.error(
@@ -143,6 +161,15 @@ class Resolver:
         except UserError as error:
             raise self.error(where, str(error)) from None
         return self.specs.setdefault(spec.id, spec).id
+
+    def check_names(self, settings: SpecSettings, where: str) -> None:
+        """Raise UserError for a dataset, optimizer or network in some settings that is not there."""
+        if "dataset" in settings:
+            self.dataset(settings["dataset"], f"{where}.dataset")
+        if "optimizer" in settings:
+            self.optimizer(settings["optimizer"], f"{where}.optimizer")
+        if "network" in settings:
+            self.network(settings["network"], f"{where}.network")
 
     def published(self, row: SpecSettings) -> PublishedSettings:
         """A row's settings by the columns of the paper's tables, before the scale changes them."""
@@ -212,9 +239,20 @@ class Resolver:
 
     def optimizer(self, name: str, where: str) -> OptimizerRecipe:
         """The recipe of an optimizer that is named at `where`."""
-        return self._known("optimizers", self.experiments["optimizers"], name, where)
+        return self.known("optimizers", self.experiments["optimizers"], name, where)
 
-    def _known(self, part: str, entries: dict[str, T], name: str, where: str) -> T:
+    def network(self, name: str, where: str) -> dict[str, SourcedValue]:
+        """The recipe of a network that is named at `where`."""
+        return self.known("networks", self.experiments["networks"], name, where)
+
+    def _check_hyperparameters(self, algorithm: str, given: Mapping[str, Any], where: str) -> None:
+        for name in given:
+            if name not in HYPERPARAMETERS[algorithm]:
+                known = ", ".join(HYPERPARAMETERS[algorithm])
+                raise self.error(f"{where}.hyperparameters", f"torch.optim.{algorithm} has no {name!r}: it has {known}")
+
+    def known(self, part: str, entries: Mapping[str, T], name: str, where: str) -> T:
+        """The entry of a name that stands at `where`. Raises UserError if there is none."""
         if name not in entries:
             raise self.error(where, f"{name!r} is not one of the {part}: {', '.join(entries)}")
         return entries[name]

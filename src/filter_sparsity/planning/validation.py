@@ -5,12 +5,14 @@ from __future__ import annotations
 import math
 import re
 import reprlib
+from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import yaml
 
 from ..errors import UserError
+from ..letters import cannot_typeset
 from ..metrics import claim_metrics, table_metrics
 
 if TYPE_CHECKING:
@@ -54,9 +56,11 @@ class _Loader(yaml.SafeLoader):
     """YAML in which 1e-3 is a number, as in YAML 1.2 (PyYAML's 1.1 takes it for text)."""
 
 
+_EXPONENT = r"[eE][-+]?[0-9]+"
 _Loader.add_implicit_resolver(
-    "tag:yaml.org,2002:float", re.compile(r"^[-+]?[0-9]+(\.[0-9]*)?[eE][-+]?[0-9]+$"), list("-+0123456789")
+    "tag:yaml.org,2002:float", re.compile(rf"^[-+]?[0-9]+(\.[0-9]*)?{_EXPONENT}$"), list("-+0123456789")
 )
+_NUMBER = re.compile(rf"[-+]?[0-9]+(\.[0-9]*)?({_EXPONENT})?")  # as text, where Snakemake read the file or `--config`
 
 
 def _mapping(loader: _Loader, node: yaml.MappingNode) -> dict[Any, Any]:
@@ -96,18 +100,70 @@ def read_schema(name: str) -> Any:
     return {**own, "$defs": {**read("spec")["$defs"], **metrics, **own.get("$defs", {})}}
 
 
-def validate(data: Any, schema: str, where: str) -> None:
-    """Raise UserError naming the first key of `data` that `schemas/<schema>.schema.yaml` refuses."""
+def resolve_reference(schema: Mapping[str, Any], rules: Mapping[str, Any]) -> dict[str, Any]:
+    """A part of the schema `rules`, together with the part that it refers to."""
+    if "$ref" not in schema:
+        return {**schema}
+    found = rules
+    for step in schema["$ref"].lstrip("#/").split("/"):
+        found = found[step]
+    return {**resolve_reference(found, rules), **schema}
+
+
+def convert_numbers(data: Any, schema: Mapping[str, Any], rules: Mapping[str, Any]) -> Any:
+    """The data with numbers of one form where the schema wants numbers: 1e-1 as text is 0.1, and 40.0 or 4e1 is 40."""
+    schema = resolve_reference(schema, rules)
+    if isinstance(data, dict):
+        alternatives = [rule for rule in schema.get("oneOf", ()) if data.get("kind") in _kinds(rule)]
+        properties = {**schema.get("properties", {}), **(alternatives[0]["properties"] if alternatives else {})}
+        others = schema.get("additionalProperties") or {}
+        return {key: convert_numbers(value, properties.get(key, others), rules) for key, value in data.items()}
+    if isinstance(data, list):
+        return [convert_numbers(item, schema.get("items", {}), rules) for item in data]
+    kinds = schema.get("type", [])
+    kinds = {kinds} if isinstance(kinds, str) else {*kinds}
+    if isinstance(data, str) and kinds & {"number", "integer"} and _NUMBER.fullmatch(data):
+        data = float(data) if re.search("[.eE]", data) else int(data)
+    if isinstance(data, float) and data.is_integer() and "integer" in kinds:
+        return int(data)
+    return data
+
+
+def _kinds(alternative: Mapping[str, Any]) -> list[str]:
+    """The values of `kind` that one of several alternatives is for."""
+    kind = alternative.get("properties", {}).get("kind", {})
+    return kind.get("enum", [kind["const"]] if "const" in kind else [])
+
+
+def check_text(data: Any, where: str, place: str = "") -> None:
+    """Raise UserError naming the first text of `data`, a key or a value, that the report cannot have."""
+    if isinstance(data, dict):
+        for key, value in data.items():
+            check_text(str(key), where, place)
+            check_text(value, where, f"{place}.{key}".lstrip("."))
+    elif isinstance(data, list):
+        for number, item in enumerate(data):
+            check_text(item, where, f"{place}[{number}]")
+    elif isinstance(data, str) and (said := cannot_typeset(data)):
+        raise UserError(f"{where}: {place}: {said}" if place else f"{where}: {said}")
+
+
+def validate(data: Any, schema: str, where: str) -> Any:
+    """The data, with numbers of one form, if `schemas/<schema>.schema.yaml` allows them.
+
+    Raises UserError naming the first key that it refuses.
+    """
     from jsonschema import Draft202012Validator  # a tenth of a second, which steps that only read YAML need not spend
     from jsonschema.exceptions import best_match
     from jsonschema.validators import extend
 
     rules: Any = read_schema(schema)
+    data = convert_numbers(data, rules, rules)
     plain = Draft202012Validator.TYPE_CHECKER
     finite = plain.redefine("number", lambda _, v: plain.is_type(v, "number") and math.isfinite(v))
-    errors = list(extend(Draft202012Validator, type_checker=finite)(rules).iter_errors(data))
+    errors: list[Any] = [*map(_of_its_kind, extend(Draft202012Validator, type_checker=finite)(rules).iter_errors(data))]
     if not errors:
-        return
+        return data
     for error in errors:
         if error.validator == "additionalProperties":
             for old, new in RENAMED.get(schema, {}).items():
@@ -133,13 +189,25 @@ def validate(data: Any, schema: str, where: str) -> None:
     ):
         said = f"exactly one of {', '.join(rule['required'][0] for rule in error.validator_value)} must be given"
     elif error.validator == "oneOf":  # by the one property that tells the alternatives apart
-        rules = [rule["properties"]["kind"] for rule in error.validator_value]
-        known = [value for rule in rules for value in rule.get("enum", [rule.get("const")])]
+        known = [kind for rule in error.validator_value for kind in _kinds(rule)]
         kind = error.instance.get("kind") if isinstance(error.instance, dict) else error.instance
         said = f"kind is {kind!r}: allowed are {', '.join(known)}"
+    elif error.validator == "pattern" and (words := error.schema.get("description")):
+        said = f"{reprlib.repr(error.instance)} is no name: {words}"
     else:
         said = error.message
     raise UserError(f"{where}: {_place(error)}{said}")
+
+
+def _of_its_kind(error: ValidationError) -> ValidationError:
+    """Of an error about alternatives, what is wrong with the one that the instance's `kind` names, if one does."""
+    from jsonschema.exceptions import best_match
+
+    if error.validator == "oneOf" and isinstance(error.instance, dict):
+        for number, rule in enumerate(cast(list[Any], error.validator_value)):
+            if error.instance.get("kind") in _kinds(rule):
+                return best_match(one for one in error.context or () if one.schema_path[0] == number) or error
+    return error
 
 
 def _place(error: ValidationError) -> str:

@@ -1,9 +1,9 @@
-"""Optimizers with L2 or weight decay, which are two different things (Sections 1 and 2 of the supplement).
+"""Optimizers with L2 or weight decay, which are different things (Sections 1 and 2 of the supplement).
 
 L2 adds lambda * theta to the gradient before the optimizer sees it: torch's own `weight_decay` argument.
 Weight decay multiplies theta by 1 - lambda_t after the update; lambda_t follows the schedule's factor, not the base
-rate, so it is not that of torch's AdamW. Both act on every parameter, gammas and betas included, but on those that the
-spec names as `unregularized`.
+rate. Decoupled decay is torch's own, of AdamW and others: theta times 1 - rate * lambda before the update. All act on
+every parameter, gammas and betas included, but on those that the spec names as `unregularized`.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ for _function in (torch.optim.Optimizer.add_param_group, torch.optim.Optimizer.z
         setattr(_inner, "__dynamo_disable", _inner)
 
 # Of these, torch has updates of one kernel.
-_FUSED = {"cpu": ("SGD", "Adam", "Adagrad"), "cuda": ("SGD", "Adam")}
+_FUSED = {"cpu": ("SGD", "Adam", "AdamW", "Adagrad"), "cuda": ("SGD", "Adam", "AdamW")}
 # These need no count of their steps (Adagrad: as long as its lr_decay is 0), so a CUDA graph can hold them.
 _UNCOUNTED = ("SGD", "Adagrad")
 # What these call `weight_decay` shrinks the weights beside the update; it is not L2.
@@ -38,12 +38,13 @@ _DECOUPLED = ("AdamW", "Adafactor", "Muon")
 
 
 def make_optimizer(
-    algorithm: str, groups: list[Any], l2: float, device: str = "cpu", **arguments: Any
+    algorithm: str, groups: list[Any], l2: float, device: str = "cpu", decoupled: float = 0.0, **arguments: Any
 ) -> torch.optim.Optimizer:
-    """An optimizer of torch.optim by its class name, with L2 of strength `l2`, for parameters on a kind of device.
+    """An optimizer of torch.optim by its class name, for parameters on a kind of device.
 
-    Raises UserError for an optimizer that torch does not have, for arguments that it does not take, for L2 of one whose
-    `weight_decay` is decoupled from the gradient, and on a GPU for one that a CUDA graph cannot hold.
+    It has L2 of strength `l2`, or torch's own weight decay of strength `decoupled`. Raises UserError for an optimizer
+    that torch does not have, for arguments that it does not take, for L2 of one whose `weight_decay` is decoupled from
+    the gradient, for decoupled decay of one that has none, and on a GPU for one that a CUDA graph cannot hold.
     """
     arguments = {key: tuple(value) if isinstance(value, list) else value for key, value in arguments.items()}
     if algorithm in _FUSED[device]:
@@ -59,14 +60,21 @@ def make_optimizer(
             f"torch.optim.{what} counts its steps on the CPU, where a CUDA graph would not see the count: "
             "set `device: cpu`, or take another optimizer"
         )
+    if decoupled and "decoupled_weight_decay" in signature(kind).parameters:
+        arguments["decoupled_weight_decay"] = True
+    elif decoupled and algorithm not in _DECOUPLED:
+        raise UserError(
+            f"torch.optim.{algorithm} has no weight decay of its own apart from the gradient: "
+            "write `l2` or `wd` in place of `decoupled`, or take another optimizer"
+        )
     try:
-        optimizer = kind(groups, weight_decay=l2, **arguments)
+        optimizer = kind(groups, weight_decay=l2 or decoupled, **arguments)
     except (TypeError, ValueError) as error:
         raise UserError(f"torch.optim.{algorithm} refuses what the spec says of it: {error}") from None
     if l2 and (algorithm in _DECOUPLED or optimizer.defaults.get("decoupled_weight_decay")):
         raise UserError(
             f"torch.optim.{algorithm} as set here decays weights apart from the gradient, which is not L2: "
-            "write `wd` in place of `l2`, or take an optimizer that adds L2 to the gradient"
+            "write `decoupled` or `wd` in place of `l2`, or take an optimizer that adds L2 to the gradient"
         )
     optimizer.step = torch.no_grad()(partial(unwrap(type(optimizer).step), optimizer))
     return optimizer
@@ -115,6 +123,7 @@ class Update:
             spec.algorithm,
             [{"params": g.parameters, **({} if g.regularized else {"weight_decay": 0.0})} for g in groups],
             l2=spec.strength if spec.regularizer == "l2" else 0.0,
+            decoupled=spec.strength if spec.regularizer == "decoupled" else 0.0,
             device=self.parameters[0].device.type,
             lr=spec.rate,
             **spec.hyperparameters,

@@ -45,7 +45,7 @@ def caption(plan: Plan, name: str) -> str:
     """A table's or figure's own caption, and its data."""
     shown = (plan.tables | plan.figures)[name]
     data = plan.datasets_shown_by(name)
-    plain = shown["caption"].replace("|", r"\|")  # which means something else in reStructuredText
+    plain = re.sub(r"[\\*`_|]", r"\\\g<0>", shown["caption"])  # which mean something else in reStructuredText
     plain = re.sub(r"\^\{(.*?)\}", lambda power: power[1].translate(RAISED), plain)
     return f"{plain} {describe_data(plan, data)}" if data else plain
 

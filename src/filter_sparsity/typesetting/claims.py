@@ -83,7 +83,7 @@ def judged_claims(plan: Plan, folder: Path) -> list[dict[str, Any]]:
     """
     printed = _by_spec(read_cells(folder / "cells.csv"), "paper")
     frame = read_claims(folder / "claims.csv")
-    claims = []
+    claims: list[dict[str, Any]] = []
     for claim in plan.claims:
         own = frame[frame["id"] == claim["id"]]
         if len(own) != len(claim["tests"]):
@@ -93,7 +93,8 @@ def judged_claims(plan: Plan, folder: Path) -> list[dict[str, Any]]:
             for test, line in zip(claim["tests"], own.to_dict("records"), strict=True)
         ]
         reasons = [*dict.fromkeys(test["reason"] for test in tests if test["reason"])]
-        claims.append({**own.iloc[0].to_dict(), "tests": tests, "reasons": reasons})
+        common = {key: own.iloc[0][key] for key in ("id", "statement", "place", "basis", "claim_verdict")}
+        claims.append({**common, "tests": tests, "reasons": reasons})
     return claims
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import logging
 import math
+import re
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -18,11 +19,13 @@ from matplotlib.figure import Figure
 from matplotlib.layout_engine import ConstrainedLayoutEngine
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
+from matplotlib.text import Text
 from matplotlib.ticker import EngFormatter, MaxNLocator
 
 from ..data.prepared import PreparedArrays, PreparedFiles, read
 from ..errors import UserError
 from ..files import atomic_write
+from ..letters import escape_mathtext
 from ..parts import CurveFigure, GalleryFigure, SimulationFigure, SimulationPanel
 from ..paths import dataset_file, run_folder
 from ..plan import Plan
@@ -58,6 +61,8 @@ STYLE = {
     "axes.labelpad": 3,
     "axes.titlepad": 4,
 }
+FOREIGN = re.compile(r'[_<>|\\{}~^"\xa1-\xc4]')  # cmr10 has TeX's letters in the places of these
+MATHEMATICS = re.compile(r"(?<!\\)\$.*?(?<!\\)\$|\\\$")
 COLORS = {"adam": "#b5452c", "sgd": "#2b5c8a"}  # beside another sign in every panel: print may be gray
 OTHER = "0.3"  # colour of the other optimizers, and of legends that hold for all
 STRENGTHS = "mako_r"  # from light to dark, in gray too
@@ -68,7 +73,7 @@ PHASE: dict[str, Any] = {"color": "0.6", "linewidth": 0.6, "linestyle": (0, (4, 
 LINE: dict[str, Any] = {"columnspacing": 1.4, "handlelength": 1.6, "handletextpad": 0.5}  # a legend in one line
 PAPER: dict[str, Any] = {"facecolor": "white", "edgecolor": "none", "pad": 0.6, "alpha": 0.85}  # behind a label
 THEIRS: dict[str, Any] = {"fillstyle": "none", "linestyle": ":"}  # the paper's line beside ours
-REGULARIZERS = {"l2": "L2", "wd": "weight decay", "none": "no regularization"}
+REGULARIZERS = {"l2": "L2", "wd": "weight decay", "decoupled": "decoupled decay", "none": "no regularization"}
 QUANTILES = (0, 0.05, 0.25, 0.5, 0.75, 0.95, 1)  # of a fan
 BINS = 20  # of a histogram of universality
 DEAD = (-0.3, -0.16)  # where its bar of dead features stands
@@ -103,6 +108,9 @@ def save(draw: Callable[[], Figure], out: Sequence[Path]) -> None:
         mpl.rcdefaults()
         sns.set_theme(context="paper", style="ticks", rc=STYLE)
         drawing = draw()
+        for text in drawing.findobj(Text):
+            if FOREIGN.search(MATHEMATICS.sub("", text.get_text())):
+                text.set_fontfamily("STIXGeneral")
         drawing.draw_without_rendering()
         drawing.set_layout_engine("none")  # laid out once, so all files are alike
         for path in out:
@@ -158,7 +166,7 @@ def _affine(plan: Plan, figure: CurveFigure, runs: Path) -> Figure:
             for drop in itertools.accumulate(spec.phase_steps[:-1]):
                 ax.axvline(drop, **PHASE, zorder=0)
             ax.set_xlim(0, spec.steps)
-        axes[0, column].set_title(f"{curve['label']}\n{_strength(spec.strength)}")
+        axes[0, column].set_title(f"{escape_mathtext(curve['label'])}\n{_strength(spec.strength)}")
     for ax, (layer, kind) in zip(axes[:, 0], rows, strict=True):
         ax.set_ylabel(rf"{layer}: {'scale' if kind == 'gamma' else 'bias'} $\{kind}$")
     for ax in axes.flat:
@@ -217,7 +225,7 @@ def _universality(plan: Plan, figure: CurveFigure, runs: Path) -> Figure:
             style = {"facecolor": (color, 0.45), "edgecolor": color, "linewidth": 0.5, "fill": True}
         else:
             style = {"color": color, "linewidth": 1.1, "linestyle": (":", "-", "--")[number % 3]}
-        label = f"{curve['label']}: {REGULARIZERS[spec.regularizer]}, {_strength(spec.strength)}"
+        label = f"{escape_mathtext(curve['label'])}: {REGULARIZERS[spec.regularizer]}, {_strength(spec.strength)}"
         living, dead = _histograms(spec, plan.seeds_of(spec.id), runs, edges)
         for ax, layer in zip(axes.flat, layers, strict=False):
             ax.stairs(10 * living[layer], edges, label=label, **style)
@@ -274,7 +282,8 @@ def _simulation(figure: SimulationFigure, path: Path) -> Figure:
             ax.fill_between(curve["iteration"], curve["low"], curve["high"], color=color, alpha=0.25, linewidth=0)
             ax.plot(curve["iteration"], curve["median"], color=color, linewidth=1.1)
         _label_curves(ax, {strength: frame.loc[[(*panel_key(panel), strength)]] for strength in colors}, colors)
-        ax.set_title(f"{NAMES.get(panel['optimizer'], panel['label'])}, {REGULARIZERS[panel['regularizer']]}")
+        name = NAMES.get(panel["optimizer"], escape_mathtext(panel["label"]))
+        ax.set_title(f"{name}, {REGULARIZERS[panel['regularizer']]}")
         for change in changes:
             ax.axvline(change, **PHASE, zorder=0)
         ax.axhline(0, color=LIGHT, linewidth=0.6, zorder=0)
@@ -337,7 +346,7 @@ def draw_layers(cells: pd.DataFrame) -> Figure:
     drawing, axes = _canvas(3.1, 1, max(len(groups), 1), sharey=True)
     for ax, (label, own) in zip(axes.flat, groups.items(), strict=False):
         rows = {str(row): lines for row, lines in own.groupby("row", sort=False)}
-        colors = (COLORS[label.lower()], "0.45")
+        colors = (COLORS.get(label.lower(), OTHER), "0.45")
         totals, handles = [], []
         for number, (row, lines) in enumerate(rows.items()):
             n = int(lines["n"].max())
@@ -349,9 +358,9 @@ def draw_layers(cells: pd.DataFrame) -> Figure:
             if n:
                 _profile(ax, places, 2 * number + 1, ours, **style, label=f"{row}, ours (n = {n})")
                 totals.append((ours[-1], color, "{:.0f}"))
-            handles.append(Patch(color=color, label=row.replace(":", "")))
+            handles.append(Patch(color=color, label=escape_mathtext(row.replace(":", ""))))
         _label_totals(ax, places[-1] + 0.55, totals)
-        ax.set_title(label, fontsize=11, pad=22)
+        ax.set_title(escape_mathtext(label), fontsize=11, pad=22)
         ax.legend(handles=handles, loc="lower center", bbox_to_anchor=(0.5, 0.99), ncols=2, fontsize=10, **LINE)
         ax.set_xticks(places, [key.capitalize() for key in keys])
         ax.set_xlim(-0.4, places[-1] + 1.3)
@@ -359,12 +368,14 @@ def draw_layers(cells: pd.DataFrame) -> Figure:
         ax.set_yticks(range(0, 101, 20))
         ax.tick_params(labelsize=9)
     axes[0, 0].set_ylabel("filters lost (%)", fontsize=10)
-    line = {"color": OTHER, "marker": "o", "markersize": 5, "linewidth": 1.6}
+    line: dict[str, Any] = {"color": OTHER, "marker": "o", "markersize": 5, "linewidth": 1.6}
     counts = sorted({int(n) for n in shares["n"] if n})
     seeds = " to ".join(str(n) for n in dict.fromkeys([*counts[:1], *counts[-1:]]))
-    handles = [Line2D([], [], **line, label=f"ours (n = {seeds})" if seeds else "ours: no runs")]
-    handles.append(Line2D([], [], **line, **THEIRS, label="the paper's (in brackets)"))
-    drawing.legend(handles=handles, loc="outside lower center", ncols=2, fontsize=10, **LINE)
+    kinds = [
+        Line2D([], [], **line, label=f"ours (n = {seeds})" if seeds else "ours: no runs"),
+        Line2D([], [], **line, **THEIRS, label="the paper's (in brackets)"),
+    ]
+    drawing.legend(handles=kinds, loc="outside lower center", ncols=2, fontsize=10, **LINE)
     return drawing
 
 

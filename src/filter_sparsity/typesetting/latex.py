@@ -103,9 +103,9 @@ def fill(template: Path, context: Context) -> str:
         undefined=jinja2.StrictUndefined,
         loader=jinja2.FileSystemLoader(template.parent),
     )
-    filters = (latex, value, paper_number, typeset_verdict, typeset_precondition, unbroken)
-    filters += (worded, counted, counted_numbers, of_the_width)
-    environment.filters.update({function.__name__: function for function in filters})
+    numbers = (latex, unbroken, value, paper_number, of_the_width)
+    verdicts = (typeset_verdict, typeset_precondition, worded, counted, counted_numbers)
+    environment.filters.update({function.__name__: function for function in (*numbers, *verdicts)})
     try:
         return environment.get_template(template.name).render(context)
     except jinja2.TemplateNotFound:

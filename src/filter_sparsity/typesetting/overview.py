@@ -15,6 +15,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 
+from ..letters import escape_mathtext
 from ..metrics import METRICS, Kind
 from ..plan import Plan
 from ..verdict.cells import read_cells
@@ -77,14 +78,16 @@ def _table(ax: Axes, source: str, rows: list[pd.DataFrame], left: float, shades:
     for column_group, below in itertools.groupby(rows[0]["column_group"]):
         end = start + len(list(below))
         if column_group:
-            ax.text((start + end) / 2, -HEADS - 0.1, column_group, ha="center", va="bottom", fontsize=SIZE)
+            ax.text(
+                (start + end) / 2, -HEADS - 0.1, escape_mathtext(column_group), ha="center", va="bottom", fontsize=SIZE
+            )
             ax.plot([start + 0.06, end - 0.06], [-HEADS, -HEADS], color="0.5", linewidth=0.4, clip_on=False)
         start = end
     last = None
     for y, own in enumerate(rows):
         group, row = str(own["group"].iloc[0]), str(own["row"].iloc[0])
         if group != last:
-            ax.text(left, y + 0.5, group, va="center", fontsize=SIZE)
+            ax.text(left, y + 0.5, escape_mathtext(group), va="center", fontsize=SIZE)
             last = group
         ax.text(-0.12, y + 0.5, _plain(row), ha="right", va="center", fontsize=SIZE)
         values = zip(own["metric"], own["mean"], own["paper"], own["verdict"], strict=True)
@@ -95,6 +98,7 @@ def _table(ax: Axes, source: str, rows: list[pd.DataFrame], left: float, shades:
 
 def _plain(label: str) -> str:
     """A label in letters that the figure's font has."""
+    label = escape_mathtext(label)
     for letter, name in (("γ", "gamma"), ("β", "beta")):
         label = label.replace(f"{letter}_init", rf"$\{name}_{{\mathrm{{init}}}}$").replace(letter, rf"$\{name}$")
     return label.replace("−", "$-$").removeprefix("Baseline (").removesuffix(")")

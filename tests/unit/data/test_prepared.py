@@ -4,11 +4,11 @@ import numpy as np
 import pytest
 
 from filter_sparsity.data import registry
-from filter_sparsity.data.manifest import read_datasets
 from filter_sparsity.data.prepared import prepare, read, shrink, write
 from filter_sparsity.data.sources.base import ArraySource
 from filter_sparsity.errors import UserError
 from filter_sparsity.paths import renders_of
+from filter_sparsity.planning.experiments import read_datasets
 
 ROOT = Path(__file__).parents[3]
 DATASETS = read_datasets(ROOT / "config/datasets.yaml")

@@ -48,6 +48,14 @@ def test_a_network_that_torch_pruning_cannot_follow_is_said() -> None:
         shrink(create("shufflenet_v2_x0_5").eval(), X)
 
 
+def test_a_wholly_dead_layer_keeps_one_filter() -> None:
+    model = settle(create("resnet18"))
+    kill(model, "layer2.1.bn1", slice(None))
+    small, _ = shrink(model, X, latency_seconds=0)
+    assert small.layer2[1].conv1.out_channels == small.layer2[1].conv2.in_channels == 1
+    assert farthest(small, masked(model), X) < 1e-4
+
+
 def test_frozen_batchnorm_replaced_as_the_page_says(root: Path) -> None:
     (code,) = re.findall(r"```python\n(for name, frozen.*?)```", (root / "docs/own_networks.md").read_text(), re.DOTALL)
     model = settle(create("resnet18"))

@@ -90,6 +90,10 @@ def test_markdown_and_picture() -> None:
 def test_bad_input() -> None:
     with pytest.raises(UserError, match="the loader is empty"):
         measure(network(), [], progress=False)
+    with pytest.raises(UserError, match="no convolution that a BatchNorm"):
+        measure(nn.ReLU().eval(), [torch.randn(1, 3, 8, 8)], progress=False)
+    with pytest.raises(UserError, match=r"cannot compute an input of shape \(1, 5, 8, 8\)"):
+        measure(network(), [torch.randn(1, 5, 8, 8)], progress=False)
     with pytest.raises(UserError, match="must give tensors"):
         measure(network(), ["image"], progress=False)
     with pytest.raises(UserError, match="training mode"):

@@ -1,16 +1,21 @@
 import itertools
 import json
+import re
 from collections import Counter
 from dataclasses import replace
+from inspect import signature, unwrap
 from pathlib import Path
 
 import pytest
+import yaml
 
-from filter_sparsity.data.manifest import read_datasets
 from filter_sparsity.errors import UserError
 from filter_sparsity.plan import Plan, spec_ids
 from filter_sparsity.planning.build import anchor_paths, build_plan, build_plans, merge
-from filter_sparsity.planning.validation import read_schema, read_yaml, validate
+from filter_sparsity.planning.experiments import read_datasets, read_experiments
+from filter_sparsity.planning.names import TARGETS
+from filter_sparsity.planning.resolver import HYPERPARAMETERS
+from filter_sparsity.planning.validation import convert_numbers, read_schema, read_yaml, validate
 from helpers.experiments import changed, printed_rows, rows_of
 
 TABLES = ("table1", "table2", "table3", "table4")
@@ -109,7 +114,7 @@ def test_table_4_has_both_datasets_in_each_row(paper_plan, published):
         "hidden_norm: false",
         "head_pool: none",
         "head_init: torch",
-        "hyperparameters: {momentum: 0.8}",
+        "hyperparameters: {eps: 0.1}",
         "width: 0.5",
         "steps: 100",
         "unregularized: head",
@@ -202,15 +207,22 @@ def test_a_multiplied_strength_is_the_spec_with_the_product(paper_settings, tmp_
 
 
 @pytest.mark.parametrize(
-    ("around", "own"), [("l2: 1e-4", "wd: 2e-4"), ("wd: 1e-4", "l2: 2e-4"), ("wd: 1e-4", "wd: 2e-4")]
+    ("around", "own"),
+    [
+        ("l2: 1e-4", "decoupled: 2e-4"),
+        ("decoupled: 1e-4", "wd: 2e-4"),
+        ("l2: 1e-4", "wd: 2e-4"),
+        ("wd: 1e-4", "l2: 2e-4"),
+        ("wd: 1e-4", "wd: 2e-4"),
+    ],
 )
 def test_a_row_s_regularizer_replaces_that_of_its_table(paper_settings, tmp_path, around, own):
     changes = {"optimizer: adam, l2: 1e-4}\n    metrics": f"optimizer: adam, {around}}}\n    metrics",
                '"LR scale for γ: 0.1", gamma': f'"LR scale for γ: 0.1", {own}, gamma'}  # fmt: skip
     plan = build_plan(changed(paper_settings, tmp_path, changes))
     *others, one, _ = (plan.specs[i] for i in plan.selected("table3"))
-    assert (one.regularizer, one.strength) == (own[:2], 2e-4)
-    assert {(s.regularizer, s.strength) for s in others} == {(around[:2], 1e-4)}
+    assert (one.regularizer, one.strength) == (own.split(":")[0], 2e-4)
+    assert {(s.regularizer, s.strength) for s in others} == {(around.split(":")[0], 1e-4)}
 
 
 def test_substitutes_replace_the_data_and_nothing_else(paper_settings, paper_plan):
@@ -297,6 +309,8 @@ NO_EXPERIMENTS = [
     (ROW, "{label: a, l2: much}", [f"{PLACE}.l2", "'much'", "a finite number"]),
     (ROW, "{label: a, l2: true}", [f"{PLACE}.l2", "True", "a finite number"]),
     (ROW, "{label: a, l2: 1e-3, wd: 1e-4}", [PLACE, "l2 0.001 and wd 0.0001", "at most one"]),
+    (ROW, "{label: a, l2: 1e-3, decoupled: 1}", [PLACE, "l2 0.001 and decoupled 1", "at most one"]),
+    (ROW, "{label: a, wd: 1e-3, decoupled: 1}", [PLACE, "wd 0.001 and decoupled 1", "at most one"]),
     (ROW, "{label: a, l2: 1e-3, batch_size: 50001}", [f"{PLACE}.batch_size", "50001", "50000 training images"]),
     (ROW, "{label: a, l2: 1e-3, batch_size: 1}", [f"{PLACE}.batch_size", "1", "minimum of 2"]),
     (ROW, "{label: a, l2: 1e-3, beta_init: .nan}", [f"{PLACE}.beta_init", "nan", "a finite number"]),
@@ -326,13 +340,46 @@ NO_EXPERIMENTS = [
     ("side: {value: 64,", "side: {value: 63,", ["renders.objectnet3d", "of side 63", "objectnet3d_plain"]),
     (ROW, "{label: a, dataset: shapes_plain, pool_after: [1, 2, 3, 4, 5]}", [PLACE, "5 poolings", "side 24"]),
     ("layers: [C6, C5]", "layers: [C8]", ["figures.figure1.layers", "'C8'", "C1, C2"]),
+    ("    layers: [C6, C5]\n", "", ["figures.figure1: 'layers' is a required property"]),
+    ("kind: universality\n", "kind: universality\n    layers: [C1]\n", ["figures.figure2: unknown key 'layers'"]),
+    ("hyperparameters: {momentum: 0.9}", "hyperparameters: {eps: 1}", ["optimizers.sgd", "SGD has no 'eps'"]),
+    (ROW, "{label: a, l2: 1, hyperparameters: {momentum: 0}}", [f"{PLACE}.hyperparameters", "Adam has no 'momentum'"]),
+    ("  tiny_imagenet:\n    seeds", "  tinyimagenet:\n    seeds", ["datasets: 'tinyimagenet'", "tiny_imagenet"]),
+    ("  tiny_imagenet:\n    seeds", "  cifar10_16:\n    seeds", ["datasets.cifar10_16: no row names it"]),
+    ("seeds: {paper: [0, 1]}", "seeds: {papr: [0, 1]}", ["datasets.tiny_imagenet.seeds: 'papr'", "quick, paper"]),
+    ("  quick: [0, 1]\n", "  quick: [0, 1]\n  cifar10: [0]\n", ["seeds.cifar10", "is a dataset, not a scale"]),
+    ("      vgg16: {value: [512], source: assumed}\n", "      vgg19: {value: [512], source: assumed}\n",
+     ["datasets.tiny_imagenet.hidden: 'vgg19'", "basicnet, vgg16, vgg11"]),
+    ("  shapes:\n    classes:", "  shapse:\n    classes:", ["renders.shapse: no dataset", "is composed of it"]),
+    ("  - &cifar10_adam_1e-3 {dataset: cifar10, optimizer: adam, l2: 1e-3}\n",
+     "  - {dataset: cifar10, optimizer: adm}\n  - &cifar10_adam_1e-3 {dataset: cifar10, optimizer: adam, l2: 1e-3}\n",
+     ["specs[0].optimizer: 'adm'", "sgd, adam"]),
+    ("  table1:\n", "  report:\n", ["tables.report", "`snakemake report` makes something else"]),
+    ("  table1:\n", "  figure1:\n", ["tables.figure1: a figure has this name, too"]),
+    ("  figure1:", "  tables:", ["figures.tables", "`snakemake tables` makes something else"]),
+    ("  adagrad:", "  adam+:", ["optimizers: 'adam+' is no name", "small letters, digits, _ and -"]),
+    ("  adagrad:", "  a|b:", ["optimizers: 'a|b' is no name"]),
+    ("  adagrad:", "  sgd/nesterov:", ["optimizers: 'sgd/nesterov' is no name"]),
+    ("  adagrad:", f"  {'a' * 41}:", ["optimizers: 'aaaa", "is no name", "at most 40"]),
+    ("  vgg11:\n", "  VGG 11:\n", ["networks: 'VGG 11' is no name"]),
+    ("  table1:\n", "  Table-1:\n", ["tables: 'Table-1' is no name"]),
+    ("  quick: [0, 1]\n", "  quick: [0, 1]\n  Quick: [0]\n", ["seeds: 'Quick' is no name"]),
+    ("- {label: CIFAR100,", "- {label: CIFAR10,", ["column_groups", "the label 'CIFAR10' is given twice"]),
+    ("{label: AdaMax, optimizer: adamax", "{label: Adam, optimizer: adamax",
+     ["figures.figure3.panels", "the panel 'Adam, l2' is given twice"]),
+    (ROW, '{label: "Adam → SGD", l2: 1e-3}', [f"{PLACE}.label", "cannot typeset '→' (U+2192)", "Latin letters"]),
+    (ROW, "{label: שלום, l2: 1e-3}", [f"{PLACE}.label", "cannot typeset 'ש'"]),
+    (ROW, "{label: 学习率, l2: 1e-3}", [f"{PLACE}.label", "cannot typeset '学'"]),
+    (ROW, '{label: "[a]", l2: 1e-3}', [f"{PLACE}.label", "begins with ["]),
+    ('label: "Adam, low L2"', 'label: "_low"', ["figures.figure1.curves[0].label", "begins with _"]),
+    ("note: as in torchvision}", 'note: "a\\n\\nb"}', ["networks.vgg16", "the empty line in"]),
     ("source: derived", "source: guessed", ["networks.basicnet.kernels", "'guessed'", "supplement, derived"]),
     ("seeds:", "seeds: [", ["is not YAML"]),
 ]  # fmt: skip
 BY_HAND = ["objectnet3d_plain", "objectnet3d_cluttered"]
 NO_SETTINGS = [
     ({"scale": "huge"}, ["seeds", "'huge'", "quick, paper"]),
-    ({"scale": "Paper!"}, ["configuration: scale", "'Paper!'", "[a-z0-9_]"]),
+    ({"scale": "Paper!"}, ["configuration: scale: 'Paper!' is no name", "small letters, digits and _"]),
     ({"colour": "red"}, ["configuration: unknown key 'colour'", "data_root", "width"]),
     ({"width": 0}, ["configuration: width", "0", "minimum of 0"]),
     ({"width": "wide"}, ["configuration: width", "'wide'", "a finite number"]),
@@ -341,10 +388,25 @@ NO_SETTINGS = [
     ({"steps": 2.5}, ["configuration: steps", "2.5", "a whole number or null"]),
     ({"strength_multiplier": float("nan")}, ["configuration: strength_multiplier", "nan", "a finite number"]),
     ({"device": "gpu"}, ["configuration: device", "'gpu'", "cpu, cuda, auto"]),
-    ({"substitutes": {"cifar10": "mnist"}}, [f"{PLACE}.dataset", "'mnist'", "digits, digit_pairs"]),
+    ({"substitutes": {"cifar10": "mnist"}}, ["configuration's substitutes", "'mnist'", "digits, digit_pairs"]),
+    ({"substitutes": {"imagenet": "mnist"}}, ["configuration's substitutes", "'mnist'", "digits, digit_pairs"]),
     ({"substitutes": {"cifra10": "digits"}}, ["configuration's substitutes", "'cifra10'", "cifar10, cifar100"]),
     ({"mirrors": {"cifra10": "https://a.b"}}, ["configuration's mirrors", "'cifra10'", "cifar10, cifar100"]),
+    (
+        {"mirrors": {"imagenet": "https://a.b"}},
+        ["mirrors", "access of imagenet is `manual`", "cifar10"],
+    ),
+    (
+        {"manual_datasets": ["cifar10"]},
+        ["manual_datasets", "access of cifar10 is `downloaded`", "imagenet"],
+    ),
+    ({"image_side": 17}, ["configuration's image_side", "no dataset of 17 pixels", "16"]),
     ({"manual_datasets": ["tiny"]}, ["configuration's manual_datasets", "'tiny'", "tiny_imagenet"]),
+    ({"data_root": "/nowhere/data"}, ["configuration's data_root", "/nowhere/data is not there", "make the folder"]),
+    ({"data_root": "~nobody_of_this_name/data"}, ["configuration's data_root", "no home ~nobody_of_this_name"]),
+    ({"data_root": "$NO_SUCH_FOLDER/data"}, ["configuration's data_root", "$NO_SUCH_FOLDER is not set"]),
+    ({"datasets": "$NO_SUCH_FOLDER/a.yaml"}, ["configuration's datasets", "$NO_SUCH_FOLDER is not set"]),
+    ({"verdict": "$NO_SUCH_FOLDER/a.yaml"}, ["configuration's verdict", "$NO_SUCH_FOLDER is not set"]),
     ({"data_root": __file__}, ["configuration's data_root", "test_build.py is not a folder"]),
     ({"experiments": "nowhere.yaml"}, ["configuration: experiments: 'nowhere.yaml' is not a mapping"]),
     ({"experiments": {"recipe": "nowhere.yaml", "tables": "t.yaml"}}, ["cannot read nowhere.yaml", "No such file"]),
@@ -376,6 +438,101 @@ def test_mistakes_in_the_configuration_are_told_in_one_line(paper_settings, chan
     said = refused(paper_settings | changes)
     for part in parts:
         assert part in said
+
+
+def test_a_scale_that_shares_a_folder_is_refused(paper_settings, tmp_path):
+    settings = changed(paper_settings, tmp_path, {"  quick: [0, 1]\n": "  data: [0, 1]\n"}, 1)
+    said = refused(settings | {"scale": "data"})
+    assert said == "the configuration's scale: results/data holds the data of all scales: take another name"
+
+
+def test_no_table_or_figure_has_the_name_of_a_rule(root):
+    files = [root / "Snakefile", *(root / "workflow/rules").glob("*.smk")]
+    rules = {name for file in files for name in re.findall(r"^\s*rule (\w+):", file.read_text(), re.MULTILINE)}
+    assert len(rules) > 20
+    assert rules <= {*TARGETS}
+
+
+@pytest.mark.parametrize(("old", "longest"), [("  adagrad:", "a" * 39 + "-"), ("  table1:", "t" * 40)])
+def test_a_name_may_have_40_letters_and_no_more(paper_settings, tmp_path, old, longest):
+    files = changed(paper_settings, tmp_path, {old: f"  {longest}:"}, 1)["experiments"]
+    assert longest in {name for part in ("optimizers", "tables") for name in read_experiments(files)[part]}
+    files = changed(paper_settings, tmp_path, {old: f"  {longest}a:"}, 1)["experiments"]
+    with pytest.raises(UserError, match=r"is no name: .* at most 40\Z"):
+        read_experiments(files)
+
+
+def test_torch_takes_the_hyperparameters_of_each_class():
+    import torch
+
+    known = {*read_schema("spec")["$defs"]["hyperparameters"]["properties"]}
+    for algorithm, names in HYPERPARAMETERS.items():
+        arguments = {*signature(unwrap(getattr(torch.optim, algorithm).__init__)).parameters}
+        assert {*names} == known & arguments
+    assert {*HYPERPARAMETERS} == {*read_schema("recipe")["properties"]["optimizers"]["additionalProperties"]
+                                  ["properties"]["algorithm"]["enum"]}  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("text", "value"),
+    [("1e-1", 0.1), ("4e1", 40), ("40.0", 40), ('"40"', 40), ("-2.5E-4", -2.5e-4), ("40", 40), ("0.5", 0.5)],
+)
+def test_a_number_has_many_forms_and_one_value(tmp_path, text, value):
+    """In a file of ours, in one that Snakemake read as YAML 1.1, and in one of JSON."""
+    path = tmp_path / "a.yaml"
+    path.write_text(f"width: {text}\n")
+    files = [read_yaml(path), yaml.safe_load(path.read_text()), {"width": text.strip('"')}]
+    schema = {"properties": {"width": {"type": ["integer" if isinstance(value, int) else "number", "null"]}}}
+    for file in files:
+        found = convert_numbers(file, schema, schema)["width"]
+        assert (found, type(found)) == (value, type(value))
+
+
+@pytest.mark.parametrize("text", ["much", "1e", "0x10", "1_000", "true", "null", "", "[1]", "1e3 ", ".nan"])
+def test_what_is_no_number_stays_as_it_is(text):
+    data = {"width": text}
+    assert convert_numbers(data, {"properties": {"width": {"type": "integer"}}}, {}) == data
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"batch_size: {value: 40": "batch_size: {value: 4e1"},
+        {"paper: [0, 1, 2]": "paper: [0.0, 1e0, 2]"},
+        {"kernels: {value: [5, 3,": "kernels: {value: [5.0, 3e0,"},
+        {"filters: {value: [64,": "filters: {value: [64.0,"},
+        {"hidden: {value: [256]": "hidden: {value: [2.56e2]"},
+        {"phase_epochs: {value: [250, 75]": "phase_epochs: {value: [2.5e2, 75.0]"},
+        {"iterations: 100,": "iterations: 1e2,"},
+        {"repeats: {value: 20,": "repeats: {value: 20.0,"},
+    ],
+    ids=str,
+)
+def test_a_whole_number_is_the_same_in_any_form(paper_settings, paper_plan, tmp_path, changes):
+    other = build_plan(changed(paper_settings, tmp_path, changes, 1))
+    other.settings["experiments"] = paper_plan.settings["experiments"]
+    assert other.to_json() == paper_plan.to_json()
+
+
+def test_a_scale_s_numbers_may_be_text_as_snakemake_reads_them(paper_settings):
+    written = {"width": "1e-1", "steps": "4e3", "lr_multiplier": {"adam": "2.5e-1"}, "history_points": 50.0}
+    meant = {"width": 0.1, "steps": 4000, "lr_multiplier": {"adam": 0.25}, "history_points": 50}
+    assert build_plan(paper_settings | written).to_json() == build_plan(paper_settings | meant).to_json()
+
+
+def test_paths_of_the_configuration_are_expanded(paper_settings, tmp_path, monkeypatch):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.setenv("PROJECT", str(Path(paper_settings["datasets"]).parents[1]))
+    (tmp_path / "data").mkdir()
+    files = {part: f"$PROJECT/config/{part}.yaml" for part in ("recipe", "tables", "figures", "claims")}
+    own = {"datasets": "${PROJECT}/config/datasets.yaml", "verdict": "~/a.yaml", "data_root": "~/data"}
+    settings = build_plan(paper_settings | {"experiments": files, **own}).settings
+    assert settings["experiments"] == paper_settings["experiments"]
+    assert settings["datasets"] == paper_settings["datasets"]
+    assert (settings["data_root"], settings["verdict"]) == (f"{tmp_path}/data", f"{tmp_path}/a.yaml")
+    (tmp_path / "a.yaml").write_text("widht: 1\n")
+    with pytest.raises(UserError, match="unknown key 'widht'"):  # the file in the home is read
+        build_plans(paper_settings | own | {"data_root": None, "datasets": paper_settings["datasets"]})
 
 
 @pytest.mark.parametrize(
@@ -492,6 +649,18 @@ def test_a_mistake_in_a_table_that_is_not_run_is_reported(paper_settings, tmp_pa
         build_plan(settings)
 
 
+def test_folders_of_other_data_are_not_taken_for_a_dataset(paper_settings, tmp_path):
+    """A shared folder with an empty imagenet/, Pascal VOC, and downloads that somebody began."""
+    for name in ("imagenet", "tiny-imagenet-200", "CAD/off", "objectnet3d", "JPEGImages", "PeopleArt", "cifar10"):
+        (tmp_path / name).mkdir(parents=True)
+    (tmp_path / "JPEGImages/000001.jpg").touch()
+    (tmp_path / "ILSVRC2012_devkit_t12.tar.gz").touch()
+    (tmp_path / "tiny-imagenet-200/wnids.txt").touch()
+    plan = build_plan(paper_settings | {"data_root": str(tmp_path)})
+    assert plan.settings["manual_datasets"] == []
+    assert plan.tables["imagenet"]["missing_inputs"]
+
+
 def test_data_got_by_hand_are_found_in_data_root(paper_settings, tmp_path):
     settings = paper_settings | {"data_root": str(tmp_path)}
     assert build_plan(settings).settings["manual_datasets"] == []
@@ -577,3 +746,57 @@ def test_task_difficulty_sides_differ_in_their_dataset_only(objectnet3d_plan):
         plain, cluttered = (paper_plan.specs[row["specs"][columns]] for columns in ("plain", "cluttered"))
         assert replace(plain, dataset="objectnet3d_cluttered") == cluttered
         assert (plain.batch_size, plain.phase_steps) == (40, (250 * 750, 75 * 750))
+
+
+@pytest.fixture
+def scale_settings(root):
+    """The merged configuration of a scale, by name."""
+
+    def read(name):
+        settings = merge(read_yaml(root / "config/config.yaml"), read_yaml(root / f"config/scales/{name}.yaml"))
+        return anchor_paths(settings, root)
+
+    return read
+
+
+def test_the_scale_of_optimizers_in_use_today(scale_settings):
+    """Their settings are those of `reduced`; Adam's rows are its specs. Decoupled decay: rate times strength a step."""
+    plan, reduced = (build_plan(scale_settings(name)) for name in ("modern", "reduced"))
+    assert {i for i, spec in plan.specs.items() if spec.optimizer == "adam"} == {*plan.specs} & {*reduced.specs}
+    alike = [reduced.specs[reduced.selected("table1")[0]], *plan.specs.values()]
+    assert len({(s.dataset, s.network, s.phase_steps, s.batch_size, s.rate_decay) for s in alike}) == 1
+    found = {(s.algorithm, s.regularizer, s.strength, s.rate) for s in plan.specs.values()}
+    l2 = {(name, "l2", strength, 1e-3) for name in ("Adam", "NAdam", "RAdam") for strength in (1e-3, 1e-4)}
+    own = {(name, "decoupled", strength, 1e-3) for name in ("AdamW", "NAdam", "RAdam") for strength in (1, 0.1)}
+    assert found == l2 | own | {("Adafactor", "decoupled", strength, 1e-2) for strength in (0.1, 0.01)}
+    assert {spec.rate * spec.strength for spec in plan.specs.values() if spec.regularizer == "decoupled"} == {
+        1e-3,
+        1e-4,
+    }
+    named = {fact["name"] for fact in plan.facts if fact["part"] == "optimizers"}
+    assert named == {"adam", "adamw", "nadam", "radam", "adafactor"}
+
+
+def test_table_1_at_the_published_width(scale_settings, paper_plan):
+    plan = build_plan(scale_settings("full"))
+    assert plan.seeds == [0]
+    specs = [plan.specs[i] for i in plan.selected("table1")]
+    printed = [paper_plan.specs[i] for i in paper_plan.selected("table1")]
+    assert [(s.network, s.rate, s.regularizer, s.strength) for s in specs] == [
+        (s.network, s.rate, s.regularizer, s.strength) for s in printed
+    ]
+    assert {(s.dataset, s.steps) for s in specs} == {("cifar10_16", 20_000)}
+    assert not plan.is_paper_scale
+
+
+def test_vgg_16_against_a_public_log_and_as_published(scale_settings):
+    external, published = (build_plan(scale_settings(name)) for name in ("external", "vgg"))
+    assert {(s.optimizer, s.regularizer, s.strength) for s in external.specs.values()} == {
+        ("adam", "l2", 5e-4),
+        ("sgd", "l2", 5e-4),
+    }
+    assert {spec.dataset for spec in external.specs.values()} == {"cifar10"}
+    for spec in (*external.specs.values(), *published.specs.values()):
+        assert sum(spec.network.filters) == 4224  # of the log
+    assert {spec.phase_steps for spec in published.specs.values()} == {(312_500, 93_750)}  # 250 and 75 epochs
+    assert {spec.dataset for spec in published.specs.values()} == {"cifar10", "cifar100"}

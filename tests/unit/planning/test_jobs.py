@@ -118,6 +118,17 @@ def test_a_composed_dataset_needs_its_renders(paper_settings):
     assert "--rendered=a" in jobs.prepare_options(plan, "shapes_plain", ["a"])
 
 
+def test_a_mirror_is_one_of_the_averaged_images_too(paper_settings):
+    plan = build_plan(paper_settings | {"image_side": 16, "mirrors": {"cifar10": "http://localhost/x"}})
+    assert jobs.prepare_options(plan, "cifar10_16", [])[-1] == "--mirror=http://localhost/x"
+    assert "mirror" not in str(jobs.prepare_options(plan, "cifar100_16", []))
+
+
+def test_a_limit_of_time_may_be_text_as_snakemake_reads_it():
+    assert jobs.stop_time("1e1", 5) == jobs.stop_time(10, 5) == 605
+    assert jobs.stop_time(None, 5) == 0
+
+
 def test_an_archive_without_runs_restores_nothing(plan, archived):
     assert jobs.archive_index(plan) == jobs.archive_index(archived) == []
     assert jobs.restored_files(archived) == []

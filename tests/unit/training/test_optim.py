@@ -349,6 +349,86 @@ def test_one_kernel_updates_are_those_of_plain_torch(algorithm):
     torch.testing.assert_close(*ends, rtol=1e-5, atol=1e-7)
 
 
+OWN_DECAY = {"adamw": {}, "nadam": {"decoupled_weight_decay": True}, "radam": {"decoupled_weight_decay": True}}
+OWN_DECAY["adafactor"] = {}
+
+
+@pytest.mark.parametrize(
+    ("name", "regularizer"),
+    [("nadam", "l2"), ("radam", "l2"), *((name, kind) for name in OWN_DECAY for kind in ("decoupled", "none"))],
+)
+def test_an_optimizer_that_the_paper_lacks_is_torchs_own(start, optimizers, name, regularizer):
+    """Step by step against torch's class as it comes, with a rate of each parameter's and of each phase."""
+    strength = 0.02
+    model, update = start(name, regularizer=regularizer, strength=strength, gamma_rate_scale=0.5, beta_init=0.3)
+    facts = optimizers[name]
+    arguments = {key: tuple(v) if isinstance(v, list) else v for key, v in facts["hyperparameters"].items()}
+    decay = {"weight_decay": 0.0 if regularizer == "none" else strength}
+    decay |= OWN_DECAY[name] if regularizer == "decoupled" else {}
+    copies = {n: torch.nn.Parameter(p.detach().clone()) for n, p in model.named_parameters()}
+    gammas = {f"norms.{i}.weight" for i in range(3)}
+    groups = [{"params": [p], "lr": facts["rate"] * (0.5 if n in gammas else 1)} for n, p in copies.items()]
+    reference = getattr(torch.optim, facts["algorithm"])(groups, **arguments, **decay)
+    rates = [group["lr"] for group in reference.param_groups]
+    gradients = draw_gradients(model)
+    for t, phase in enumerate(PHASES):
+        update.start_phase(phase)
+        for group, rate in zip(reference.param_groups, rates, strict=True):
+            group["lr"] = rate * DECAY**phase
+        for n, p in model.named_parameters():
+            gradient = torch.from_numpy(gradients[n][t])
+            p.grad, copies[n].grad = torch.empty_like(p).copy_(gradient), torch.empty_like(p).copy_(gradient)
+        update.step()
+        reference.step()
+        for n, p in model.named_parameters():
+            torch.testing.assert_close(p.detach(), copies[n].detach(), rtol=1e-12, atol=1e-13, msg=f"{n}, step {t}")
+
+
+def test_decoupled_decay_without_gradients_is_a_power_of_rate_and_strength(start):
+    """Also of a gamma with a rate of its own: torch's decay follows the rate, `wd` follows the schedule alone."""
+    model, update = start("adamw", regularizer="decoupled", strength=2.0, gamma_rate_scale=GAMMA_SCALE, beta_init=0.3)
+    before = {n: p.detach().numpy().copy() for n, p in model.named_parameters()}
+    after = drive(model, update, {n: np.zeros((len(PHASES), *v.shape)) for n, v in before.items()})
+    for key in before:
+        rate = 2e-3 * (GAMMA_SCALE if key.startswith("norms") and key.endswith("weight") else 1)
+        factor = (1 - rate) ** 4 * (1 - rate / 10) ** 2 * (1 - rate / 100)
+        np.testing.assert_allclose(after[key], factor * before[key], rtol=1e-12)
+
+
+@pytest.mark.parametrize("name", OWN_DECAY)
+@pytest.mark.parametrize("unregularized", ["head", "norms"])
+def test_decoupled_decay_leaves_what_is_not_regularized(start, name, unregularized):
+    def end(strength, unregularized):
+        changes = {"regularizer": "decoupled", "strength": strength, "unregularized": unregularized}
+        model, update = start(name, **changes)
+        return drive(model, update, draw_gradients(model))
+
+    free, held, found = end(0.0, "nothing"), end(0.5, "nothing"), end(0.5, unregularized)
+    for key in found:
+        expected = free if key.startswith(unregularized) else held
+        if np.any(free[key] != held[key]):
+            np.testing.assert_array_equal(found[key], expected[key])
+    assert any(np.any(free[key] != held[key]) for key in found)
+
+
+@pytest.mark.parametrize("name", ["sgd", "rmsprop", "adamax", "adadelta"])
+def test_decoupled_decay_of_an_optimizer_that_has_none_is_one_line(start, name):
+    with pytest.raises(UserError, match=r"\Atorch.optim.\w+ has no weight decay of its own apart [^\n]+\Z"):
+        start(name, regularizer="decoupled", strength=0.1)
+
+
+def test_the_decay_floor_of_decoupled_decay_in_closed_form(make_spec):
+    adamw = {"optimizer": "adamw", "algorithm": "AdamW", "regularizer": "decoupled"}
+    floors = []
+    for strength in (0.1, 1.0):  # of the scale `modern`: 20,000 steps
+        spec = make_spec(**adamw, strength=strength, phase_steps=(15385, 4615))
+        expected = (1 - strength * 1e-3) ** 15385 * (1 - strength * 1e-4) ** 4615
+        assert decay_floor(spec) == pytest.approx(expected, rel=5e-3)
+        floors.append(expected)
+    assert floors[0] == pytest.approx(0.2, abs=0.01)
+    assert floors[1] < 1e-3
+
+
 SIGNATURES = {
     name: signature(kind).parameters
     for name, kind in sorted(vars(torch.optim).items())

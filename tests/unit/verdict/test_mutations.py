@@ -9,8 +9,8 @@ from __future__ import annotations
 import pytest
 import torch
 
-from filter_sparsity import metrics
-from filter_sparsity.measuring import extract, sparsity
+from filter_sparsity import metrics, sparsity
+from filter_sparsity.measuring import extract
 from filter_sparsity.paths import run_folder
 from filter_sparsity.plan import Plan
 from filter_sparsity.records import archive
@@ -60,7 +60,8 @@ def compared(plans, digits, root, tmp_path_factory):
         lines = regression.compare(
             plans[name], runs, folder / f"{name}.csv", root / "report/references/tolerances.yaml"
         )
-        assert (lines["verdict"] != "no reference").all()
+        # A correlation needs five living features, which one seed's layer can have and another's lack.
+        assert {*lines.loc[lines["verdict"] == "no reference", "metric"]} <= {*metrics.signed_metrics()}
         return {*lines.loc[lines["verdict"] == "differs", "metric"]}
 
     return compare

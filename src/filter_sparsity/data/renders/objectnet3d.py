@@ -20,15 +20,13 @@ from ...errors import UserError
 from ..sources.archives import BAD_ZIP
 from ..sources.images import naming_image
 from ..sources.listing import files_in, has_ending, is_litter
+from ..sources.originals import CAD, CUBISM, JPEG, cad_folder, cubism_folder, peopleart_zip
 from .render import MeshLibrary
 from .shapes import gray
 
 if TYPE_CHECKING:
     from trimesh import Trimesh
 
-CAD = "CAD/off"
-CUBISM = "JPEGImages/Cubism"
-JPEG = (".jpg", ".jpeg")
 LARGEST = 1 << 27  # bytes of a picture in a zip
 GET_CAD = "unzip ObjectNet3D_cads.zip of https://cvgl.stanford.edu/projects/objectnet3d/ there"
 GET_CUBISM = "put PeopleArt there (https://github.com/BathVisArtData/PeopleArt), its folder or its zip"
@@ -36,9 +34,11 @@ GET_CUBISM = "put PeopleArt there (https://github.com/BathVisArtData/PeopleArt),
 
 def models(root: Path, classes: Sequence[str]) -> MeshLibrary:
     """The CAD models of some classes. Raises UserError for a class that is missing or empty."""
-    folder = _folder(root, CAD)
+    folder = cad_folder(root)
     if folder is None:
-        raise UserError(f"ObjectNet3D's CAD models are missing: no {CAD} in {root} or two folders down: {GET_CAD}")
+        raise UserError(
+            f"ObjectNet3D's CAD models are missing: no {CAD}/<class>/*.off in {root} or two folders down: {GET_CAD}"
+        )
     names = {}
     for name in classes:
         models = files_in(folder / name, ".off") if (folder / name).is_dir() else []
@@ -50,11 +50,6 @@ def models(root: Path, classes: Sequence[str]) -> MeshLibrary:
 
 def _load(name: str, model: str) -> Trimesh:
     return read_off(Path(model))
-
-
-def _folder(root: Path, inside: str) -> Path | None:
-    found = (path for depth in ("", "*/", "*/*/") for path in sorted(root.glob(depth + inside)) if path.is_dir())
-    return next((path for path in found if not is_litter(path.relative_to(root))), None)
 
 
 def read_off(path: Path) -> Trimesh:
@@ -126,11 +121,11 @@ def pictures(root: Path, side: int) -> dict[str, list[np.ndarray]]:
 
 def _cubism(root: Path) -> Iterator[tuple[str, Path | io.BytesIO]]:
     """The pictures in the order of their names, each with what to read it from: a folder's file, or a zip's."""
-    folder = _folder(root, CUBISM)
+    folder = cubism_folder(root)
     if folder is not None:
         yield from ((name, folder / name) for name in files_in(folder, *JPEG))
         return
-    archive = next((path for path in sorted(root.glob("*.zip")) if path.name.lower().startswith("peopleart")), None)
+    archive = peopleart_zip(root)
     if archive is None:
         return
     try:

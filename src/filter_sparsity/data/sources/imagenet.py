@@ -23,6 +23,7 @@ from ...files import naming_file
 from .archives import BAD_TAR, safe_member
 from .base import FileSource
 from .listing import files_in, folders_in
+from .originals import imagenet_folder
 
 SIDE = 224  # pixels
 MEAN, DEVIATION = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)  # of the training images: torchvision's
@@ -33,9 +34,9 @@ def imagenet(root: Path) -> FileSource:
     from ..torchvision_cpu import torchvision
 
     parser = torchvision().datasets.imagenet
-    place = root / "imagenet" if (root / "imagenet").is_dir() else root
+    place = imagenet_folder(root)
     try:
-        if not all((place / split).is_dir() for split in ("train", "val")):
+        if any(_is_absent(place / split) for split in ("train", "val")):
             _unpack(place, parser)
         known = _classes(place, parser)
     except (RuntimeError, FileNotFoundError, *BAD_TAR) as error:
@@ -54,7 +55,7 @@ def _unpack(place: Path, parser: ModuleType) -> None:
             meta.unlink(missing_ok=True)
             raise
     for split, parse in (("train", parser.parse_train_archive), ("val", parser.parse_val_archive)):
-        if not (place / split).is_dir():
+        if _is_absent(place / split):
             part = place / f".{split}.part"
             shutil.rmtree(part, ignore_errors=True)  # of a call that was killed
             try:
@@ -63,6 +64,10 @@ def _unpack(place: Path, parser: ModuleType) -> None:
                 part.replace(place / split)  # only when all of it is there
             finally:
                 shutil.rmtree(part, ignore_errors=True)
+
+
+def _is_absent(folder: Path) -> bool:
+    return not folder.is_dir() or not any(folder.iterdir())
 
 
 def _classes(place: Path, parser: ModuleType) -> list[str]:

@@ -13,6 +13,7 @@ from pathlib import Path
 import numpy as np
 
 from ...errors import UserError
+from . import originals
 from .archives import BAD_ZIP, verify
 from .base import ArraySource
 from .images import decode
@@ -31,7 +32,7 @@ def tiny_imagenet(root: Path, checksum: str = MD5) -> ArraySource:
     Raises UserError if neither form is there, or if a class, an image or an annotation is missing, doubled or unknown.
     """
     folder, archive = root / FOLDER, root / ARCHIVE
-    if (folder / "wnids.txt").exists():
+    if originals.tiny_imagenet(root) == folder or ((folder / "wnids.txt").exists() and not archive.exists()):
         files = {f"{FOLDER}/{path}" for path in files_below(folder)}
         return _source(files, root, None)
     if not archive.exists():

@@ -13,11 +13,11 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from filter_sparsity.data.manifest import read_datasets
 from filter_sparsity.data.prepared import prepare, read, write
 from filter_sparsity.data.sources import cifar
 from filter_sparsity.data.sources.base import ArraySource
 from filter_sparsity.errors import UserError
+from filter_sparsity.planning.experiments import read_datasets
 from helpers.cifar_archive import make_archive, random_source
 from helpers.decompression_bomb import bomb
 from helpers.serve import Site, serving

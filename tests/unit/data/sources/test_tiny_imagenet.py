@@ -14,11 +14,11 @@ import pytest
 from PIL import Image
 
 from filter_sparsity.data import prepared
-from filter_sparsity.data.manifest import read_datasets
 from filter_sparsity.data.sources import images
 from filter_sparsity.data.sources.archives import md5
 from filter_sparsity.data.sources.tiny_imagenet import FOLDER, MD5, URL, tiny_imagenet
 from filter_sparsity.errors import UserError
+from filter_sparsity.planning.experiments import read_datasets
 
 ROOT = Path(__file__).parents[4]
 WNIDS = ["n03", "n01", "n02"]  # as the official list, not in order
