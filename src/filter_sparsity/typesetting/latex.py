@@ -40,6 +40,7 @@ SPECIAL = {
     "β": r"$\beta$",
     "λ": r"$\lambda$",
     "θ": r"$\theta$",
+    "ε": r"$\varepsilon$",
     "±": r"$\pm$",
     "×": r"$\times$",
     "≥": r"$\geq$",
@@ -53,7 +54,7 @@ SPECIAL = {
     "”": "''",
 }
 MINUS = r"(?<![\w.])-(?=\d)|(?<= )-(?= )"  # a hyphen that is no hyphen
-TOKEN = re.compile(rf"([γβλθ])_(\w+)|10\^\{{(-?\d+)\}}|({MINUS})|( %|.)", re.DOTALL)
+TOKEN = re.compile(rf"([γβλθε])_(\w+)|10\^\{{(-?\d+)\}}|({MINUS})|( %|.)", re.DOTALL)
 
 
 def latex(text: Any) -> str:
