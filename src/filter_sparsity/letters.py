@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-SYMBOLS = "γβλθε±×≥≤−…†‡–“”"  # besides Latin letters: `typesetting.latex` knows each
+SYMBOLS = "γβλθεη±×≥≤−…†‡–“”"  # besides Latin letters: `typesetting.latex` knows each
 MISSING = "ĦħĸĿŀŉŦŧſ"  # Latin letters that the report's fonts lack
 _REFUSED = re.compile(rf"[^\t\n -~\xa0-\u017f{SYMBOLS}]|[{MISSING}]")
 

@@ -23,7 +23,7 @@ def test_letters_that_latex_lacks_are_refused():
 
 
 @pytest.mark.parametrize("text", ["[a]", " [2pt]", "*", "*a", "_a", "a\n\nb", "a\n \t\nb"])
-def test_texts_that_latex_or_a_legend_takes_otherwise_are_refused(text):
+def test_texts_that_latex_or_a_legend_misreads_are_refused(text):
     assert cannot_typeset(text)
     assert cannot_typeset(text.strip().replace("\n", " ").lstrip("[*_")) == ""
 
@@ -52,7 +52,7 @@ def test_a_text_is_drawn_as_it_is_written(tmp_path, text):
     assert artist.get_window_extent().width == pytest.approx(plain.get_window_extent().width, rel=1e-3)
 
 
-def test_signs_that_the_figures_font_has_otherwise_are_drawn_in_another(tmp_path):
+def test_signs_that_the_figures_font_lacks_have_another_font(tmp_path):
     """cmr10 has a dot in the place of _, and \u00b1 is \ufb03 there."""
     drawing = Figure()
     artists = {text: drawing.text(0, 0, text) for text in ("a_b", "x < 1", "\xb1 1", "plain", r"$\gamma_1$", "\xe9")}

@@ -52,7 +52,7 @@ def test_files_are_the_same_in_another_locale(root, tmp_path, command):
     assert "γ".encode() in made[0]
 
 
-def test_letters_that_the_locale_does_not_have_are_printed_somehow(root, tmp_path):
+def test_letters_that_the_locale_lacks_are_printed_somehow(root, tmp_path):
     done = subprocess.run(
         [sys.executable, "-m", "filter_sparsity", "datasets", "--root", str(tmp_path / "γ")],
         cwd=root,

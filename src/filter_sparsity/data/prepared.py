@@ -105,7 +105,7 @@ def _check_declared(name: str, source: Source, declared: Mapping[str, int]) -> N
 
 
 def shrink(source: ArraySource, side: int) -> ArraySource:
-    """The same images with means over squares of pixels, rounded to the nearest level, half up.
+    """The same images, uint8 (N, channels, side, side): means over squares of pixels, to the nearest level, half up.
 
     Raises UserError for a side that does not divide the images'.
     """
@@ -127,8 +127,9 @@ def shrink(source: ArraySource, side: int) -> ArraySource:
 def write(name: str, source: ArraySource, out: Path, expected: str = "") -> str:
     """Store a source's images sorted by their hashes, so that the source's order does not matter; returns the digest.
 
-    Beside the source, this needs memory for little more than a thousand images. Raises UserError, and writes nothing,
-    if the digest is not the expected one.
+    The digest is SHA-256 in hex, of split, class name and pixels of each image. Beside the source, this needs memory
+    for little more than a thousand images. Raises UserError, and writes nothing, if images are not uint8 (N, channels,
+    height, width) with a label each, or if the digest is not `expected`.
     """
     orders, in_order = {}, []
     for split in SPLITS:
@@ -162,7 +163,10 @@ def write(name: str, source: ArraySource, out: Path, expected: str = "") -> str:
 
 
 def write_index(name: str, source: FileSource, out: Path, expected: str = "") -> str:
-    """Store the paths of a source's images; returns the digest. Raises UserError if it is not the expected one."""
+    """Store the paths of a source's images; returns the digest, of split, class, name and size in bytes of each file.
+
+    Raises UserError, and writes nothing, for an empty file, and if the digest is not `expected`.
+    """
     arrays, lines = {}, []
     for split in SPLITS:
         files, labels = getattr(source, split)
@@ -199,7 +203,10 @@ def _levels(images: np.ndarray) -> np.ndarray:
 
 
 def read(path: Path) -> PreparedArrays | PreparedFiles:
-    """Read a prepared dataset. Raises UserError if the file is missing or damaged."""
+    """Read a prepared dataset: its images, or, if they are too many for memory, the paths of their files.
+
+    Raises UserError if the file is missing or damaged.
+    """
     with tensorfile.reading(path, "prepared", "prepare", "is not a whole prepared dataset") as (arrays, metadata):
         common: dict[str, Any] = {key: metadata[key] for key in ("name", "digest")}
         common |= {key: tuple(metadata[key]) for key in ("classes", "mean", "deviation")}

@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterator
 from typing import Any
 
-from .validation import read_schema
+from .validation import read_schema, resolve_reference
 
 Schema = dict[str, Any]
 
@@ -30,6 +30,7 @@ SECTIONS = {
 
 
 def page() -> str:
+    """The whole page, in Markdown."""
     config, datasets = read_schema("config"), read_schema("datasets")
     parts = [HEAD, _section("##", {**config, "title": read_schema("scale")["title"]}, config)]
     parts += [f"## {SPECS}\n"]
@@ -37,29 +38,29 @@ def page() -> str:
     for name in FILES:
         schema = read_schema(name)
         parts += [f"## {schema['title']}\n\n{schema['description']}.\n"]
-        parts += [_section("###", {**own, "title": f"`{key}`"}, schema) for key, own in schema["properties"].items()]
+        parts += [_section("###", {**part, "title": f"`{key}`"}, schema) for key, part in schema["properties"].items()]
     return "\n".join([*parts, _section("##", datasets, datasets)])
 
 
 def _section(level: str, schema: Schema, root: Schema) -> str:
-    told = schema["description"]
+    description = schema["description"].rstrip(".")
     lines = dict.fromkeys(_below(schema, "", root))  # kinds of figures have keys in common
     table = "\n".join(["| key | values | meaning |", "|---|---|---|", *lines]) if lines else ""
     shown = table or f"A {_values(schema, root)}."
-    return f"{level} {schema['title']}\n\n{told[0].upper()}{told[1:].rstrip('.')}.\n\n{shown}\n"
+    return f"{level} {schema['title']}\n\n{description[0].upper()}{description[1:]}.\n\n{shown}\n"
 
 
 def _below(schema: Schema, path: str, root: Schema) -> Iterator[str]:
     """A line for every key below `path`, at whatever depth, but for what has a section of its own."""
     if _name(schema) in SECTIONS:
         return
-    schema = _resolved(schema, root)
+    schema = resolve_reference(schema, root)
     for alternative in (schema, *schema.get("oneOf", ())):
-        for key, own in alternative.get("properties", {}).items():
+        for key, value in alternative.get("properties", {}).items():
             mark = "**" if key in alternative.get("required", ()) else ""
             place = f"{path}.{key}".lstrip(".")
-            yield f"| {mark}`{place}`{mark} | {_values(own, root)} | {_meaning(own, root)} |"
-            yield from _below(own, place, root)
+            yield f"| {mark}`{place}`{mark} | {_values(value, root)} | {_meaning(value, root)} |"
+            yield from _below(value, place, root)
     dot = "." if path else ""
     if isinstance(named := schema.get("additionalProperties"), dict):
         yield from _below(named, f"{path}{dot}<name>", root)
@@ -71,27 +72,16 @@ def _name(schema: Schema) -> str:
     return schema.get("$ref", "").rpartition("/")[2]
 
 
-def _resolved(schema: Schema, root: Schema) -> Schema:
-    """What a schema says together with the one that it refers to."""
-    if "$ref" not in schema:
-        return schema
-    found = root
-    for step in schema["$ref"].lstrip("#/").split("/"):
-        found = found[step]
-    return {**_resolved(found, root), **schema}
-
-
 def _meaning(schema: Schema, root: Schema) -> str:
     """The description, or that of the value of a fact."""
-    value = schema.get("properties", {}).get("value", {})
-    return (
-        schema.get("description") or _resolved(value, root).get("description") or _resolved(schema, root)["description"]
-    )
+    value = resolve_reference(schema.get("properties", {}).get("value", {}), root)
+    resolved = resolve_reference(schema, root)
+    return schema.get("description") or value.get("description") or resolved["description"]
 
 
 def _values(schema: Schema, root: Schema) -> str:
     section = SECTIONS.get(_name(schema), "")
-    schema = _resolved(schema, root)
+    schema = resolve_reference(schema, root)
     if value := schema.get("properties", {}).get("value") if "fact" in section else None:
         return f"{section}: {_values(value, root)}" if {"type", "$ref"} & value.keys() else section
     if section:

@@ -44,12 +44,14 @@ FACTS = (
 HYPERPARAMETERS = {
     "SGD": ("momentum", "nesterov"),
     "Adam": ("betas", "eps", "amsgrad"),
+    "AdamW": ("betas", "eps", "amsgrad"),
     "Adamax": ("betas", "eps"),
     "NAdam": ("betas", "eps", "momentum_decay"),
     "RAdam": ("betas", "eps"),
     "RMSprop": ("alpha", "eps", "momentum", "centered"),
     "Adagrad": ("eps", "lr_decay", "initial_accumulator_value"),
     "Adadelta": ("rho", "eps"),
+    "Adafactor": (),  # it has pairs of numbers
 }
 
 
@@ -248,7 +250,7 @@ class Resolver:
     def _check_hyperparameters(self, algorithm: str, given: Mapping[str, Any], where: str) -> None:
         for name in given:
             if name not in HYPERPARAMETERS[algorithm]:
-                known = ", ".join(HYPERPARAMETERS[algorithm])
+                known = ", ".join(HYPERPARAMETERS[algorithm]) or "none"
                 raise self.error(f"{where}.hyperparameters", f"torch.optim.{algorithm} has no {name!r}: it has {known}")
 
     def known(self, part: str, entries: Mapping[str, T], name: str, where: str) -> T:

@@ -41,6 +41,7 @@ SPECIAL = {
     "λ": r"$\lambda$",
     "θ": r"$\theta$",
     "ε": r"$\varepsilon$",
+    "η": r"$\eta$",
     "±": r"$\pm$",
     "×": r"$\times$",
     "≥": r"$\geq$",
@@ -54,7 +55,7 @@ SPECIAL = {
     "”": "''",
 }
 MINUS = r"(?<![\w.])-(?=\d)|(?<= )-(?= )"  # a hyphen that is no hyphen
-TOKEN = re.compile(rf"([γβλθε])_(\w+)|10\^\{{(-?\d+)\}}|({MINUS})|( %|.)", re.DOTALL)
+TOKEN = re.compile(rf"([γβλθεη])_(\w+)|10\^\{{(-?\d+)\}}|({MINUS})|( %|.)", re.DOTALL)
 
 
 def latex(text: Any) -> str:

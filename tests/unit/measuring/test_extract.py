@@ -74,7 +74,7 @@ def test_responses_are_before_pooling_of_all_unflipped_images(make_spec, make_mo
 
 
 @pytest.mark.parametrize("negative_slope", [0, 0.1])
-def test_the_measures_for_peoples_own_networks_are_those_of_records(make_spec, make_model, digits, negative_slope):
+def test_own_networks_have_the_measures_of_records(make_spec, make_model, digits, negative_slope):
     model = selective(make_model(make_spec(negative_slope=negative_slope), channels=1, side=16, classes=10)).eval()
     images = ArrayLoader(digits, "train", CPU, flip=False)
     table = networks.measure(model, images.batches(), progress=False)

@@ -75,7 +75,7 @@ def test_silent_features_go_and_the_model_stays_as_it_was() -> None:
     assert all(torch.equal(value, before[name]) for name, value in model.state_dict().items())
 
 
-def test_an_optimizer_of_the_large_network_does_not_train_the_small_one() -> None:
+def test_the_large_network_s_optimizer_cannot_train_the_small() -> None:
     model = stack()
     old = torch.optim.SGD(model.parameters(), lr=0.1)
     kill(model, "1", [1, 4, 5])

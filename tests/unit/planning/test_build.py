@@ -468,7 +468,8 @@ def test_torch_takes_the_hyperparameters_of_each_class():
     known = {*read_schema("spec")["$defs"]["hyperparameters"]["properties"]}
     for algorithm, names in HYPERPARAMETERS.items():
         arguments = {*signature(unwrap(getattr(torch.optim, algorithm).__init__)).parameters}
-        assert {*names} == known & arguments
+        pairs = {"eps"} if algorithm == "Adafactor" else set()  # which no configuration gives
+        assert {*names} == known & arguments - pairs
     assert {*HYPERPARAMETERS} == {*read_schema("recipe")["properties"]["optimizers"]["additionalProperties"]
                                   ["properties"]["algorithm"]["enum"]}  # fmt: skip
 

@@ -14,7 +14,7 @@ from filter_sparsity.planning.validation import read_yaml
 SCALES = {name: (f"config/scales/{name}.yaml",) for name in ("paper", "reduced", "sensitivity")} | {"quick": ()}
 
 
-def test_a_plan_of_stored_records_does_not_depend_on_the_scale_that_shows_it(root, monkeypatch):
+def test_a_plan_of_stored_records_is_the_same_for_every_scale(root, monkeypatch):
     """Else calls for two scales make each other's plans, and all that follows, again and again."""
     monkeypatch.chdir(root)
     digests: dict[str, set[str]] = {}

@@ -68,7 +68,7 @@ def test_records_and_features_come_back_byte_by_byte(plan, kept, again, tmp_path
             assert one.read_bytes() == two.read_bytes()
 
 
-def test_an_older_record_gets_what_follows_from_its_stored_features(plan, kept, again, tmp_path):
+def test_an_older_record_gets_what_its_features_tell(plan, kept, again, tmp_path):
     archive.restore(again, kept, tmp_path / "back", tmp_path / "none")
     spec_id = plan.selected("figure2")[0]
     features = read_features(run_folder(tmp_path / "runs", spec_id, 0) / "features.csv")

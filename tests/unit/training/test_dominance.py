@@ -81,7 +81,7 @@ def test_a_resumed_training_counts_on(make_spec, data):
         assert torch.equal(counted(resumed)[key], share)
 
 
-def test_a_training_begun_by_an_earlier_version_goes_on_without_a_share(make_spec, data):
+def test_a_training_of_an_earlier_version_goes_on_without_share(make_spec, data):
     """The steps before it were not counted: no share is better than a wrong one."""
     spec = make_spec()
     whole, begun = (Training(spec, 0, data, CPU, history_points=1) for _ in range(2))

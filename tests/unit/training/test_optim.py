@@ -384,7 +384,7 @@ def test_an_optimizer_that_the_paper_lacks_is_torchs_own(start, optimizers, name
             torch.testing.assert_close(p.detach(), copies[n].detach(), rtol=1e-12, atol=1e-13, msg=f"{n}, step {t}")
 
 
-def test_decoupled_decay_without_gradients_is_a_power_of_rate_and_strength(start):
+def test_decoupled_decay_without_gradients_is_a_power(start):
     """Also of a gamma with a rate of its own: torch's decay follows the rate, `wd` follows the schedule alone."""
     model, update = start("adamw", regularizer="decoupled", strength=2.0, gamma_rate_scale=GAMMA_SCALE, beta_init=0.3)
     before = {n: p.detach().numpy().copy() for n, p in model.named_parameters()}
@@ -412,7 +412,7 @@ def test_decoupled_decay_leaves_what_is_not_regularized(start, name, unregulariz
 
 
 @pytest.mark.parametrize("name", ["sgd", "rmsprop", "adamax", "adadelta"])
-def test_decoupled_decay_of_an_optimizer_that_has_none_is_one_line(start, name):
+def test_an_optimizer_without_decoupled_decay_is_one_line(start, name):
     with pytest.raises(UserError, match=r"\Atorch.optim.\w+ has no weight decay of its own apart [^\n]+\Z"):
         start(name, regularizer="decoupled", strength=0.1)
 

@@ -35,7 +35,7 @@ def test_what_the_paper_does_not_print_is_a_dash(judged):
     assert {test["paper"] for claim in simulated for test in claim["tests"]} == {NONE}
 
 
-def test_a_headline_has_the_numbers_of_its_tests_with_their_layers(judged):
+def test_a_headline_has_numbers_and_layers_of_its_tests(judged):
     plan, folder = judged
     lines = headlines(plan, judged_claims(plan, folder))
     assert len(lines) == sum(claim.get("headline", False) for claim in plan.claims) <= 8

@@ -35,7 +35,7 @@ def page(tmp_path):
     return written
 
 
-def test_the_first_screen_gives_the_answer_the_picture_and_the_headlines(judged, page):
+def test_the_first_screen_has_answer_picture_and_headlines(judged, page):
     plan, folder = judged
     text = page(plan, folder, stored=plan.specs)
     headlines = [claim for claim in plan.claims if claim.get("headline")]
@@ -54,7 +54,7 @@ def test_the_first_screen_gives_the_answer_the_picture_and_the_headlines(judged,
         assert [*plan.specs][int(line) - 2] in json.dumps(headlines)
 
 
-def test_another_scale_refutes_nothing_and_says_where_it_differs(judged, page):
+def test_another_scale_refutes_nothing_and_says_why(judged, page):
     plan, folder = judged
     small = replace(plan, settings=plan.settings | {"width": 0.5, "steps": 20000})
     summary = json.loads((folder / "verdict.json").read_text()) | {"width": 0.5, "steps": 20000}

@@ -68,7 +68,7 @@ def test_one_seed_has_no_spread():
     [
         ("50 % & more_", r"50~\% \& more\_"),
         ("γ_init = 1, β", r"$\gamma_{\mathrm{init}}$ = 1, $\beta$"),
-        ("ε 1e-5", r"$\varepsilon$ 1e-5"),
+        ("ε 1e-5, η", r"$\varepsilon$ 1e-5, $\eta$"),
         ("|γ| < 10^{-3}", r"\textbar{}$\gamma$\textbar{} \textless{} $10^{-3}$"),
         ("1e-3 of -180, 15 (-45) and 1 - λ", r"1e-3 of $-$180, 15 ($-$45) and 1 $-$ $\lambda$"),
         ("a\\b{c}~^#$", r"a\textbackslash{}b\{c\}\textasciitilde{}\textasciicircum{}\#\$"),

@@ -95,7 +95,7 @@ def test_a_changed_number_of_the_archive_is_not_compared(runs):
 
 
 @pytest.mark.parametrize("lost", ["a", "b"])
-def test_a_run_that_only_one_file_of_the_archive_has_is_not_compared(runs, lost):
+def test_a_run_in_one_file_of_the_archive_is_not_compared(runs, lost):
     compared(runs, stored_of(runs))
     path, index = runs.parent / "stored.csv", runs.parent / "stored.json"
     if lost == "a":

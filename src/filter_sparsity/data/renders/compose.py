@@ -28,15 +28,19 @@ PICTURES: dict[str, Callable[[Path, int], dict[str, list[np.ndarray]]]] = {
 
 
 def blend(foreground: np.ndarray, background: np.ndarray) -> np.ndarray:
-    """Straight RGBA uint8 (..., 4) over a background uint8 that broadcasts to (..., 3); to the nearest level."""
+    """Foreground over background, uint8 (..., 3), to the nearest level.
+
+    The foreground is straight RGBA, uint8 (..., 4); the background is uint8 and broadcasts to (..., 3).
+    """
     colour, alpha = foreground[..., :3].astype(np.uint32), foreground[..., 3:].astype(np.uint32)
     return ((alpha * colour + (255 - alpha) * background.astype(np.uint32) + 127) // 255).astype(np.uint8)
 
 
 def crop(picture: np.ndarray, side: int, reduction: tuple[int, int], rng: np.random.Generator) -> np.ndarray:
-    """A random square of a gray picture, uint8 (side, side): each pixel is the mean of k x k of the picture's.
+    """A random square of a gray picture, uint8 (side, side): each pixel is the mean of k x k pixels of the picture.
 
-    k is uniform between the two of `reduction`, or as much as the picture allows, which must be `side` high and wide.
+    The picture is uint8 (height, width), at least `side` pixels high and wide. k is uniform between the two numbers of
+    `reduction`, or as large as the picture allows. The paper has no numbers for k: ours are assumed.
     """
     most = min(picture.shape) // side
     k = int(rng.integers(min(reduction[0], most), min(reduction[1], most), endpoint=True))
@@ -46,7 +50,10 @@ def crop(picture: np.ndarray, side: int, reduction: tuple[int, int], rng: np.ran
 
 
 def backgrounds(foregrounds: Foregrounds, pictures: dict[str, list[np.ndarray]], split: str) -> np.ndarray:
-    """A crop for every image of a split, gray, uint8 (N, side, side, 1): a function of (class, index, seed)."""
+    """A crop for each image of a split, gray, uint8 (N, side, side, 1), as Figure 4 of the supplement shows.
+
+    `pictures` are uint8 (height, width), by split. Each crop is a pure function of (family, class, split, index, seed).
+    """
     settings: Settings = foregrounds.settings
     labels = foregrounds.labels[split]
     crops = np.empty((len(labels), settings.side, settings.side, 1), np.uint8)
@@ -59,7 +66,11 @@ def backgrounds(foregrounds: Foregrounds, pictures: dict[str, list[np.ndarray]],
 
 
 def compose(foregrounds: Foregrounds, pictures: dict[str, list[np.ndarray]] | None) -> ArraySource:
-    """The cluttered dataset over pictures, uint8 (height, width) by split, or without any, the plain one."""
+    """The dataset of a family's foregrounds: images uint8 (N, 3, side, side), labels int64 (N,), by split.
+
+    With `pictures`, uint8 (height, width) by split, it is the cluttered one; with None, the plain one (the supplement's
+    Figure 4 has both, of the same renders).
+    """
     settings = foregrounds.settings
     splits = {}
     for split in SPLITS:
@@ -73,7 +84,8 @@ def compose(foregrounds: Foregrounds, pictures: dict[str, list[np.ndarray]] | No
 def load(name: str, root: Path, rendered: Path | None = None) -> ArraySource:
     """The dataset `<family>_plain` or `<family>_cluttered`, from stored foregrounds; pictures are read below `root`.
 
-    Raises UserError if these are not the family's foregrounds.
+    Images are uint8 (N, 3, side, side). Raises UserError if `rendered` is not given, is damaged or holds another
+    family's foregrounds, and if pictures are missing.
     """
     family = renders_of(name)
     if rendered is None or family is None:

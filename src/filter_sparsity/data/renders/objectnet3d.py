@@ -33,7 +33,10 @@ GET_CUBISM = "put PeopleArt there (https://github.com/BathVisArtData/PeopleArt),
 
 
 def models(root: Path, classes: Sequence[str]) -> MeshLibrary:
-    """The CAD models of some classes. Raises UserError for a class that is missing or empty."""
+    """The CAD models of some classes (the supplement's Figure 4 has 30), by their paths; each is read when it is drawn.
+
+    Raises UserError if there are no models below `root`, or none of a class.
+    """
     folder = cad_folder(root)
     if folder is None:
         raise UserError(
@@ -102,9 +105,10 @@ def _one_vertex_a_line(lines: Sequence[str], kind: str, vertices: int) -> list[s
 
 
 def pictures(root: Path, side: int) -> dict[str, list[np.ndarray]]:
-    """The Cubism pictures in gray, uint8 (height, width), by split: every fifth is for testing.
+    """The Cubism pictures of PeopleArt in gray, uint8 (height, width), by split: every fifth is for testing (assumed).
 
-    Raises UserError if there are none, or one cannot be read or has fewer than `side` pixels a side.
+    Figure 4 of the supplement has them as backgrounds. Raises UserError if there are none, or one cannot be read or has
+    fewer than `side` pixels a side.
     """
     decoded = [_decode(name, file, side) for name, file in _cubism(root)]
     if len(decoded) < 2:

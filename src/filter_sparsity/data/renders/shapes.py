@@ -25,7 +25,7 @@ Rng = np.random.Generator
 
 
 def models(root: Path, classes: Sequence[str]) -> MeshLibrary:
-    """The models of some classes; nothing is read below `root`. Raises UserError for a class that is not made here."""
+    """The models of some classes, `PER_CLASS` of each; `root` is not read. Raises UserError for an unknown class."""
     for name in classes:
         if name not in SHAPES:
             raise UserError(f"there is no shape {name!r}: there are {', '.join(SHAPES)}")
@@ -33,13 +33,20 @@ def models(root: Path, classes: Sequence[str]) -> MeshLibrary:
 
 
 def mesh(name: str, model: str) -> Trimesh:
-    """A model of a class, the same every time."""
+    """A model of a class: a pure function of its class and number, `0` to `5`.
+
+    Raises KeyError for a class that is not in `SHAPES`.
+    """
     rng = generator("shapes", "model", name, model)
     return SHAPES[name](rng).apply_scale(rng.uniform(0.85, 1.15, 3))
 
 
 def pictures(root: Path, side: int) -> dict[str, list[np.ndarray]]:
-    """Two photographs in gray, uint8 (height, width), by split: their left 5/8 for training, the rest for testing."""
+    """Two photographs in gray, uint8 (height, width), by split: their left 5/8 for training, the rest for testing.
+
+    They stand for PeopleArt's Cubism (Figure 4 of the supplement). `root` and `side` are not used: scikit-learn has
+    them, with 427 x 640 pixels.
+    """
     from sklearn.datasets import load_sample_images
 
     photographs = [gray(photograph) for photograph in load_sample_images().images]

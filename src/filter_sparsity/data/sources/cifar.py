@@ -40,23 +40,27 @@ SIDE = 32  # pixels
 
 
 def cifar10(root: Path) -> ArraySource:
+    """CIFAR-10 (Tables 1 and 4 of the supplement), as `load` does it."""
     return load("cifar10", root, official("cifar10"))
 
 
 def cifar100(root: Path) -> ArraySource:
+    """CIFAR-100 (Tables 2, 3 and 4 of the supplement), as `load` does it."""
     return load("cifar100", root, official("cifar100"))
 
 
 def fetch_cifar10(root: Path, mirror: str = "") -> None:
+    """Download CIFAR-10 unless it is there, as `fetch` does it."""
     fetch("cifar10", root, official("cifar10"), mirror)
 
 
 def fetch_cifar100(root: Path, mirror: str = "") -> None:
+    """Download CIFAR-100 unless it is there, as `fetch` does it."""
     fetch("cifar100", root, official("cifar100"), mirror)
 
 
 def official(name: str) -> Any:
-    """torchvision's class: where the archive is, its checksums and those of its members, and how to parse them."""
+    """torchvision's class of `cifar10` or `cifar100`: address and checksums of the archive, and its parser."""
     from ..torchvision_cpu import torchvision
 
     datasets = torchvision().datasets
@@ -64,10 +68,13 @@ def official(name: str) -> Any:
 
 
 def find(name: str, root: Path, kind: Any) -> Path | None:
-    """The extracted folder, the archive or the tree's parent; None if there is none of them."""
+    """The extracted folder, the archive or the tree's parent, in `root` or `<root>/<name>`; None without any of them.
+
+    An empty folder does not count. `kind` is what `official` gives, as below.
+    """
     for place in (root / name, root):
         for form in (place / kind.base_folder, place / kind.filename):
-            if form.exists():
+            if form.is_file() or (form.is_dir() and files_in(form)):
                 return form
         # data_root may hold another dataset's tree
         if any((place / "train" / label).is_dir() for label in CLASSES[name]):
@@ -76,13 +83,16 @@ def find(name: str, root: Path, kind: Any) -> Path | None:
 
 
 def fetch(name: str, root: Path, kind: Any, mirror: str = "", pause: float = 1.0) -> None:
-    """Download the official archive to `root`, from its authors' page or a mirror, unless the data are there."""
+    """Download the official archive to `root`, from its authors' page or a mirror, unless the data are there.
+
+    `pause` is the wait before the second attempt, in seconds. Raises UserError as `download` does.
+    """
     if find(name, root, kind) is None:
         download(mirror or kind.url, root / kind.filename, kind.tgz_md5, pause)
 
 
 def load(name: str, root: Path, kind: Any) -> ArraySource:
-    """What `find` finds, as a source: the same images and labels from every form.
+    """The dataset as `find` finds it: images uint8 (N, 3, 32, 32), labels int64 (N,), the same from each form.
 
     Raises UserError if there is nothing, or if it is not whole. Pickles are opened only after their checksums hold.
     """

@@ -30,7 +30,11 @@ MEAN, DEVIATION = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)  # of the trainin
 
 
 def imagenet(root: Path) -> FileSource:
-    """Raises UserError if an archive is missing or not the official one, or if a class or an image is missing."""
+    """ImageNet (supplement, Section 4): paths of the images by class and name, labels int64 (N,).
+
+    The validation images are for testing; crops have 224 pixels a side (assumed). Raises UserError if an
+    archive is missing or not the official one, or if a class has no images.
+    """
     from ..torchvision_cpu import torchvision
 
     parser = torchvision().datasets.imagenet

@@ -27,9 +27,10 @@ SIDE = 64  # pixels
 
 
 def tiny_imagenet(root: Path, checksum: str = MD5) -> ArraySource:
-    """The classes are WordNet ids, sorted. `checksum` is the md5 that the zip must have.
+    """Tiny-ImageNet (supplement, Section 4): images uint8 (N, 3, 64, 64), labels int64 (N,), the order of the names.
 
-    Raises UserError if neither form is there, or if a class, an image or an annotation is missing, doubled or unknown.
+    The classes are WordNet ids, sorted. `checksum` is the md5 that the zip must have. Raises UserError if neither form
+    is there, or if a class, an image or an annotation is missing, doubled or unknown.
     """
     folder, archive = root / FOLDER, root / ARCHIVE
     if originals.tiny_imagenet(root) == folder or ((folder / "wnids.txt").exists() and not archive.exists()):

@@ -190,6 +190,15 @@ def test_a_cut_image_is_refused_by_name(ten, tmp_path):
     assert f"{path} cannot be read as an image" in refused(tmp_path, kind)
 
 
+def test_an_empty_folder_hides_no_archive(ten, tmp_path):
+    _, path, kind = ten
+    before = prepared("cifar10", path.parent, kind, tmp_path / "before")
+    (path.parent / kind.base_folder).mkdir()
+    (path.parent / "cifar10").mkdir()
+    assert cifar.find("cifar10", path.parent, kind) == path
+    assert prepared("cifar10", path.parent, kind, tmp_path / "after") == before
+
+
 def test_another_dataset_s_tree_is_not_taken(ten, tmp_path):
     make_tree(random_source("cifar100"), tmp_path)
     assert "cifar10 is not in" in refused(tmp_path, ten[2])

@@ -50,7 +50,7 @@ def test_extracted_folders_give_the_same_index(index, tmp_path):
 @pytest.mark.parametrize(
     "kept", [[], ["meta.bin"], ["ILSVRC2012_devkit_t12.tar.gz"]], ids=["neither", "meta", "devkit"]
 )
-def test_a_shared_folder_is_read_whatever_it_has_beside_the_images_and_nothing_is_written(index, tmp_path, kept):
+def test_a_shared_folder_is_read_and_nothing_is_written(index, tmp_path, kept):
     root = tmp_path / "original"
     for path in root.iterdir():
         if path.is_file() and path.name not in kept:
@@ -62,7 +62,7 @@ def test_a_shared_folder_is_read_whatever_it_has_beside_the_images_and_nothing_i
     assert sorted(path.name for path in root.iterdir()) == before
 
 
-def test_without_a_devkit_both_splits_must_have_the_same_classes(index):
+def test_without_a_devkit_both_splits_have_the_same_classes(index):
     for name in ("meta.bin", "ILSVRC2012_devkit_t12.tar.gz"):
         (index.root / name).unlink()
     (index.root / "val" / "n02").rename(index.root / "val" / "n04")
@@ -89,7 +89,7 @@ print(len(list(FileLoader(data, "test", torch.device("cpu"), flip=False, workers
 
 @pytest.mark.slow
 @pytest.mark.parametrize(("size", "said"), [("64m", "/dev/shm has 67 MB free"), ("200m", "1")])
-def test_too_little_shared_memory_is_one_line_that_names_the_setting(index, tmp_path, size, said):
+def test_too_little_shared_memory_names_the_setting(index, tmp_path, size, said):
     """As in a container, whose /dev/shm has 64 MB; evaluation batches of 100 images have 15 MB each."""
     mounted = f'mount -t tmpfs -o size={size} tmpfs /dev/shm && exec "$@"'
     program = [sys.executable, "-c", SMALL_SHARED_MEMORY, str(tmp_path / "prepared")]

@@ -96,7 +96,7 @@ def test_zip_and_folder_give_the_same_file(folder, tmp_path):
 
 @pytest.mark.parametrize("inside", ["", "images"])
 @pytest.mark.parametrize("annotations", ["kept", "deleted"])
-def test_validation_images_sorted_into_classes_give_the_same_file(folder, tmp_path, inside, annotations):
+def test_validation_images_sorted_into_classes_are_the_same(folder, tmp_path, inside, annotations):
     """As widely used scripts leave them."""
     prepared.write("x", tiny_imagenet(folder.parent), tmp_path / "a")
     for line in (folder / "val/val_annotations.txt").read_text().splitlines():
