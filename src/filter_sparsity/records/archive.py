@@ -132,6 +132,7 @@ def store(plan: Plan, runs: Path, simulations: Path, reference: Path, note: str 
     one version of the measuring recipe.
     """
     import numpy as np
+    import pandas as pd
 
     from .record import read
 
@@ -182,9 +183,9 @@ def store(plan: Plan, runs: Path, simulations: Path, reference: Path, note: str 
     for name, figure in plan.figures.items():
         if figure["kind"] == "simulation" and (path := simulations / f"{name}.csv").exists():
             archive["simulations"][name] = simulation_settings(figure)
-            arrays[f"simulation/{name}"] = np.loadtxt(path, delimiter=",", skiprows=1, usecols=(3, 4, 5, 6))
+            arrays[f"simulation/{name}"] = pd.read_csv(path).iloc[:, 3:].to_numpy(float)
             path = simulations / f"{name}_half_lives.csv"
-            arrays[f"half_lives/{name}"] = np.loadtxt(path, delimiter=",", skiprows=1, usecols=(3, 4, 5))
+            arrays[f"half_lives/{name}"] = pd.read_csv(path).iloc[:, 3:].to_numpy(float)
     order = [*dict.fromkeys([*plan.specs, *archive["specs"]])]
     keys = sorted(archive["runs"], key=lambda key: (order.index(key[0]), key[1]))
     lines = [COLUMNS, *_lines({key: values[key] for key in keys})]

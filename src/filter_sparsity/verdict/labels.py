@@ -38,7 +38,15 @@ def quantity(test: ClaimTest, plan: Plan) -> str:
     where = f" of {test['layer']}" if test["layer"] not in ("", "total") else ""
     metric = METRICS[test["metric"]]
     sign = " ÷ " if metric.is_duration else " − "
-    return f"{DATASETS.get(common, common)}{', ' if common else ''}{metric.label}{where}: {sign.join(labels)}"
+    return f"{dataset_name(common)}{', ' if common else ''}{metric.label}{where}: {sign.join(labels)}"
+
+
+def dataset_name(name: str) -> str:
+    """A data set as a reader knows it: `CIFAR-10 at 16x16`; of renders only whether they are plain or cluttered."""
+    base, _, ending = name.rpartition("_")
+    if ending.isdigit():
+        return f"{dataset_name(base)} at {ending}x{ending}"
+    return DATASETS.get(name, ending)
 
 
 def side_labels(test: ClaimTest, plan: Plan) -> tuple[str, list[str]]:
@@ -52,8 +60,7 @@ def side_labels(test: ClaimTest, plan: Plan) -> tuple[str, list[str]]:
 
 def label(settings: Mapping[str, Any]) -> str:
     """Settings as a reader of the tables knows them: `CIFAR-10 Adam L2 1e-4 slope 0.1`."""
-    data = DATASETS.get(settings["dataset"], settings["dataset"].rpartition("_")[2])  # of renders: plain or cluttered
-    parts = [data, NAMES.get(settings["optimizer"], settings["optimizer"])]
+    parts = [dataset_name(settings["dataset"]), NAMES.get(settings["optimizer"], settings["optimizer"])]
     parts += [f"{name} {short(settings[key])}" for key, name in (("l2", "L2"), ("wd", "WD")) if key in settings]
     extra = {"negative_slope": "slope", "beta_init": "β_init", "gamma_init": "γ_init"}
     extra |= {"gamma_rate_scale": "γ's rate ×", "beta_rate_scale": "β's rate ×"}
