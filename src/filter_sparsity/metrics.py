@@ -59,6 +59,11 @@ class Metric:
         return 1 if self.kind == Kind.NUMBER else 100
 
     @property
+    def recorded(self) -> bool:
+        """Whether records have it: it is measured, of a run."""
+        return not self.is_duration and self.difference_of is None
+
+    @property
     def by_layer(self) -> bool:
         return self.layers != Layers.NONE
 

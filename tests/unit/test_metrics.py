@@ -31,7 +31,7 @@ def stored(root):
 
 
 def test_records_have_the_metrics_of_the_table_and_their_layers(stored):
-    assert {*stored["metric"]} == {name for name, metric in METRICS.items() if not metric.simulated}
+    assert {*stored["metric"]} == {name for name, metric in METRICS.items() if metric.recorded}
     beside_layers = {Layers.NONE: {""}, Layers.EACH: set(), Layers.TOTAL: {"total"}, Layers.HIDDEN: {"hidden"}}
     for name, own in stored.groupby("metric"):
         metric, found = METRICS[str(name)], {*own["layer"]}
@@ -47,7 +47,7 @@ def test_shares_lie_between_0_and_1(stored):
 
 def test_every_metric_of_a_record_has_a_least_tolerance(root):
     least = read_yaml(root / paths.TOLERANCES)["stored"]["at_least"]
-    assert {*least} == {name for name, metric in METRICS.items() if not metric.simulated}
+    assert {*least} == {name for name, metric in METRICS.items() if metric.recorded}
 
 
 def test_every_number_of_the_papers_tables_is_a_metrics(root):

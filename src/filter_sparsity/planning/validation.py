@@ -212,5 +212,6 @@ def _of_its_kind(error: ValidationError) -> ValidationError:
 
 def _place(error: ValidationError) -> str:
     """The key that an error is about, as `tables.table1.metrics[0]: `; empty at the top."""
-    key = "".join(f"[{p}]" if isinstance(p, int) else f".{p}" for p in error.absolute_path).lstrip(".")
+    path = [p if isinstance(p, int) or p.isprintable() else repr(p) for p in error.absolute_path]
+    key = "".join(f"[{p}]" if isinstance(p, int) else f".{p}" for p in path).lstrip(".")
     return f"{key}: " if key else ""

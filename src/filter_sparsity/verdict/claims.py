@@ -62,6 +62,13 @@ class JudgedTest(TypedDict):
 COLUMNS = ("id", "statement", "place", "origin", *JudgedTest.__annotations__, "claim_verdict")
 
 
+class Rules(TypedDict):
+    """The parts of the tolerances that claims need."""
+
+    claims: dict[str, float]
+    health: dict[str, float]
+
+
 class Limited(NamedTuple):
     """An estimate that cannot decide all: at most what the quantity is above, or nothing."""
 
@@ -127,19 +134,8 @@ def judge_claims(plan: Plan, runs: Path, simulations: Path, tolerances: Path) ->
     what decides it: `networks`, or a `simulation`, which is the same at every scale. `origin` is who asks: the
     `supplement`, or it is a question of `ours`.
     """
-    rules = read_yaml(tolerances)
-    lines = with_differences(record.tidy(read_records(plan, plan.specs, runs)))
-    spread = moderated(record.over_seeds(lines), rules["claims"]["prior_df"])
-    measurements = Measurements(
-        plan,
-        lines.set_index(["spec_id", "metric", "layer", "seed"])["value"].sort_index(),
-        {
-            (line["spec_id"], line["metric"], line["layer"]): Sample(*(line[name] for name in Sample._fields))
-            for line in spread.to_dict("records")
-        },
-        faults(lines, plan, rules["health"]),
-        simulations,
-    )
+    measured = record.tidy(read_records(plan, plan.specs, runs))
+    measurements = take_measurements(plan, measured, read_yaml(tolerances), simulations)
     judged = []
     for claim in plan.claims:
         tests = judge_claim(claim, measurements)
@@ -148,6 +144,22 @@ def judge_claims(plan: Plan, runs: Path, simulations: Path, tolerances: Path) ->
         verdict = combine(decided, claim.get("holds_if", "all"))
         judged += [{**own, **test, "claim_verdict": verdict} for test in tests]
     return pd.DataFrame(judged, columns=list(COLUMNS))
+
+
+def take_measurements(plan: Plan, measured: pd.DataFrame, rules: Rules, simulations: Path) -> Measurements:
+    """What claims are judged by. `measured` is as `record.tidy` gives it, `rules` are the tolerances."""
+    lines = with_differences(measured)
+    spread = moderated(record.over_seeds(lines), rules["claims"]["prior_df"])
+    return Measurements(
+        plan,
+        lines.set_index(["spec_id", "metric", "layer", "seed"])["value"].sort_index(),
+        {
+            (line["spec_id"], line["metric"], line["layer"]): Sample(*(line[name] for name in Sample._fields))
+            for line in spread.to_dict("records")
+        },
+        faults(measured, plan, rules["health"]),
+        simulations,
+    )
 
 
 def with_differences(lines: pd.DataFrame) -> pd.DataFrame:

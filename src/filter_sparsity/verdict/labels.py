@@ -8,6 +8,7 @@ from typing import Any
 
 from ..metrics import METRICS, Kind
 from ..parts import ClaimSide, ClaimTest, Region
+from ..paths import shrunk_from
 from ..plan import Plan
 from ..spec import short
 
@@ -43,10 +44,10 @@ def quantity(test: ClaimTest, plan: Plan) -> str:
 
 def dataset_name(name: str) -> str:
     """A data set as a reader knows it: `CIFAR-10 at 16x16`; of renders only whether they are plain or cluttered."""
-    base, _, ending = name.rpartition("_")
-    if ending.isdigit():
-        return f"{dataset_name(base)} at {ending}x{ending}"
-    return DATASETS.get(name, ending)
+    if shrunk := shrunk_from(name):
+        base, side = shrunk
+        return f"{dataset_name(base)} at {side}x{side}"
+    return DATASETS.get(name, name.rpartition("_")[2])
 
 
 def side_labels(test: ClaimTest, plan: Plan) -> tuple[str, list[str]]:

@@ -387,6 +387,7 @@ NO_SETTINGS = [
     ({"steps": 2}, [PLACE, "[2, 0]", "1 step or more"]),
     ({"steps": 2.5}, ["configuration: steps", "2.5", "a whole number or null"]),
     ({"strength_multiplier": float("nan")}, ["configuration: strength_multiplier", "nan", "a finite number"]),
+    ({"strength_multiplier": {"a\x85b": None}}, ["strength_multiplier.'a\\x85b': None is not a finite number"]),
     ({"device": "gpu"}, ["configuration: device", "'gpu'", "cpu, cuda, auto"]),
     ({"substitutes": {"cifar10": "mnist"}}, ["configuration's substitutes", "'mnist'", "digits, digit_pairs"]),
     ({"substitutes": {"imagenet": "mnist"}}, ["configuration's substitutes", "'mnist'", "digits, digit_pairs"]),
