@@ -12,9 +12,10 @@ import pandas as pd
 from .. import paths
 from ..errors import UserError
 from ..metrics import METRICS, Kind
-from ..parts import Claim, ClaimSide, ClaimTest
+from ..parts import Claim, ClaimTest
 from ..plan import Plan
 from ..verdict.cells import read_cells
+from ..verdict.labels import sides_of
 from ..verdict.summary import read_summary
 from .latex import Context, number
 from .tables import changes, scale_sentence
@@ -127,7 +128,7 @@ def answer(plan: Plan, folder: Path, claims: list[dict[str, Any]]) -> Answer | N
     test = claim and next((test for test in claim["tests"] if "baseline" in test), None)
     if not claim or not test:
         return None
-    keys = [(side.get("spec_id", ""), test["metric"], test["layer"]) for side in _sides(test)]
+    keys = [(side.get("spec_id", ""), test["metric"], test["layer"]) for side in sides_of(test)]
     if not all(key in printed for key in keys):
         return None
     judged, published = _line(claims, claim, test), test["spec"]["settings"]["dataset"]
@@ -151,10 +152,6 @@ def _line(claims: list[dict[str, Any]], claim: Claim, test: ClaimTest) -> dict[s
     return judged["tests"][claim["tests"].index(test)]
 
 
-def _sides(test: ClaimTest) -> list[ClaimSide]:
-    return [test["spec"], *([test["baseline"]] if "baseline" in test else [])]
-
-
 def _by_spec(cells: pd.DataFrame, column: str) -> dict[tuple[str, str, str], float]:
     """A column of the cells by spec, metric and layer; of a number that two tables print, the first."""
     keys = cells[["spec_id", "metric", "layer"]].itertuples(index=False, name=None)
@@ -166,14 +163,21 @@ def _by_spec(cells: pd.DataFrame, column: str) -> dict[tuple[str, str, str], flo
 
 def _printed(test: ClaimTest, printed: dict[tuple[str, str, str], float]) -> str:
     """A test's quantity in the paper's numbers; a dash if it does not print them all."""
-    values = [printed.get((side.get("spec_id", ""), test["metric"], test["layer"]), math.nan) for side in _sides(test)]
-    value = values[0] - values[1] if len(values) == 2 else values[0]
+    metric = METRICS[test["metric"]]
+
+    def of_spec(spec_id: str) -> float:
+        names = metric.difference_of or (metric.name,)
+        first, *second = (printed.get((spec_id, name, test["layer"]), math.nan) for name in names)
+        return first - sum(second)
+
+    first, *second = (of_spec(side.get("spec_id", "")) for side in sides_of(test))
+    value, differs = first - sum(second), bool(second)
     if math.isnan(value):
         return NONE
-    plain, differs = METRICS[test["metric"]].kind == Kind.NUMBER, len(values) == 2
-    text = number(round(value, 6) or 0.0, test["metric"]).replace("-", "−")
-    sign = "+" if differs and round(value, 6) > 0 else ""
-    return f"{sign}{text}" + ("" if plain else " points" if differs else " %")
+    rounded = round(value, 6) or 0.0  # which has no sign
+    unit = "" if metric.kind == Kind.NUMBER else " points" if differs or metric.signed else " %"
+    text = number(rounded, (metric.difference_of or (metric.name,))[0])
+    return f"{'+' if differs and rounded > 0 else ''}{text}{unit}".replace("-", "−")
 
 
 def _together(tests: list[dict[str, Any]], texts: list[str]) -> str:
