@@ -171,7 +171,7 @@ def test_the_page_shows_its_pictures_and_fetches_nothing(again, chromium):
         return chromium.locator("tbody tr")
 
     opened()
-    assert "Scale test: digits for cifar10" in chromium.inner_text("body")
+    assert "Scale test: digits for CIFAR-10" in chromium.inner_text("body")
     assert chromium.locator("svg.marks, canvas").count() > 0  # the rules and how they hang together
     opened("Statistics")
     chromium.locator("svg.marks, canvas").first.wait_for()
@@ -185,7 +185,7 @@ def test_the_page_shows_its_pictures_and_fetches_nothing(again, chromium):
             # decode() fails where there is no picture, and waits for as long as a busy machine takes.
             assert picture.evaluate("i => i.decode().then(() => i.naturalWidth)") > 500, name
 
-    captions = {"Figures": "digits for cifar10", "Tables": "not comparable", "Records": "digest", "Report": "settings"}
+    captions = {"Figures": "digits for CIFAR-10", "Tables": "not comparable", "Records": "digest", "Report": "settings"}
     for category, words in captions.items():
         opened(category).first.locator("a").nth(1).click()
         chromium.get_by_text("Description").wait_for()

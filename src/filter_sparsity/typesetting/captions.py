@@ -7,6 +7,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from ..plan import Plan
+from .words import data_used
 
 TEMPLATES = Path("report/captions")  # one for each category of the page
 RAISED = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
@@ -31,7 +32,7 @@ def template(category: str) -> Path:
 def describe_data(plan: Plan, datasets: Iterable[str]) -> str:
     """Which data at which scale, and whether the numbers can be compared with the paper's."""
     used = [plan.datasets[name] for name in dict.fromkeys(datasets)]
-    names = [d.name + (f" for {d.stands_for}" if d.stands_for else "") for d in used]
+    names = [data_used(each) for each in used]
     own = plan.settings
     return f"Scale {plan.results_folder.name}{': ' if names else ''}{', '.join(names)}." + (
         f" Width {own['width']}, {own['steps'] or 'the published number of'} iterations:"

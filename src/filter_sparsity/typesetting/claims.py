@@ -19,7 +19,7 @@ from ..verdict.labels import sides_of
 from ..verdict.summary import read_summary
 from .latex import Context, number
 from .tables import changes, scale_sentence
-from .words import data
+from .words import long_name
 
 NONE = "–"  # in place of a number that nobody printed, or measured
 
@@ -135,8 +135,8 @@ def answer(plan: Plan, folder: Path, claims: list[dict[str, Any]]) -> Answer | N
     paper, here = ([number(values[key], test["metric"]) for key in keys] for values in (printed, measured))
     return {
         "statement": claim["statement"].rstrip("."),
-        "settings": f"{judged['quantity'].partition(': ')[2].replace(' − ', ' against ')} on {data(published)}",
-        "dataset": data(plan.specs[judged["spec"]].dataset),
+        "settings": f"{judged['quantity'].partition(': ')[2].replace(' − ', ' against ')} on {long_name(published)}",
+        "dataset": long_name(plan.specs[judged["spec"]].dataset),
         "paper": (paper[0], paper[1]),
         "here": (here[0], here[1]),
         "unit": "" if METRICS[test["metric"]].kind == Kind.NUMBER else " %",

@@ -22,7 +22,7 @@ from ..verdict.labels import NAMES
 from ..verdict.soundness import FAULTS
 from ..verdict.verdicts import NumberVerdict
 from .latex import fill, latex, number, spread
-from .words import of_the_width
+from .words import data_used, long_name, of_the_width
 
 MARKS = {  # of rows whose spec has a fault, and the sentence that a table has of them
     "silent": ("†", "Share of features silent at 1 % of the steps, before regularization can explain it"),
@@ -202,7 +202,7 @@ def scale_sentence(plan: Plan, datasets: Iterable[str], specs: Iterable[str]) ->
     settings, specs = plan.settings, [*specs]
     data = [plan.datasets[name] for name in dict.fromkeys(datasets)]
     strength, rate = (_times(plan, key, specs) for key in ("strength_multiplier", "lr_multiplier"))
-    named = [f"{d.name} for {d.stands_for}" if d.stands_for else d.name for d in data]
+    named = [data_used(each) for each in data]
     parts = [
         *named[:MOST_DATA],
         *([f"{len(named) - MOST_DATA} other data sets"] if len(named) > MOST_DATA else []),
@@ -220,7 +220,7 @@ def changes(plan: Plan) -> list[str]:
     for data in plan.datasets.values():
         if data.stands_for:
             said.append(
-                f"In place of {data.stands_for.upper()}: {data.name}, {data.source}; {data.classes} "
+                f"In place of {long_name(data.stands_for)}: {long_name(data.name)}, {data.source}; {data.classes} "
                 f"classes, {data.train:,} images to train on and {data.test:,} to test on, {data.side}x"
                 f"{data.side} pixels, {data.channels} channel{'s' if data.channels > 1 else ''}, "
                 f"{'with' if data.flip else 'without'} random flips."

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from .. import paths
+from ..parts import Dataset
 from ..spec import short
 from ..verdict.labels import DATASETS
 from ..verdict.verdicts import ClaimVerdict, NumberVerdict
@@ -35,9 +36,15 @@ def of_the_width(width: float) -> str:
     return WIDTHS.get(width, f"{short(width)} of the width")
 
 
-def data(name: str) -> str:
+def long_name(name: str) -> str:
     """A dataset as a reader knows it: `CIFAR-10 averaged to 16x16 pixels`."""
     shrunk = paths.shrunk_from(name)
     base, side = shrunk or (name, 0)
     known = DATASETS.get(base, base)
     return f"{known} averaged to {side}x{side} pixels" if shrunk else known
+
+
+def data_used(dataset: Dataset) -> str:
+    """A dataset, and the one in whose place it is: `digits for CIFAR-10`."""
+    replaces = "" if paths.shrunk_from(dataset.name) else dataset.stands_for
+    return f"{long_name(dataset.name)} for {long_name(replaces)}" if replaces else long_name(dataset.name)

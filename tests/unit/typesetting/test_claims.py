@@ -7,7 +7,7 @@ import pytest
 
 from filter_sparsity.errors import UserError
 from filter_sparsity.typesetting.claims import NONE, answer, headlines, judged_claims
-from filter_sparsity.typesetting.words import counted, counted_numbers, data, of_the_width, worded
+from filter_sparsity.typesetting.words import counted, counted_numbers, long_name, of_the_width, worded
 
 
 def plain(text: str) -> float:
@@ -89,4 +89,4 @@ def test_a_width_in_words(width, said):
     ("name", "said"), [("cifar100_16", "CIFAR-100 averaged to 16x16 pixels"), ("cifar10", "CIFAR-10"), ("x", "x")]
 )
 def test_data_as_readers_know_them(name, said):
-    assert data(name) == said
+    assert long_name(name) == said

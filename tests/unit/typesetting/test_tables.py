@@ -149,7 +149,7 @@ def test_tables_and_figures_say_alike_at_which_scale_they_are(paper_plan):
     """Scale, data, width, steps and multipliers; a simulation is the same at every scale."""
     small = replace(paper_plan, settings=paper_plan.settings | {"width": 0.5, "steps": 20000, "lr_multiplier": 2})
     said = (
-        "Scale paper, not comparable with the paper: cifar100, half the width, 20,000 steps, L2 and WD as printed, "
+        "Scale paper, not comparable with the paper: CIFAR-100, half the width, 20,000 steps, L2 and WD as printed, "
         "learning rates times 2."
     )
     assert describe_scale(small, "table2") == describe_scale(small, "figure1") == said
@@ -165,7 +165,7 @@ def test_a_sentence_names_two_data_sets(paper_settings):
     }
     plan = build_plan(paper_settings | {"substitutes": substitutes})
     said = scale_sentence(plan, plan.datasets, plan.specs)
-    assert said.startswith("Scale paper, not comparable with the paper: digits for cifar10, ")
+    assert said.startswith("Scale paper, not comparable with the paper: digits for CIFAR-10, ")
     assert f", {len(plan.datasets) - 2} other data sets, the published width, " in said
 
 
