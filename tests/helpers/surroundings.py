@@ -28,7 +28,7 @@ LITTER = ("._01.off", "Thumbs.db", "__MACOSX/x", "@eaDir/y", ".DS_Store", ".ipyn
 def hostile_name(chance: random.Random | None = None) -> str:
     """A folder's name with characters that shells and LaTeX read: all of them, or some at random."""
     if chance is None:
-        return 'my "p" & co\'s (new) $HOME; a,b 100% ~x #1 {c}'
+        return 'my "p" & co\'s (new) $; a,b 100% ~x #1 {c}'
     return f"p{''.join(chance.sample(CHARACTERS, 6))}q"
 
 

@@ -88,7 +88,11 @@ def test_a_home_that_cannot_be_written_is_one_line(tmp_path):
     """As of a container's user who is in no list of users."""
     for name in ("Makefile", "pyproject.toml", "requirements.lock"):
         (tmp_path / name).write_bytes((ROOT / name).read_bytes())
-    environment = {key: value for key, value in os.environ.items() if key not in ("HOME", "XDG_CACHE_HOME")}
+    environment = {
+        key: value
+        for key, value in os.environ.items()
+        if key not in ("HOME", "XDG_CACHE_HOME", "MAKELEVEL", "MAKEFLAGS")
+    }
     done = subprocess.run(["make", "setup"], cwd=tmp_path, env=environment, capture_output=True, text=True)
     assert done.returncode
     assert (

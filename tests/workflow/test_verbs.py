@@ -64,7 +64,7 @@ def test_the_same_seed_gives_the_same_bytes(planned):
         ),
         ("plot --plan nowhere.json --figure figure1 --runs runs --out x.pdf", ["cannot read nowhere.json"]),
         ("plot --plan plan.json --figure figure9 --runs runs --out x.pdf", ["figure9", "figure1"]),
-        ("simulate --plan plan.json --figure figure1 --out x", ["figure1", "simulation"]),
+        ("simulate --plan plan.json --figure figure1 --out x --half-lives y", ["figure1", "simulation"]),
         ("prepare shapes_plain --root o --out x", ["shapes_plain", "--rendered"]),
         (
             "prepare shapes_plain --root o --rendered nowhere --out x",

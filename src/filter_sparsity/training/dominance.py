@@ -25,7 +25,8 @@ class Dominance:
     @torch.no_grad()
     def count(self) -> None:
         """Count this step. After the backward pass and before the update, which adds L2 to the gradient."""
-        gradients = [gamma.grad for gamma in self.gammas if gamma.grad is not None]
+        # A gamma that the loss does not reach has no gradient: L2 alone moves it.
+        gradients = [torch.zeros_like(gamma) if gamma.grad is None else gamma.grad for gamma in self.gammas]
         # Both in one tensor: on a GPU each operation is a kernel.
         losses, gammas = torch.cat([*gradients, *self.gammas]).abs_().view(2, -1)
         self.steps += losses < gammas.mul_(self.strength)

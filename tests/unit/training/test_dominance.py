@@ -117,3 +117,13 @@ def test_a_measured_run_has_it_for_every_feature(make_spec, data, tmp_path, regu
     means = features.groupby("layer")["l2_dominates"].mean()
     assert measured["l2_dominates"] == pytest.approx({layer: means[layer] for layer in LAYERS})
     assert "selectivity_l2_correlation" in measured
+
+
+def test_a_scale_without_gradient_is_moved_by_l2_alone(make_spec, data):
+    spec = make_spec(regularizer="l2", strength=0.1)
+    model = build(spec, data.channels, data.side, len(data.classes))
+    count = Dominance(spec, model)
+    model.norms[1].weight.grad = torch.full_like(model.norms[1].weight, 0.2)  # above 0.1 of 1, where gamma starts
+    count.count()
+    shares = count.shares(1)
+    assert [float(shares[f"l2_dominates_{layer}"].mean()) for layer in spec.network.layers] == [1, 0, 1]

@@ -126,7 +126,7 @@ def side(name):
     return {"spec_id": name, "settings": SGD}
 
 
-def test_a_difference_is_of_two_samples_and_one_seed_decides_nothing(narrow_plan):
+def test_a_difference_is_of_two_samples(narrow_plan):
     """Welch by hand: a is 0.5 and 0.7, b 0.2, 0.3 and 0.4. Of c there is one seed, of d none."""
     lines = [("a", "test_loss", "", k, v) for k, v in enumerate((0.5, 0.7))]
     lines += [("b", "test_loss", "", k, v) for k, v in enumerate((0.2, 0.3, 0.4))] + [("c", "test_loss", "", 0, 0.1)]
@@ -163,7 +163,7 @@ def test_no_share_of_features_is_known_better_than_by_one(narrow_plan, metric, l
     assert found["high"] == pytest.approx(half, abs=1e-4)
 
 
-def test_seeds_that_agree_by_chance_do_not_make_an_interval_useless(narrow_plan):
+def test_other_specs_tell_how_much_two_seeds_vary(narrow_plan):
     """Two seeds 0.40 and 0.48: Student's t alone says 0 to 1. Other specs tell how much seeds vary."""
     lines = [("a", "test_error", "", k, v) for k, v in enumerate((0.40, 0.48))]
     lines += [("b", "test_error", "", k, v) for k, v in enumerate((0.50, 0.54))]
