@@ -38,6 +38,11 @@ class Project:
     def tiny(self, *arguments: str, **options) -> subprocess.CompletedProcess[str]:
         return self.snakemake(*arguments, "--configfile", "config/tiny_scale.yaml", **options)
 
+    def configure(self, **settings) -> None:
+        """Change settings of the tiny scale."""
+        path = self.folder / "config" / "tiny_scale.yaml"
+        path.write_text(yaml.safe_dump({**read_yaml(path), **settings}, allow_unicode=True), encoding="utf-8")
+
     def verb(self, *arguments: str, **options) -> subprocess.CompletedProcess[str]:
         return self.call(sys.executable, "-m", "filter_sparsity.cli", *arguments, **options)
 

@@ -7,8 +7,8 @@ rule datasets:
         OUT.log("datasets"),
     localrule: True
     params:
-        table=config["datasets"],
-        root=ORIGINALS,
+        table=lambda w: config["datasets"],
+        root=lambda w: ORIGINALS,  # no string: braces in it would be wildcards
         prepared=paths.DATA,
     message:
         "list datasets"
@@ -25,7 +25,7 @@ rule render:
     threads: workflow.cores
     params:
         settings=lambda w: json.dumps(PLAN.renders[w.family], sort_keys=True),
-        root=ORIGINALS,
+        root=lambda w: ORIGINALS,  # no string: braces in it would be wildcards
     message:
         "render {wildcards.family}"
     shell:
@@ -42,7 +42,7 @@ rule prepare:
         OUT.log("prepare-{dataset}"),
     localrule: True
     params:
-        root=ORIGINALS,
+        root=lambda w: ORIGINALS,  # no string: braces in it would be wildcards
         options=lambda w, input: jobs.prepare_options(PLAN, w.dataset, input),
     message:
         "prepare {wildcards.dataset}"

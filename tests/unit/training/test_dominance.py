@@ -8,7 +8,9 @@ import torch
 
 from filter_sparsity.measuring.extract import extract_run
 from filter_sparsity.records.record import read, read_affine, read_features
+from filter_sparsity.training.dominance import Dominance
 from filter_sparsity.training.loop import Training
+from filter_sparsity.training.models import build
 from filter_sparsity.training.run import Settings, train_run
 
 CPU = torch.device("cpu")
