@@ -32,6 +32,7 @@ class Headline(TypedDict):
     here: str
     n: str
     verdict: str
+    lies: str  # whether all values are inside the bounds, or one is outside
     specs: list[str]  # ids of the specs that decide it
 
 
@@ -114,6 +115,7 @@ def headlines(plan: Plan, claims: list[dict[str, Any]]) -> list[Headline]:
                     "here": _together(tests, [str(test["found"]).partition(" (")[0] for test in tests]),
                     "n": str(counts[0]) if len(counts) == 1 else f"{counts[0]} to {counts[-1]}",
                     "verdict": claim["claim_verdict"],
+                    "lies": "inside" if all(test["lies"] == "inside" for test in claim["tests"]) else "outside",
                     "specs": [*dict.fromkeys(filter(None, sides))],
                 }
             )

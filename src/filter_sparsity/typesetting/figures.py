@@ -26,6 +26,7 @@ from ..data.prepared import PreparedArrays, PreparedFiles, read
 from ..errors import UserError
 from ..files import atomic_write
 from ..letters import escape_mathtext
+from ..metrics import ACTIVATION_THRESHOLD
 from ..parts import CurveFigure, GalleryFigure, SimulationFigure, SimulationPanel
 from ..paths import dataset_file, run_folder
 from ..plan import Plan
@@ -251,13 +252,18 @@ def _histograms(
 ) -> tuple[dict[str, np.ndarray], dict[str, float]]:
     """Of each layer's features, the share of living ones in each bin of universality (bins,), and of dead ones.
 
-    A feature is dead if no training image activates it. Shares are of all features, the mean over the seeds.
+    A feature is dead if its largest response over the training images is below the paper's threshold (caption of Table
+    4). Its universality then means nothing: what a decayed beta leaves may be the same for all images. Shares are of
+    all features, the mean over the seeds.
     """
     paths = [run_folder(runs, spec.id, seed) / "features.csv" for seed in seeds]
     features = pd.concat(record.read_features(path) for path in paths)  # each seed has as many features as another
-    layers = {str(layer): own.to_numpy() for layer, own in features.groupby("layer")["universality"]}
-    living = {layer: np.histogram(values[values > 0], edges)[0] / len(values) for layer, values in layers.items()}
-    return living, {layer: float((values == 0).mean()) for layer, values in layers.items()}
+    living, dead = {}, {}
+    for layer, own in features.groupby("layer"):
+        is_dead = own["largest_activation"] < ACTIVATION_THRESHOLD
+        living[str(layer)] = np.histogram(own["universality"][~is_dead], edges)[0] / len(own)
+        dead[str(layer)] = float(is_dead.mean())
+    return living, dead
 
 
 # Figure 3

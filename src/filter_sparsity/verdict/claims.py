@@ -33,7 +33,7 @@ from . import labels
 from .aggregate import read_records
 from .labels import side_labels, sides_of
 from .soundness import describe_faults, faults
-from .statistics import LEVEL, REGIONS, Estimate, Evidence, Range, Sample, estimate, holm, moderated, p_values
+from .statistics import LEVEL, REGIONS, Estimate, Evidence, Range, Sample, estimate, holm, lies_in, moderated, p_values
 from .verdicts import ClaimVerdict
 
 
@@ -45,6 +45,7 @@ class JudgedTest(TypedDict):
     wanted: str
     found: str
     effect: float
+    lies: str  # inside or outside of what is wanted, however sure; empty if not measured
     low: float  # of the interval of 90 %
     high: float
     n: int  # seeds, of the side that has fewer; of a simulation, repeats
@@ -212,7 +213,7 @@ def _weigh(test: ClaimTest, measurements: Measurements) -> JudgedTest:
         seeds = [" ".join(map(str, own.index)) for own in values] + [""]
         n = min(map(len, values))
         value = float(values[0].mean() - (values[1].mean() if differs else 0.0))
-        evidence, reason = _of_networks(test, measurements) if n > 1 else (None, "")
+        evidence, reason = _of_networks(test, measurements, n)
     low, high = evidence.interval if evidence else (math.nan, math.nan)
     if METRICS[test["metric"]].kind != Kind.NUMBER:  # few seeds' interval may reach beyond what shares can be
         low, high = np.clip((low, high), -1.0 if differs or METRICS[test["metric"]].signed else 0.0, 1.0)
@@ -223,6 +224,7 @@ def _weigh(test: ClaimTest, measurements: Measurements) -> JudgedTest:
         "wanted": labels.bound(test),
         "found": labels.found(value, low, high, test["metric"], differs),
         "effect": value,
+        "lies": ("inside" if lies_in(region, test[region], value) else "outside") if n else "",
         "low": low,
         "high": high,
         "n": n,
@@ -238,16 +240,17 @@ def _weigh(test: ClaimTest, measurements: Measurements) -> JudgedTest:
     }
 
 
-def _of_networks(test: ClaimTest, measurements: Measurements) -> tuple[Evidence, str]:
-    """What the runs say of a test's quantity, and why that cannot decide all, if so.
+def _of_networks(test: ClaimTest, measurements: Measurements, n: int) -> tuple[Evidence | None, str]:
+    """What n seeds say of a test's quantity, nothing if they are fewer than two, and why that cannot decide all, if so.
 
     Where decay is too slow, more filters may be lost in more steps: a share is a lower bound, a difference no bound.
     """
-    known = estimate(*(measurements.sample(side, test["metric"], test["layer"]) for side in sides_of(test)))
     fault, slow = _faulty(test, measurements), _too_slow(test, measurements)
-    if not fault and not slow:
-        return known, ""
-    return Limited(known, sure=not fault and "baseline" not in test), "; ".join(filter(None, (fault, slow)))
+    reason = "; ".join(filter(None, (fault, slow))) if n else ""
+    if n < 2:
+        return None, reason
+    known = estimate(*(measurements.sample(side, test["metric"], test["layer"]) for side in sides_of(test)))
+    return Limited(known, sure=not fault and "baseline" not in test) if reason else known, reason
 
 
 def _faulty(test: ClaimTest, measurements: Measurements) -> str:

@@ -78,7 +78,7 @@ def bound(test: ClaimTest) -> str:
     """Where the quantity of a test must lie: `≥ 5.0 points`."""
     region = next(region for region in REGION_SIGNS if region in test)
     wanted = number(test[region], test["metric"], "baseline" in test, signed=False)
-    return f"{'given ' if test.get('precondition') else ''}{REGION_SIGNS[region]} {wanted}"
+    return f"{'only if ' if test.get('precondition') else ''}{REGION_SIGNS[region]} {wanted}"
 
 
 def found(value: float, low: float, high: float, metric: str, differs: bool) -> str:

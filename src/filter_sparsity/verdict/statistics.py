@@ -149,6 +149,12 @@ def p_values(region: Region, bound: float, quantity: Evidence) -> tuple[float, f
     }[region]
 
 
+def lies_in(region: Region, bound: float, value: float) -> bool:
+    """Whether a value is in the region, however sure it is."""
+    inside, _ = p_values(region, bound, Range(value, (value, value)))
+    return inside == 0
+
+
 def holm(p_values: Sequence[float]) -> list[float]:
     """Adjusted by Holm: any of them is at most α by chance, where none should be, in at most α of all cases."""
     order = np.argsort(p_values, kind="stable")

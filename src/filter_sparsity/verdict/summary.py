@@ -36,7 +36,7 @@ class Summary(TypedDict):
     specs: int
     seeds: list[int]  # least and most of a spec with runs
     cells: dict[str, int]  # `printed` numbers, and how many have which verdict
-    claims: dict[str, int]  # `made` about networks, how many have which verdict, `lacking` and `unfit`
+    claims: dict[str, int]  # `made` about networks, how many have which verdict, `inside`, `lacking`, `unfit`
     causes: list[Cause]  # of what is `lacking`, the one of most claims first
     simulated_claims: dict[str, int]  # `made` about a simulation, and how many have which verdict
     own_questions: dict[str, int]  # that the supplement does not answer: `made`, and how many have which verdict
@@ -48,12 +48,13 @@ def summarize(plan: Plan, cells: pd.DataFrame, claims: pd.DataFrame) -> Summary:
 
     Claims that a simulation decides, at every scale alike, are counted apart, and so are questions of ours. `lacking`
     counts claims with a refuted precondition: no further run decides them; `causes` are these preconditions. `unfit`
-    counts undecided claims with runs that cannot decide them.
+    counts undecided claims with runs that cannot decide them, `inside` those of which all values are where they should.
     """
     runs = [len(plan.seeds_of(spec)) for spec in plan.specs]
     ours = claims["origin"] == "ours"
     lacking = ~ours & claims["precondition"] & (claims["verdict"] == ClaimVerdict.REFUTED)
     unfit = ~ours & (claims["reason"] != "") & (claims["claim_verdict"] == ClaimVerdict.UNDECIDED)
+    undecided = claims[~ours & (claims["basis"] == "networks") & (claims["claim_verdict"] == ClaimVerdict.UNDECIDED)]
     each = claims[~ours].drop_duplicates("id")
     networks, simulated = (each[each["basis"] == basis] for basis in ("networks", "simulation"))
     questions = claims[ours].drop_duplicates("id")
@@ -74,6 +75,7 @@ def summarize(plan: Plan, cells: pd.DataFrame, claims: pd.DataFrame) -> Summary:
         "claims": {
             "made": len(networks),
             **_count(networks["claim_verdict"], ClaimVerdict),
+            "inside": int((undecided["lies"] == "inside").groupby(undecided["id"]).all().sum()),
             "lacking": claims[lacking]["id"].nunique(),
             "unfit": claims[unfit]["id"].nunique(),
         },

@@ -47,9 +47,9 @@ def runs(plan: Plan, tmp_path_factory: pytest.TempPathFactory) -> Path:
                 for name, start in (("gamma", 1), ("beta", 0)):
                     walk = start + rng.normal(0, 0.1, (len(step), filters)).cumsum(0)
                     affine[f"{name}_{layer}"] = walk.astype(np.float32)
-                universality = np.ones(filters)
-                universality[0] = seed  # of the first seed, one feature never answers
-                lines += [(layer, j, 1.0, 0.0, 1.0, u) for j, u in enumerate(universality)]
+                largest = np.ones(filters)
+                largest[0] = 1.0 if seed else 1e-13  # of the first seed, one feature is dead; its universality is 1
+                lines += [(layer, j, 1.0, 0.0, response, 1.0) for j, response in enumerate(largest)]
             save_file(affine, folder / "affine.safetensors")
             columns = ["layer", "filter", "gamma", "beta", "largest_activation", "universality"]
             pd.DataFrame(lines, columns=columns).to_csv(folder / "features.csv", index=False)

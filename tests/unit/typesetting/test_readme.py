@@ -39,7 +39,7 @@ def test_the_first_screen_has_answer_picture_and_headlines(judged, page):
     plan, folder = judged
     text = page(plan, folder, stored=plan.specs)
     headlines = [claim for claim in plan.claims if claim.get("headline")]
-    assert text.startswith(f"before\n{START}\n**{headlines[0]['statement'].rstrip('.')}**")
+    assert text.startswith(f"before\n{START}\n**The paper: {headlines[0]['statement'].rstrip('.')}**")
     assert text.endswith(f"{END}\nafter\n")
     assert "was found before" not in text
     assert "(Adam L2 1e-3 against SGD L2 1e-3 on CIFAR-10): 83 against 27 % in the paper, 83 against 27 % here" in text
@@ -68,7 +68,7 @@ def test_another_scale_refutes_nothing_and_says_why(judged, page):
     assert "here, at half the width, after 20,000 steps, on CIFAR-10 (n = 3)" in text
     assert "2 do not hold here, 17 not measured" in text
     assert "refuted" not in text
-    assert "None can: the scale is not the paper's." in text
+    assert "No number can match: the scale is not the paper's." in text
     assert "says little of the paper's networks" in text
 
 
