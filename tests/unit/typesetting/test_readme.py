@@ -39,7 +39,7 @@ def test_the_first_screen_has_answer_picture_and_headlines(judged, page):
     plan, folder = judged
     text = page(plan, folder, stored=plan.specs)
     headlines = [claim for claim in plan.claims if claim.get("headline")]
-    assert text.startswith(f"before\n{START}\n**The paper: {headlines[0]['statement'].rstrip('.')}**")
+    assert text.startswith(f"before\n{START}\n**The paper says: {headlines[0]['statement'].rstrip('.')}**")
     assert text.endswith(f"{END}\nafter\n")
     assert "was found before" not in text
     assert "(Adam L2 1e-3 against SGD L2 1e-3 on CIFAR-10): 83 against 27 % in the paper, 83 against 27 % here" in text
