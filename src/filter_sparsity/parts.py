@@ -6,13 +6,14 @@ Keys under NotRequired are absent where they do not apply; the comment says wher
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Literal, NotRequired, TypedDict
+from typing import Literal, NotRequired, TypedDict, get_args
 
 Hyperparameters = dict[str, bool | float | list[float]]  # of a class in torch.optim
 Multiplier = float | dict[str, float]  # one factor for all optimizers, or by optimizer, 1 for the others
 MultiplierKey = Literal["strength_multiplier", "lr_multiplier"]
 Regularizer = Literal["l2", "wd", "decoupled", "none"]
-Region = Literal["at_least", "at_most", "within", "outside"]  # where a claim's quantity must lie
+Region = Literal["at_least", "at_most", "within", "outside"]  # of a bound: where a claim's quantity must lie
+REGIONS: tuple[Region, ...] = get_args(Region)  # the last two: of a distance from 0
 
 
 class ExperimentFiles(TypedDict):

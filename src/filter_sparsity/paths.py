@@ -76,6 +76,11 @@ def expand(path: str) -> str:
     return full
 
 
+def simulation_files(folder: Path, name: str) -> tuple[Path, Path]:
+    """The curves and the half-lives of a simulated figure."""
+    return folder / f"{name}.csv", folder / f"{name}_half_lives.csv"
+
+
 @dataclass(frozen=True)
 class ResultsFolder:
     """Where a plan's results lie: a folder in results/, and the name of each file in it."""
@@ -114,10 +119,10 @@ class ResultsFolder:
         return self.path / "simulations"
 
     def simulation(self, name: str) -> Path:
-        return self.simulations / f"{name}.csv"
+        return simulation_files(self.simulations, name)[0]
 
     def half_lives(self, name: str) -> Path:
-        return self.simulations / f"{name}_half_lives.csv"
+        return simulation_files(self.simulations, name)[1]
 
     def log(self, job: str) -> Path:
         return self.path / "logs" / f"{job}.log"

@@ -14,7 +14,7 @@ TORCH |= {name for name in MODULES if name.startswith("filter_sparsity.networks"
 TORCH |= {name for name in MODULES if name.startswith("filter_sparsity.training.")} - {
     "filter_sparsity.training.torch_setup"
 }
-DRAWING = {f"filter_sparsity.typesetting.{name}" for name in ("figures", "overview")}
+DRAWING = {f"filter_sparsity.typesetting.{name}" for name in ("figures", "gallery", "layers", "overview", "style")}
 HEAVY = ["torch", "torchvision", "snakemake", "sklearn", "mitsuba", "trimesh"]
 
 

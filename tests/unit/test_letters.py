@@ -7,7 +7,7 @@ from pypdf import PdfReader
 
 from filter_sparsity.letters import MISSING, SYMBOLS, cannot_typeset, escape_mathtext
 from filter_sparsity.typesetting import latex
-from filter_sparsity.typesetting.figures import FOREIGN, STYLE, save
+from filter_sparsity.typesetting.style import FOREIGN, STYLE, save
 
 ALLOWED = "".join(c for c in map(chr, [*range(0x20, 0x7F), *range(0xA0, 0x180)]) if c not in MISSING) + SYMBOLS
 

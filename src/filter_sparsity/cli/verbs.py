@@ -383,7 +383,7 @@ def plot_overview(args: Namespace) -> None:
 @verb(path("--cells", help="cells that `judge` wrote"), PICTURES)
 def plot_layers(args: Namespace) -> None:
     """Draw what each layer loses in Table 1, ours and the paper's."""
-    from ..typesetting.figures import plot_layers
+    from ..typesetting.layers import plot_layers
 
     plot_layers(args.cells, args.out)
 

@@ -10,10 +10,11 @@ import importlib
 from types import ModuleType
 
 import torch
+from torch import library
 
 _OPERATORS = ("nms", "qnms")
 _SCHEMA = "(Tensor dets, Tensor scores, float iou_threshold) -> Tensor"
-_library: torch.library.Library | None = None
+_declared: library.Library | None = None
 
 
 def torchvision() -> ModuleType:
@@ -23,9 +24,9 @@ def torchvision() -> ModuleType:
     except RuntimeError as error:
         if "torchvision::" not in str(error):
             raise
-    global _library  # the declarations last as long as the library object
-    _library = torch.library.Library("torchvision", "FRAGMENT")
+    global _declared  # the declarations last as long as this object
+    _declared = library.Library("torchvision", "FRAGMENT")
     for name in _OPERATORS:
         if not hasattr(torch.ops.torchvision, name):
-            _library.define(name + _SCHEMA)
+            _declared.define(name + _SCHEMA)
     return importlib.import_module("torchvision")

@@ -16,7 +16,7 @@ from .. import metrics, provenance, sparsity
 from ..data.prepared import Prepared
 from ..errors import UserError
 from ..files import write_text
-from ..records.archive import FEATURES
+from ..records.arrays import FEATURES
 from ..records.associations import of_layers
 from ..records.record import Record, as_csv, as_text, files_digest, read_affine, read_lines, read_provenance, sealed
 from ..spec import Spec

@@ -12,35 +12,26 @@ from typing import Any, cast
 from .. import paths
 from ..data.sources import originals
 from ..errors import UserError
-from ..metrics import METRICS, Kind, Layers
 from ..parts import (
-    Claim,
-    ClaimSide,
-    ClaimTest,
-    Curve,
-    CurveFigure,
     Fact,
-    Figure,
     Panel,
     Phase,
-    Region,
     Row,
     RowGroup,
     ScaleSettings,
-    SimulationPanel,
-    SpecSettings,
     Table,
 )
 from ..plan import Plan, spec_ids
 from ..records import archive
 from . import experiments as configured
+from .claims import resolve_claim
 from .experiments import Experiments, OptimizerRecipe, SourcedValue, read_datasets, read_experiments
+from .figures import resolve_figure
 from .names import check_recipe, check_settings
-from .resolver import Resolver, combine, regularizer
+from .resolver import Resolver, combine
 from .validation import read_yaml, validate
 
 Config = dict[str, Any]  # settings before they are validated
-REGIONS: tuple[Region, ...] = ("at_least", "at_most", "within", "outside")
 PATHS = ("datasets", "data_root", "verdict", "sensitivity")  # settings that are paths, besides `experiments`
 MOST_HEADLINES = 8  # claims that the README's table and page 1 of the report have room for
 
@@ -92,9 +83,9 @@ def build_plan(config: Mapping[str, Any]) -> Plan:
         settings["manual_datasets"] = [*there]
     resolver = Resolver(experiments, settings, datasets)
     tables = {name: _table(resolver, name, table) for name, table in experiments["tables"].items()}
-    figures = {name: _figure(resolver, name, figure) for name, figure in experiments["figures"].items()}
-    claims = [_claim(resolver, i, claim) for i, claim in enumerate(experiments["claims"])]
-    _once(resolver, [claim["id"] for claim in claims], "claims", "id")
+    figures = {name: resolve_figure(resolver, name, figure) for name, figure in experiments["figures"].items()}
+    claims = [resolve_claim(resolver, i, claim) for i, claim in enumerate(experiments["claims"])]
+    resolver.once([claim["id"] for claim in claims], "claims", "id")
     check_recipe(resolver)
     if (headlines := sum(claim.get("headline", False) for claim in claims)) > MOST_HEADLINES:
         raise resolver.error("claims", f"{headlines} claims are `headline`: at most {MOST_HEADLINES} may be")
@@ -170,14 +161,14 @@ def _table(resolver: Resolver, name: str, table: configured.Table) -> Table:
     before = dict(resolver.specs)
     one_group: list[configured.ColumnGroup] = [{"label": "", "settings": {}}]
     column_groups = table.get("column_groups", one_group)
-    _once(resolver, [columns["label"] for columns in column_groups], f"tables.{name}.column_groups", "label")
+    resolver.once([columns["label"] for columns in column_groups], f"tables.{name}.column_groups", "label")
     panels: list[Panel] = []
     for p, panel in enumerate(table["panels"]):
         groups: list[RowGroup] = []
         for g, group in enumerate(panel["groups"]):
             rows: list[Row] = []
             where = f"tables.{name}.panels[{p}].groups[{g}]"
-            _once(resolver, [row["label"] for row in group["rows"]], where, "label")
+            resolver.once([row["label"] for row in group["rows"]], where, "label")
             for r, row in enumerate(group["rows"]):
                 outer = [table["settings"], panel.get("settings", {}), group.get("settings", {}), row]
                 merged = {columns["label"]: combine([*outer, columns["settings"]]) for columns in column_groups}
@@ -188,9 +179,9 @@ def _table(resolver: Resolver, name: str, table: configured.Table) -> Table:
                         settings["phase_epochs"] = row["phase_epochs"]
                 rows.append({"label": row["label"], "specs": specs, "published": published})
             groups.append({"label": group.get("label", ""), "rows": rows})
-        _once(resolver, [group["label"] for group in groups], f"tables.{name}.panels[{p}]", "label")
+        resolver.once([group["label"] for group in groups], f"tables.{name}.panels[{p}]", "label")
         panels.append({"label": panel.get("label", ""), "groups": groups})
-    _once(resolver, [panel["label"] for panel in panels], f"tables.{name}", "label")
+    resolver.once([panel["label"] for panel in panels], f"tables.{name}", "label")
     layers = ["total"]
     if not table.get("totals_only"):
         first = resolver.specs[next(spec_ids(panels))]
@@ -209,163 +200,6 @@ def _table(resolver: Resolver, name: str, table: configured.Table) -> Table:
         "column_groups": [columns["label"] for columns in column_groups],
         "panels": panels,
     }
-
-
-def _figure(resolver: Resolver, name: str, figure: configured.Figure) -> Figure:
-    """The figure with its curves' specs, the optimizers that it simulates, or the datasets that it shows."""
-    if figure["kind"] == "simulation":
-        keys = [f"{panel['label']}, {panel['regularizer']}" for panel in figure["panels"]]
-        _once(resolver, keys, f"figures.{name}.panels", "panel")
-        return {
-            "kind": "simulation",
-            "source": figure["source"],
-            "caption": figure["caption"],
-            "start": figure["start"]["value"],
-            "phases": figure["phases"],
-            "repeats": figure["repeats"]["value"],
-            "strengths": figure["strengths"]["value"],
-            "panels": _simulation_panels(resolver, figure["panels"], f"figures.{name}.panels"),
-            "half_life_iterations": figure["half_lives"]["iterations"]["value"],
-            "half_life_panels": _simulation_panels(
-                resolver, figure["half_lives"]["panels"], f"figures.{name}.half_lives.panels"
-            ),
-        }
-    if figure["kind"] == "gallery":
-        plain = resolver.dataset(figure["plain"], f"figures.{name}.plain").name
-        cluttered = resolver.dataset(figure["cluttered"], f"figures.{name}.cluttered").name
-        return {
-            **figure,
-            "plain": plain,
-            "cluttered": cluttered,
-            "missing_inputs": resolver.missing_inputs([plain, cluttered]),
-        }
-    curves: list[Curve] = []
-    for i, curve in enumerate(figure["curves"]):
-        spec_id = resolver.spec(combine([figure["settings"], curve]), f"figures.{name}.curves[{i}]")
-        curves.append({"label": curve["label"], "spec_id": spec_id})
-    resolved: CurveFigure = {
-        "kind": figure["kind"],
-        "source": figure["source"],
-        "caption": figure["caption"],
-        "curves": curves,
-    }
-    if "layers" in figure:
-        for spec in (resolver.specs[curve["spec_id"]] for curve in curves):
-            for layer in figure["layers"]:
-                if layer not in spec.network.layers:
-                    known = ", ".join(spec.network.layers)
-                    raise resolver.error(f"figures.{name}.layers", f"{layer!r} is not one of {known}")
-        resolved["layers"] = figure["layers"]
-    return resolved
-
-
-def _simulation_panels(
-    resolver: Resolver, panels: list[configured.SimulationPanel], where: str
-) -> list[SimulationPanel]:
-    resolved: list[SimulationPanel] = []
-    for i, panel in enumerate(panels):
-        optimizer = resolver.optimizer(panel["optimizer"], f"{where}[{i}].optimizer")
-        resolved.append(
-            {
-                "label": panel["label"],
-                "optimizer": panel["optimizer"],
-                "regularizer": panel["regularizer"],
-                "algorithm": optimizer["algorithm"],
-                "rate": optimizer["rate"] * panel.get("rate_scale", 1),
-                "hyperparameters": optimizer["hyperparameters"],
-            }
-        )
-    return resolved
-
-
-def _claim(resolver: Resolver, number: int, claim: configured.Claim) -> Claim:
-    """The claim with a test for each of its layers, and the specs it compares. It only selects: it adds no spec."""
-    before = dict(resolver.specs)
-    tests: list[ClaimTest] = []
-    for t, test in enumerate(claim["tests"]):
-        where = f"claims[{number}].tests[{t}]"
-        sides = {"spec": _side(resolver, test, test["spec"], f"{where}.spec")}
-        if "baseline" in test:
-            sides["baseline"] = _side(resolver, test, test["baseline"], f"{where}.baseline")
-        bounds = [test[region] for region in REGIONS if region in test]
-        if METRICS[test["metric"]].kind != Kind.NUMBER and any(abs(bound) > 1 for bound in bounds):
-            raise resolver.error(where, "shares are fractions, from −1 to 1")
-        layers = _layers(resolver, test, sides, where)
-        tests += [_claim_test(resolver, test, layer, sides) for layer in layers]
-    resolver.specs = before
-    return {**claim, "tests": tests}
-
-
-def _claim_test(
-    resolver: Resolver, test: configured.ClaimTest, layer: str, sides: Mapping[str, ClaimSide]
-) -> ClaimTest:
-    """The test of a claim for one layer; empty for a metric without layers."""
-    resolved: ClaimTest = {"metric": test["metric"], "layer": layer, "spec": sides["spec"]}
-    if "baseline" in sides:
-        resolved["baseline"] = sides["baseline"]
-    if "precondition" in test:
-        resolved["precondition"] = test["precondition"]
-    if "simulated" in test:
-        resolved["simulated"] = test["simulated"]
-        resolved["repeats"] = _simulated(resolver, test["simulated"])["repeats"]["value"]
-    for region in REGIONS:
-        if region in test:
-            resolved[region] = test[region]
-    return resolved
-
-
-def _simulated(resolver: Resolver, name: str) -> configured.SimulationFigure:
-    figure = resolver.experiments["figures"][name]
-    assert figure["kind"] == "simulation"  # `_panel` has found its curve
-    return figure
-
-
-def _side(resolver: Resolver, test: configured.ClaimTest, settings: SpecSettings, where: str) -> ClaimSide:
-    """What a test compares: the spec with these settings, or the curve of a simulation."""
-    if "simulated" in test:
-        return _curve(resolver, test["simulated"], settings, where)
-    return {"settings": settings, "spec_id": resolver.spec(settings, where)}
-
-
-def _layers(resolver: Resolver, test: configured.ClaimTest, sides: Mapping[str, ClaimSide], where: str) -> list[str]:
-    """The layers that a test of a claim is about; of what has none, one without a name."""
-    metric = METRICS[test["metric"]]
-    if metric.is_duration != ("simulated" in test):
-        raise resolver.error(where, "a half-life is what a figure has `simulated`, and nothing else is")
-    if not metric.by_layer:
-        if "layers" in test:
-            raise resolver.error(f"{where}.layers", f"{metric.name} has none")
-        return [""]
-    total = ["total"] if metric.layers == Layers.TOTAL else []
-    wanted: list[str] = test.get("layers", total)
-    for network in [resolver.specs[side["spec_id"]].network for side in sides.values()]:
-        known = [*network.layers, *total]
-        if not wanted or not {*wanted} <= {*known}:
-            given = f"{', '.join(wanted)} given" if wanted else "none given"
-            raise resolver.error(f"{where}.layers", f"{given}; {metric.name} has {', '.join(known)}")
-    return wanted
-
-
-def _curve(resolver: Resolver, name: str, settings: SpecSettings, where: str) -> ClaimSide:
-    """Which curve of a simulated figure settings like {optimizer: adam, l2: 1e-4} mean.
-
-    The simulated scalar stands for a γ, so a rate of its own is `gamma_rate_scale`.
-    """
-    figure = resolver.experiments["figures"].get(name)
-    kind, strength = regularizer(settings)
-    if figure and figure["kind"] == "simulation" and strength in figure["strengths"]["value"]:
-        wanted = settings.get("optimizer"), kind, settings.get("gamma_rate_scale", 1)
-        for panel in [*figure["panels"], *figure["half_lives"]["panels"]]:
-            if (panel["optimizer"], panel["regularizer"], panel.get("rate_scale", 1)) == wanted:
-                return {"settings": settings, "panel": panel["label"], "regularizer": kind, "strength": strength}
-    raise resolver.error(where, f"{name} simulates no {settings.get('optimizer')} with {kind} {strength:g}")
-
-
-def _once(resolver: Resolver, names: list[str], where: str, key: str) -> None:
-    """Raise UserError for a name that stands there twice: the second would hide the first."""
-    for name in names:
-        if names.count(name) > 1:
-            raise resolver.error(where, f"the {key} {name!r} is given twice")
 
 
 def _optimizers(part: Any) -> Iterator[str]:

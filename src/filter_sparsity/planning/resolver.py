@@ -105,6 +105,12 @@ class Resolver:
         part = "claims" if part == "specs" else part
         return UserError(f"{files.get(part) or files['recipe']}: {place}: {said}")
 
+    def once(self, names: list[str], where: str, key: str) -> None:
+        """Raise UserError for a name that stands there twice: the second would hide the first."""
+        for name in names:
+            if names.count(name) > 1:
+                raise self.error(where, f"the {key} {name!r} is given twice")
+
     def spec(self, row: SpecSettings, where: str) -> str:
         """The id of the spec that a row's settings resolve to at this scale."""
         full = self._full(row)

@@ -11,15 +11,16 @@ from __future__ import annotations
 
 import io
 import json
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NotRequired, TypedDict
 
 from ..errors import UserError
 from ..files import write_bytes, write_text
 from ..parts import Figure, SimulationFigure, SimulationPanel
-from ..paths import reference, run_folder
+from ..paths import reference, run_folder, simulation_files
 from ..seal import digest_json
+from .arrays import affine_file, drawn_arrays, features_csv, features_of_layers, half_lives_csv, simulation_csv
 
 if TYPE_CHECKING:
     import numpy as np
@@ -31,7 +32,6 @@ ENVIRONMENT = ("commit", "versions", "device", "threads")  # of a provenance, st
 IN_RECORD = ("spec_id", "seed", "spec")  # of a provenance, which the record has, too
 IN_INDEX = ("environment", "without", "arrays", "digest")  # of a run in the json, besides its provenance
 COLUMNS = ("spec_id", "seed", "metric", "layer", "value")
-FEATURES = ("gamma", "beta", "largest_activation", "universality", "l2_dominates")  # older runs lack the last
 
 
 class Simulation(TypedDict):
@@ -157,7 +157,7 @@ def store(plan: Plan, runs: Path, simulations: Path, reference: Path, note: str 
         if environment not in environments:
             environments.append(environment)
         arrays = {name: array for name, array in arrays.items() if not name.startswith(f"{spec_id}/{seed}/")}
-        drawn = _arrays(plan, spec_id, folder)
+        drawn = drawn_arrays(plan, spec_id, folder)
         arrays |= {f"{spec_id}/{seed}/{name}": array for name, array in drawn.items()}
         archive["specs"][spec_id] = record["spec"]
         archive["runs"][spec_id, seed] = {
@@ -181,11 +181,11 @@ def store(plan: Plan, runs: Path, simulations: Path, reference: Path, note: str 
         raise UserError(f"{runs} has no records of this scale's specs: nothing to store")
     _check_one_recipe(archive, reference)
     for name, figure in plan.figures.items():
-        if figure["kind"] == "simulation" and (path := simulations / f"{name}.csv").exists():
+        curves, half_lives = simulation_files(simulations, name)
+        if figure["kind"] == "simulation" and curves.exists():
             archive["simulations"][name] = simulation_settings(figure)
-            arrays[f"simulation/{name}"] = pd.read_csv(path).iloc[:, 3:].to_numpy(float)
-            path = simulations / f"{name}_half_lives.csv"
-            arrays[f"half_lives/{name}"] = pd.read_csv(path).iloc[:, 3:].to_numpy(float)
+            for key, path in (("simulation", curves), ("half_lives", half_lives)):
+                arrays[f"{key}/{name}"] = pd.read_csv(path).iloc[:, 3:].to_numpy(float)
     order = [*dict.fromkeys([*plan.specs, *archive["specs"]])]
     keys = sorted(archive["runs"], key=lambda key: (order.index(key[0]), key[1]))
     lines = [COLUMNS, *_lines({key: values[key] for key in keys})]
@@ -239,18 +239,18 @@ def restore(plan: Plan, reference: Path, runs: Path, simulations: Path) -> int:
             run_arrays = {name.removeprefix(start): a for name, a in arrays.items() if name.startswith(start)}
             if "universality" in drawn:
                 network, features = plan.specs[spec_id].network, run_arrays["universality"]
-                write_text(folder / "features.csv", _features(network, features))
-                for metric, by_layer in of_layers(_columns(network, features)).items():
+                write_text(folder / "features.csv", features_csv(network, features))
+                for metric, by_layer in of_layers(features_of_layers(network, features)).items():
                     record["measured"].setdefault(metric, by_layer)
             if "affine" in drawn:
-                write_bytes(folder / "affine.safetensors", _affine(run_arrays))
+                write_bytes(folder / "affine.safetensors", affine_file(run_arrays))
             write_text(folder / "record.json", sealed(record))
             count += 1
     for name, figure in plan.figures.items():
         if figure["kind"] == "simulation" and not figure.get("missing_inputs"):
-            write_text(simulations / f"{name}.csv", _simulation(figure, arrays[f"simulation/{name}"]))
-            half_lives = _half_lives(figure, arrays[f"half_lives/{name}"])
-            write_text(simulations / f"{name}_half_lives.csv", half_lives)
+            curves, half_lives = simulation_files(simulations, name)
+            write_text(curves, simulation_csv(figure, arrays[f"simulation/{name}"]))
+            write_text(half_lives, half_lives_csv(figure, arrays[f"half_lives/{name}"]))
     return count
 
 
@@ -353,78 +353,6 @@ def _record(archive: Archive, values: Values, spec_id: str, seed: int) -> Record
         "provenance": {**environment, **origin, "spec": spec},
         "measured": measured,
     }
-
-
-def _arrays(plan: Plan, spec_id: str, folder: Path) -> dict[str, np.ndarray]:
-    """The arrays of a run that the plan's figures draw: `affine/...`, histories in half precision; `universality`."""
-    import numpy as np
-
-    from .record import read_affine, read_features
-
-    arrays = {}
-    for name, figure in plan.figures.items():
-        if spec_id not in plan.selected(name):
-            continue
-        if figure["kind"] == "affine":
-            histories = read_affine(folder / "affine.safetensors")
-            arrays["affine/step"] = histories["step"]
-            for layer in figure["layers"]:
-                for key in (f"gamma_{layer}", f"beta_{layer}"):
-                    arrays[f"affine/{key}"] = histories[key].astype(np.float16)
-        if figure["kind"] == "universality":
-            features = read_features(folder / "features.csv")
-            arrays["universality"] = features[[name for name in FEATURES if name in features]].to_numpy()
-    return arrays
-
-
-def _affine(arrays: Mapping[str, np.ndarray]) -> bytes:
-    import numpy as np
-    from safetensors.numpy import save
-
-    histories = {name.split("/")[1]: array for name, array in arrays.items() if name.startswith("affine/")}
-    return save({k: v.astype(np.float32) if v.dtype == np.float16 else v for k, v in histories.items()})
-
-
-def _features(network: Any, values: np.ndarray) -> str:
-    """features.csv, as `extract` writes it."""
-    from .record import as_text
-
-    names = [f"{layer},{j}" for layer, n in zip(network.layers, network.filters, strict=True) for j in range(n)]
-    lines = [",".join([name, *map(as_text, line)]) for name, line in zip(names, values.tolist(), strict=True)]
-    return "\n".join([",".join(("layer", "filter", *FEATURES[: values.shape[1]])), *lines]) + "\n"
-
-
-def _columns(network: Any, values: np.ndarray) -> Iterator[tuple[str, dict[str, np.ndarray]]]:
-    """Each layer's features by the names of their columns, without a column that nothing was counted for."""
-    import numpy as np
-
-    columns = {k: v for k, v in zip(FEATURES, values.T, strict=False) if not np.isnan(v).all()}
-    ends = np.cumsum(network.filters)
-    for layer, start, end in zip(network.layers, [0, *ends[:-1]], ends, strict=True):
-        yield layer, {name: column[start:end] for name, column in columns.items()}
-
-
-def _simulation(figure: SimulationFigure, values: np.ndarray) -> str:
-    """A simulation's csv, as `simulate` writes it: the lines of a panel are as many for every strength."""
-    import pandas as pd
-
-    curves = [(p["label"], p["regularizer"], s) for p in figure["panels"] for s in figure["strengths"]]
-    points = len(values) // len(curves)
-    keys = pd.DataFrame([c for c in curves for _ in range(points)], columns=["panel", "regularizer", "strength"])
-    frame = keys.join(pd.DataFrame(values, columns=["iteration", "median", "low", "high"]))
-    frame["iteration"] = frame["iteration"].astype(int)
-    return frame.to_csv(index=False, float_format="%.7g", lineterminator="\n")
-
-
-def _half_lives(figure: SimulationFigure, values: np.ndarray) -> str:
-    """A simulation's half-lives as csv, as `simulate` writes them: a line for each panel and strength."""
-    import pandas as pd
-
-    panels = [*figure["panels"], *figure["half_life_panels"]]
-    curves = [(p["label"], p["regularizer"], s) for p in panels for s in figure["strengths"]]
-    keys = pd.DataFrame(curves, columns=["panel", "regularizer", "strength"])
-    frame = keys.join(pd.DataFrame(values, columns=["median", "low", "high"]))
-    return frame.to_csv(index=False, float_format="%.7g", lineterminator="\n")
 
 
 def _in_lines(data: Json) -> str:

@@ -5,18 +5,20 @@ from __future__ import annotations
 import itertools
 import math
 from pathlib import Path
-from typing import Any, TypedDict
+from typing import TypedDict, cast
 
 import pandas as pd
 
 from .. import paths
 from ..errors import UserError
 from ..metrics import METRICS, Kind
-from ..parts import Claim, ClaimTest
+from ..parts import ClaimTest
 from ..plan import Plan
 from ..verdict.cells import read_cells
+from ..verdict.claims import JudgedTest
 from ..verdict.labels import sides_of
 from ..verdict.summary import read_summary
+from ..verdict.verdicts import ClaimVerdict
 from .latex import Context, number
 from .tables import changes, scale_sentence
 from .words import long_name
@@ -50,6 +52,26 @@ class Answer(TypedDict):
     claim_verdict: str  # of all of them
 
 
+class ShownTest(JudgedTest):
+    """A judged test, with what the paper's own numbers make of it."""
+
+    layer: str
+    metric: str
+    paper: str
+
+
+class ShownClaim(TypedDict):
+    """A judged claim with its tests, and why some cannot decide it."""
+
+    id: str
+    statement: str
+    place: str
+    basis: str
+    claim_verdict: ClaimVerdict
+    tests: list[ShownTest]
+    reasons: list[str]
+
+
 def read_claims(path: Path) -> pd.DataFrame:
     """The CSV of `judge_claims`. Raises UserError."""
     try:
@@ -77,29 +99,40 @@ def describe_verdict(plan: Plan, folder: Path) -> Context:
     }
 
 
-def judged_claims(plan: Plan, folder: Path) -> list[dict[str, Any]]:
+def judged_claims(plan: Plan, folder: Path) -> list[ShownClaim]:
     """Each claim with its verdict, its reasons and its tests; `paper` of a test is what the paper's numbers make of it.
 
     `folder` is that of the verdict: cells.csv and claims.csv.
     """
     printed = _by_spec(read_cells(folder / "cells.csv"), "paper")
     frame = read_claims(folder / "claims.csv")
-    claims: list[dict[str, Any]] = []
+    claims: list[ShownClaim] = []
     for claim in plan.claims:
         own = frame[frame["id"] == claim["id"]]
         if len(own) != len(claim["tests"]):
             raise UserError(f"{folder / 'claims.csv'} has other tests of {claim['id']} than the plan: judge again")
-        tests = [
+        lines = cast(list[JudgedTest], own.to_dict("records"))
+        tests: list[ShownTest] = [
             {**line, "layer": test["layer"], "metric": test["metric"], "paper": _printed(test, printed)}
-            for test, line in zip(claim["tests"], own.to_dict("records"), strict=True)
+            for test, line in zip(claim["tests"], lines, strict=True)
         ]
         reasons = [*dict.fromkeys(test["reason"] for test in tests if test["reason"])]
-        common = {key: own.iloc[0][key] for key in ("id", "statement", "place", "basis", "claim_verdict")}
-        claims.append({**common, "tests": tests, "reasons": reasons})
+        first = own.iloc[0]
+        claims.append(
+            {
+                "id": claim["id"],
+                "statement": claim["statement"],
+                "place": claim["place"],
+                "basis": first["basis"],
+                "claim_verdict": first["claim_verdict"],
+                "tests": tests,
+                "reasons": reasons,
+            }
+        )
     return claims
 
 
-def headlines(plan: Plan, claims: list[dict[str, Any]]) -> list[Headline]:
+def headlines(plan: Plan, claims: list[ShownClaim]) -> list[Headline]:
     """A line for each of the plan's headline claims, from what `judged_claims` gave."""
     marked = {claim["id"] for claim in plan.claims if claim.get("headline")}
     lines: list[Headline] = []
@@ -122,7 +155,7 @@ def headlines(plan: Plan, claims: list[dict[str, Any]]) -> list[Headline]:
     return lines
 
 
-def answer(plan: Plan, folder: Path, claims: list[dict[str, Any]]) -> Answer | None:
+def answer(plan: Plan, folder: Path, claims: list[ShownClaim]) -> Answer | None:
     """What the first headline says, with its numbers; None if it compares no two printed values."""
     cells = read_cells(folder / "cells.csv")
     printed, measured = (_by_spec(cells, column) for column in ("paper", "mean"))
@@ -133,7 +166,8 @@ def answer(plan: Plan, folder: Path, claims: list[dict[str, Any]]) -> Answer | N
     keys = [(side.get("spec_id", ""), test["metric"], test["layer"]) for side in sides_of(test)]
     if not all(key in printed for key in keys):
         return None
-    judged, published = _line(claims, claim, test), test["spec"]["settings"]["dataset"]
+    shown = next(shown for shown in claims if shown["id"] == claim["id"])
+    judged, published = shown["tests"][claim["tests"].index(test)], test["spec"]["settings"]["dataset"]
     paper, here = ([number(values[key], test["metric"]) for key in keys] for values in (printed, measured))
     return {
         "statement": claim["statement"].rstrip("."),
@@ -144,14 +178,8 @@ def answer(plan: Plan, folder: Path, claims: list[dict[str, Any]]) -> Answer | N
         "unit": "" if METRICS[test["metric"]].kind == Kind.NUMBER else " %",
         "n": judged["n"],
         "verdict": judged["verdict"],
-        "claim_verdict": judged["claim_verdict"],
+        "claim_verdict": shown["claim_verdict"],
     }
-
-
-def _line(claims: list[dict[str, Any]], claim: Claim, test: ClaimTest) -> dict[str, Any]:
-    """What was decided of a test of a claim."""
-    judged = next(judged for judged in claims if judged["id"] == claim["id"])
-    return judged["tests"][claim["tests"].index(test)]
 
 
 def _by_spec(cells: pd.DataFrame, column: str) -> dict[tuple[str, str, str], float]:
@@ -182,7 +210,7 @@ def _printed(test: ClaimTest, printed: dict[tuple[str, str, str], float]) -> str
     return f"{'+' if differs and rounded > 0 else ''}{text}{unit}".replace("-", "−")
 
 
-def _together(tests: list[dict[str, Any]], texts: list[str]) -> str:
+def _together(tests: list[ShownTest], texts: list[str]) -> str:
     """`C1 44, C2 22; C1 59 %`: numbers of several tests, those of other specs or metrics apart, the unit once."""
     if all(text == NONE for text in texts):
         return NONE

@@ -20,7 +20,7 @@ from ..metrics import METRICS, Kind
 from ..plan import Plan
 from ..verdict.cells import read_cells
 from ..verdict.verdicts import NumberVerdict
-from .figures import STRENGTHS, WIDTH, save
+from .style import STRENGTHS, WIDTH, save
 
 ROW = 0.142  # inches
 HEADS, GROUP_LINE, GAP = 2.1, 1.0, 0.7  # rows: columns' heads, the line of column groups above them, and below a table

@@ -24,7 +24,8 @@ import numpy as np
 import pandas as pd
 
 from ..metrics import GAMMA_THRESHOLD, METRICS, Kind
-from ..parts import Claim, ClaimSide, ClaimTest
+from ..parts import REGIONS, Claim, ClaimSide, ClaimTest
+from ..paths import simulation_files
 from ..plan import Plan
 from ..planning.validation import read_yaml
 from ..records import record
@@ -33,7 +34,7 @@ from . import labels
 from .aggregate import read_records
 from .labels import side_labels, sides_of
 from .soundness import describe_faults, faults
-from .statistics import LEVEL, REGIONS, Estimate, Evidence, Range, Sample, estimate, holm, lies_in, moderated, p_values
+from .statistics import LEVEL, Estimate, Evidence, Range, Sample, estimate, holm, lies_in, moderated, p_values
 from .verdicts import ClaimVerdict
 
 
@@ -299,7 +300,7 @@ def _simulated(test: ClaimTest, simulations: Path) -> tuple[Range | None, int]:
     The range of a ratio goes from the lower end of one over the upper end of the other to the reverse: it holds more
     than 90 %. A time that no repeat reached is infinite, and its lower end is where the simulation ended.
     """
-    path = simulations / f"{test['simulated']}_half_lives.csv"
+    _, path = simulation_files(simulations, test["simulated"])
     if not path.exists():
         return None, 0
     frame = pd.read_csv(path).set_index(["panel", "regularizer", "strength"]).to_dict("index")

@@ -130,9 +130,6 @@ def estimate(spec: Sample, baseline: Sample | None = None) -> Estimate:
     return Estimate(spec.mean - (baseline.mean if baseline else 0.0), error, df)
 
 
-REGIONS: tuple[Region, ...] = ("at_least", "at_most", "within", "outside")  # the last two: of a distance from 0
-
-
 def p_values(region: Region, bound: float, quantity: Evidence) -> tuple[float, float]:
     """The p-values of "the quantity is not in the region" and of "it is"; the region's ends belong to it.
 

@@ -18,7 +18,7 @@ from filter_sparsity.errors import UserError
 from filter_sparsity.plan import Plan
 from filter_sparsity.planning.build import anchor_paths, build_plan
 from filter_sparsity.planning.validation import read_yaml
-from filter_sparsity.typesetting import figures
+from filter_sparsity.typesetting import figures, style
 
 pytestmark = pytest.mark.filterwarnings("error")  # a missing glyph is a warning
 
@@ -283,9 +283,9 @@ def test_the_gallery_is_the_same_file_every_time(plan, runs, galleries, tmp_path
         figures.plot(plan, "figure4", runs, None, [path], galleries)
     assert files[0].read_bytes() == files[1].read_bytes()
     page = PdfReader(files[0]).pages[0]
-    assert float(page.mediabox.width) == pytest.approx(72 * figures.WIDTH, abs=0.5)
+    assert float(page.mediabox.width) == pytest.approx(72 * style.WIDTH, abs=0.5)
     with Image.open(files[2]) as image:
-        assert image.width == pytest.approx(200 * figures.WIDTH, abs=1)
+        assert image.width == pytest.approx(200 * style.WIDTH, abs=1)
 
 
 def test_a_gallery_of_other_renders_is_refused(plan, runs, galleries, tmp_path):

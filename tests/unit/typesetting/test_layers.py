@@ -5,7 +5,7 @@ import itertools
 import pandas as pd
 import pytest
 
-from filter_sparsity.typesetting import figures
+from filter_sparsity.typesetting.layers import draw_layers
 
 LAYERS = ["C1", "C2", "total"]
 
@@ -34,7 +34,7 @@ def cells(rows):
 
 def test_each_row_has_a_line_of_ours_and_one_of_the_papers():
     rows = [("Adam", "L2: 1e-3", 2), ("Adam", "L2: 1e-4", 0), ("Adam", "WD: 1e-4", 2), ("SGD", "L2: 1e-3", 1)]
-    adam, sgd = figures.draw_layers(cells(rows)).axes
+    adam, sgd = draw_layers(cells(rows)).axes
     told = {line.get_label(): [*line.get_ydata()] for line in adam.lines if not line.get_label().startswith("_")}
     assert {*told} == {"L2: 1e-3, the paper", "L2: 1e-3, ours (n = 2)", "L2: 1e-4, the paper"}
     assert told["L2: 1e-3, the paper"] == pytest.approx([0, 2])  # the total is a point of its own
@@ -52,8 +52,8 @@ def test_each_row_has_a_line_of_ours_and_one_of_the_papers():
 
 
 def test_the_picture_says_how_many_seeds_are_ours():
-    few = figures.draw_layers(cells([("Adam", "L2: 1e-3", 2), ("SGD", "L2: 1e-3", 1)]))
-    none = figures.draw_layers(cells([("Adam", "L2: 1e-3", 0)]))
+    few = draw_layers(cells([("Adam", "L2: 1e-3", 2), ("SGD", "L2: 1e-3", 1)]))
+    none = draw_layers(cells([("Adam", "L2: 1e-3", 0)]))
     assert [drawn.legends[0].get_texts()[0].get_text() for drawn in (few, none)] == [
         "ours (n = 1 to 2)",
         "ours: no runs",

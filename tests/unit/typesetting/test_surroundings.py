@@ -13,7 +13,7 @@ DRAW = """
 import sys
 from pathlib import Path
 from matplotlib.figure import Figure
-from filter_sparsity.typesetting.figures import save
+from filter_sparsity.typesetting.style import save
 
 def draw():
     figure = Figure(figsize=(3, 2))
